@@ -51,6 +51,17 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError>
     }
 }
 
+/// Decodes one value from the front of `bytes` and moves `bytes` past it.
+pub fn decode_next<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, DecodeError> {
+    match bincode::serde::borrow_decode_from_slice(bytes, config()) {
+        Ok((value, used)) if used > 0 => {
+            *bytes = &bytes[used..];
+            Ok(value)
+        }
+        _ => Err(DecodeError),
+    }
+}
+
 /// A value that is saved as a sequence of chunks of a bounded number of entries.
 ///
 /// Chunks are applied to a live value that starts as `Default`, one by one; the value is valid

@@ -2,5 +2,6 @@
 //! what the server calls is registered in `redis::module`.
 
 pub mod codec;
+pub mod counted_tree;
 pub mod limiter;
 pub mod queue;

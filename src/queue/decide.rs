@@ -1,0 +1,1012 @@
+//! Commands and the clock: what is to happen is decided here against the present state, then
+//! applied and recorded. Also the match that joins the two lines, run after every event that can
+//! make one possible.
+
+use super::effect::{Effect, Names, Record, Settings};
+use super::state::{OrderKey, Place, Queue, State, Timed};
+use super::tags::{covers, TagSet};
+use super::MAX_CLAIM_BYTES;
+use crate::counted_tree::CountedTree;
+use serde_bytes::Bytes;
+use smallvec::SmallVec;
+
+/// The time of a command or tick, read once: the same instant in Unix ms and in µs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    pub ms: u64,
+    pub us: u64,
+}
+
+/// Why a command was refused. Nothing has changed then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Error {
+    /// No item of that id.
+    NoItem,
+    /// The token is not the live lock's, or the item is locked.
+    Stale,
+    /// The content is no longer what REV says.
+    Changed,
+    /// The id is in the queue already.
+    Exists,
+    /// The moderator is excluded from the item.
+    Excluded,
+    /// The queue holds MAXLEN items.
+    Full,
+    /// The queue is paused for input.
+    Paused,
+    /// AGING cannot change while there are items.
+    AgingInUse,
+}
+
+/// What an effect may have made possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opportunity {
+    None,
+    /// This item is ready, or may now go to others.
+    Item(u32),
+    /// This moderator is in line, or may now take other items.
+    Moderator(u32),
+    Both(u32, u32),
+    Everyone,
+}
+
+/// Something to tell about a key, as a keyspace event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Notice {
+    Submit,
+    Assign,
+    Resolve,
+    Release,
+    Expire,
+    Dead,
+}
+
+/// An item that was given to a moderator who did not ask in this very call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    pub item: Box<[u8]>,
+    pub moderator: Box<[u8]>,
+    pub token: u64,
+    /// Where they stood by JOIN, in case the match must be undone.
+    pub place: Option<Place>,
+    /// By ASSIGN rather than from the line.
+    pub assign: bool,
+}
+
+/// What happened during one command or tick.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be replicated; empty if nothing changed.
+    pub record: Record,
+    /// To be announced, and answered to blocked calls.
+    pub matches: Vec<Match>,
+    /// To be notified.
+    pub notices: SmallVec<[Notice; 4]>,
+}
+
+impl Effects {
+    /// Starts again, keeping the buffers.
+    pub fn clear(&mut self) {
+        self.record.clear();
+        self.matches.clear();
+        self.notices.clear();
+    }
+}
+
+/// What SUBMIT does with an id that is in the queue already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDuplicate {
+    #[default]
+    Keep,
+    Bump,
+    Replace,
+    Error,
+}
+
+/// A SUBMIT; what was not given is none.
+#[derive(Debug, Clone, Default)]
+pub struct Submit<'a> {
+    pub id: &'a [u8],
+    pub payload: &'a [u8],
+    pub priority: Option<i32>,
+    pub boost: Option<i64>,
+    /// ms.
+    pub delay: u64,
+    pub tags: Option<Names<'a>>,
+    pub excluded: Option<Names<'a>>,
+    pub on_duplicate: OnDuplicate,
+}
+
+/// What became of a SUBMIT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    Ready,
+    Assigned,
+    Delayed,
+    Exists,
+    Bumped,
+    Replaced,
+}
+
+/// An UPDATE; what was not given is none.
+#[derive(Debug, Clone, Default)]
+pub struct Change<'a> {
+    pub rev: Option<u64>,
+    pub priority: Option<i32>,
+    pub boost: Option<i64>,
+    pub payload: Option<&'a [u8]>,
+    pub tags: Option<Names<'a>>,
+    pub excluded: Option<Names<'a>>,
+}
+
+/// A CLAIM.
+#[derive(Debug, Clone)]
+pub struct Claim<'a> {
+    pub moderator: &'a [u8],
+    /// How many the moderator wants in hand, or with `new_only` newly.
+    pub count: usize,
+    /// ms; none is the queue's.
+    pub lock: Option<u64>,
+    pub tags: Option<Names<'a>>,
+    pub new_only: bool,
+}
+
+/// A JOIN; what was not given is none.
+#[derive(Debug, Clone, Default)]
+pub struct Join<'a> {
+    pub moderator: &'a [u8],
+    /// ms.
+    pub ttl: Option<u64>,
+    pub count: Option<u64>,
+    pub tags: Option<Names<'a>>,
+}
+
+/// What became of a JOIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    Waiting,
+    Assigned,
+}
+
+/// A lock given by ASSIGN: its token.
+pub type Assigned = u64;
+
+/// An item on its way to another queue.
+#[derive(Debug, Clone)]
+pub struct MoveOut {
+    pub(super) slot: u32,
+}
+
+/// The time to live of a registration that never said, ms.
+const DEFAULT_TTL: u64 = 30_000;
+
+fn bytes(b: &[u8]) -> &Bytes {
+    Bytes::new(b)
+}
+
+impl Queue {
+    /// The stamp of something that happens now: never before an earlier stamp of this queue.
+    fn stamp(&self, now: Now) -> u64 {
+        now.ms.max(self.last_at)
+    }
+
+    fn next_token(&self, now: Now) -> u64 {
+        now.us.max(self.last_token + 1)
+    }
+
+    /// Applies and records one effect. It was decided against this very state, so it fits.
+    fn commit(&mut self, now: Now, effect: &Effect<'_>, fx: &mut Effects) -> Opportunity {
+        let at = self.stamp(now);
+        let opportunity = self
+            .apply(at, effect)
+            .expect("what was decided can be applied");
+        fx.record.push(at, effect);
+        let notice = match effect {
+            Effect::Submit { .. } => Notice::Submit,
+            Effect::Resolve { .. } => Notice::Resolve,
+            Effect::Release { .. } => Notice::Release,
+            Effect::Expire { dead: false, .. } => Notice::Expire,
+            Effect::Expire { dead: true, .. } => Notice::Dead,
+            _ => return opportunity,
+        };
+        fx.notices.push(notice);
+        opportunity
+    }
+
+    /// Commits, and matches whoever it made possible to match.
+    fn commit_and_match(&mut self, now: Now, effect: &Effect<'_>, fx: &mut Effects) -> bool {
+        match self.commit(now, effect, fx) {
+            Opportunity::None => false,
+            Opportunity::Item(slot) => self.match_item(slot, now, fx),
+            Opportunity::Moderator(moderator) => self.match_moderator(moderator, now, fx),
+            Opportunity::Both(slot, moderator) => {
+                let matched = self.match_item(slot, now, fx);
+                // The moderator may be forgotten by now, and the number another's: harmless,
+                // since whoever has it is matched only if they wait.
+                self.match_moderator(moderator, now, fx) || matched
+            }
+            Opportunity::Everyone => {
+                self.sweep = self.line.keys().next().copied();
+                false
+            }
+        }
+    }
+
+    // ---- producers ----
+
+    /// Puts an item into the queue, or treats the one of that id as `on_duplicate` says.
+    ///
+    /// # Errors
+    /// `Paused`, `Full`, `Exists`.
+    pub fn submit(
+        &mut self,
+        now: Now,
+        submit: Submit<'_>,
+        fx: &mut Effects,
+    ) -> Result<Submitted, Error> {
+        if self.paused_in {
+            return Err(Error::Paused);
+        }
+        if let Some(slot) = self.find(submit.id) {
+            return self.submit_again(now, slot, submit, fx);
+        }
+        let max_len = self.settings.max_len;
+        if max_len > 0 && self.items.len() as u64 >= max_len {
+            return Err(Error::Full);
+        }
+        let due = match submit.delay {
+            0 => 0,
+            delay => now.ms + delay,
+        };
+        let effect = Effect::Submit {
+            id: bytes(submit.id),
+            payload: bytes(submit.payload),
+            priority: submit.priority.unwrap_or(0),
+            boost: submit.boost.unwrap_or(0),
+            due,
+            tags: submit.tags.unwrap_or_default(),
+            excluded: submit.excluded.unwrap_or_default(),
+        };
+        let matched = self.commit_and_match(now, &effect, fx);
+        Ok(match (due, matched) {
+            (0, true) => Submitted::Assigned,
+            (0, false) => Submitted::Ready,
+            _ => Submitted::Delayed,
+        })
+    }
+
+    fn submit_again(
+        &mut self,
+        now: Now,
+        slot: u32,
+        submit: Submit<'_>,
+        fx: &mut Effects,
+    ) -> Result<Submitted, Error> {
+        let item = &self.items[slot];
+        let (effect, reply) = match submit.on_duplicate {
+            OnDuplicate::Keep => return Ok(Submitted::Exists),
+            OnDuplicate::Error => return Err(Error::Exists),
+            OnDuplicate::Bump => (
+                Effect::Bump {
+                    id: bytes(submit.id),
+                    priority: submit
+                        .priority
+                        .map_or(item.priority, |p| p.max(item.priority)),
+                    boost: submit.boost.map_or(item.boost(), |b| b.max(item.boost())),
+                },
+                Submitted::Bumped,
+            ),
+            OnDuplicate::Replace => (
+                Effect::Change {
+                    id: bytes(submit.id),
+                    replace: true,
+                    payload: Some(bytes(submit.payload)),
+                    priority: submit.priority,
+                    boost: submit.boost,
+                    tags: submit.tags,
+                    excluded: submit.excluded,
+                },
+                Submitted::Replaced,
+            ),
+        };
+        self.commit_and_match(now, &effect, fx);
+        Ok(reply)
+    }
+
+    /// Removes an item in whatever state, if `rev` is still its revision. Answers whether it did.
+    pub fn cancel(&mut self, now: Now, id: &[u8], rev: Option<u64>, fx: &mut Effects) -> bool {
+        let Some(slot) = self.find(id) else {
+            return false;
+        };
+        if rev.is_some_and(|rev| rev != u64::from(self.items[slot].rev)) {
+            return false;
+        }
+        self.commit_and_match(now, &Effect::Cancel { id: bytes(id) }, fx);
+        true
+    }
+
+    /// Changes content or order of an item, never its state. Answers the new revision, or none if
+    /// the present one is not what the caller has seen.
+    ///
+    /// # Errors
+    /// `NoItem`.
+    pub fn update(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        change: Change<'_>,
+        fx: &mut Effects,
+    ) -> Result<Option<u64>, Error> {
+        let slot = self.find(id).ok_or(Error::NoItem)?;
+        if change
+            .rev
+            .is_some_and(|rev| rev != u64::from(self.items[slot].rev))
+        {
+            return Ok(None);
+        }
+        let effect = Effect::Change {
+            id: bytes(id),
+            replace: false,
+            payload: change.payload.map(bytes),
+            priority: change.priority,
+            boost: change.boost,
+            tags: change.tags,
+            excluded: change.excluded,
+        };
+        let opportunity = self.commit(now, &effect, fx);
+        let rev = self.items[slot].rev.into();
+        if let Opportunity::Item(slot) = opportunity {
+            self.match_item(slot, now, fx);
+        }
+        Ok(Some(rev))
+    }
+
+    // ---- moderators ----
+
+    /// What a moderator holds, then what is new for them, as slots to be shown by `claim_view`.
+    pub fn claim(&mut self, now: Now, claim: &Claim<'_>, fx: &mut Effects) -> SmallVec<[u32; 4]> {
+        let mut slots = SmallVec::new();
+        let mut payload = 0;
+        let known = self.moderators.find(claim.moderator);
+        if let (Some(moderator), false) = (known, claim.new_only) {
+            for slot in self.held(moderator, now) {
+                if slots.len() == claim.count || payload >= MAX_CLAIM_BYTES {
+                    break;
+                }
+                payload += self.items[slot].payload().len();
+                slots.push(slot);
+            }
+        }
+        if slots.len() < claim.count && !self.paused_out && self.ready > 0 {
+            let set = self.claim_tags(known, claim.tags.as_deref());
+            let lock = claim.lock.unwrap_or(self.settings.lock);
+            while slots.len() < claim.count && payload < MAX_CLAIM_BYTES {
+                // Looked up anew: the first lock makes the moderator known.
+                let moderator = self.moderators.find(claim.moderator);
+                if moderator.is_some_and(|m| !self.has_capacity(m)) {
+                    break;
+                }
+                let Some(slot) = self.best(moderator, &[&set]) else {
+                    break;
+                };
+                let size = self.items[slot].payload().len();
+                if !slots.is_empty() && payload + size > MAX_CLAIM_BYTES {
+                    break;
+                }
+                payload += size;
+                self.lock_for(slot, claim.moderator, lock, false, now, fx);
+                slots.push(slot);
+            }
+        }
+        let registered = self.moderators.find(claim.moderator);
+        let in_line = registered
+            .and_then(|m| self.moderators[m].profile.as_ref())
+            .is_some_and(|p| p.place.is_some());
+        if in_line && !slots.is_empty() {
+            let moderator = bytes(claim.moderator);
+            self.commit(now, &Effect::Served { moderator }, fx);
+        }
+        slots
+    }
+
+    /// The live locks of a moderator, lowest token first.
+    pub(super) fn held(&self, moderator: u32, now: Now) -> impl Iterator<Item = u32> + '_ {
+        let held = self.moderators[moderator].held.values().copied();
+        held.filter(move |slot| self.lock(*slot).is_some_and(|l| l.deadline > now.ms))
+    }
+
+    /// The tags a claim goes by: those given, else those joined with.
+    pub(super) fn claim_tags(&self, moderator: Option<u32>, given: Option<&[&Bytes]>) -> TagSet {
+        match given {
+            Some(names) => self.tags.known(names),
+            None => moderator
+                .and_then(|m| self.moderators[m].profile.as_ref())
+                .map_or_else(TagSet::new, |p| self.tags.set(p.tags).into()),
+        }
+    }
+
+    /// Locks an item. The effect borrows the item's own id, so it is copied first.
+    fn lock_for(
+        &mut self,
+        slot: u32,
+        moderator: &[u8],
+        lock: u64,
+        assign: bool,
+        now: Now,
+        fx: &mut Effects,
+    ) -> u64 {
+        let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+        let token = self.next_token(now);
+        let effect = Effect::Lock {
+            id: bytes(&id),
+            moderator: bytes(moderator),
+            token,
+            deadline: now.ms + lock,
+            assign,
+        };
+        self.commit(now, &effect, fx);
+        token
+    }
+
+    /// The item a moderator with these tag sets would be given now, capacity and pause aside.
+    pub(super) fn best(&self, moderator: Option<u32>, sets: &[&[u32]]) -> Option<u32> {
+        let mut best: Option<(OrderKey, u32)> = None;
+        for class in &self.tags.with_ready {
+            let needed = &self.tags.classes[*class].tags;
+            if !sets.iter().any(|set| covers(set, needed)) {
+                continue;
+            }
+            let Some(slot) = self.first_for(*class, moderator) else {
+                continue;
+            };
+            let key = self.key(slot);
+            if best.is_none_or(|(other, _)| key < other) {
+                best = Some((key, slot));
+            }
+        }
+        best.map(|(_, slot)| slot)
+    }
+
+    /// The first ready item of a class that the moderator is not excluded from.
+    pub(super) fn first_for(&self, class: u32, moderator: Option<u32>) -> Option<u32> {
+        let ready = &self.tags.classes[class].ready;
+        match moderator.and_then(|m| self.moderators[m].excluded.get(&class)) {
+            None => ready.first(),
+            Some(excluded) => first_difference(ready, excluded),
+        }
+    }
+
+    /// Ends an item with a decision on it.
+    ///
+    /// # Errors
+    /// `NoItem`; `Stale` if `token` is not the live lock's (nor accepted late); `Changed` if the
+    /// content is no longer that of `rev`: the lock is kept.
+    pub fn resolve(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        token: u64,
+        rev: Option<u64>,
+        fx: &mut Effects,
+    ) -> Result<(), Error> {
+        let slot = self.find(id).ok_or(Error::NoItem)?;
+        if self.live(slot, token, now).is_none() && !self.accepted_late(slot, token) {
+            return Err(Error::Stale);
+        }
+        if rev.is_some_and(|rev| rev != u64::from(self.items[slot].rev)) {
+            return Err(Error::Changed);
+        }
+        self.commit_and_match(now, &Effect::Resolve { id: bytes(id) }, fx);
+        Ok(())
+    }
+
+    /// The live lock of an item, if `token` is its token: judged by the clock.
+    fn live(&self, slot: u32, token: u64, now: Now) -> Option<&super::state::Lock> {
+        if self.items[slot].state != State::Locked {
+            return None;
+        }
+        self.lock(slot)
+            .filter(|lock| lock.token == token && lock.deadline > now.ms)
+    }
+
+    /// Whether `token` is that of a lock that ended by its deadline and still counts.
+    fn accepted_late(&self, slot: u32, token: u64) -> bool {
+        if !self.settings.late_accept {
+            return false;
+        }
+        let overdue = match self.items[slot].state {
+            State::Locked => self.lock(slot).map(|l| l.token),
+            _ => self.extra(slot).and_then(|e| e.late).map(|l| l.token),
+        };
+        overdue == Some(token)
+    }
+
+    /// Gives an item back, to its own place.
+    ///
+    /// # Errors
+    /// `NoItem`, `Stale`.
+    pub fn release(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        token: u64,
+        skip: bool,
+        delay: u64,
+        fx: &mut Effects,
+    ) -> Result<(), Error> {
+        let slot = self.find(id).ok_or(Error::NoItem)?;
+        self.live(slot, token, now).ok_or(Error::Stale)?;
+        let effect = Effect::Release {
+            id: bytes(id),
+            skip,
+            due: if delay == 0 { 0 } else { now.ms + delay },
+        };
+        self.commit_and_match(now, &effect, fx);
+        Ok(())
+    }
+
+    /// Sets the deadline of a lock to `ms` from now, and answers it.
+    ///
+    /// # Errors
+    /// `NoItem`, `Stale`.
+    pub fn extend(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        token: u64,
+        ms: u64,
+        fx: &mut Effects,
+    ) -> Result<u64, Error> {
+        let slot = self.find(id).ok_or(Error::NoItem)?;
+        self.live(slot, token, now).ok_or(Error::Stale)?;
+        let deadline = now.ms + ms;
+        let id = bytes(id);
+        self.commit(now, &Effect::Extend { id, deadline }, fx);
+        Ok(deadline)
+    }
+
+    /// Registers a moderator who has no open connection, or keeps them registered.
+    pub fn join(&mut self, now: Now, join: &Join<'_>, fx: &mut Effects) -> Joined {
+        let known = self.moderators.find(join.moderator);
+        let old = known
+            .and_then(|m| self.moderators[m].profile.as_deref())
+            .cloned();
+        let held = known.map_or(0, |m| self.held(m, now).count() as u64);
+        let ttl = join.ttl.or(old.as_ref().map(|p| p.ttl));
+        let count = join.count.or(old.as_ref().map(|p| p.count)).unwrap_or(1);
+        let old_tags: Vec<Box<[u8]>> = match (&join.tags, &old) {
+            (None, Some(p)) => self.tags.names(p.tags).map(Box::from).collect(),
+            _ => Vec::new(),
+        };
+        let has_enough = held >= count;
+        let place = match old.as_ref().and_then(|p| p.place) {
+            _ if has_enough => None,
+            Some(place) => Some(place),
+            None => Some(self.next_place(now)),
+        };
+        let ttl = ttl.unwrap_or(DEFAULT_TTL);
+        let effect = Effect::Join {
+            moderator: bytes(join.moderator),
+            place,
+            ttl,
+            expires: now.ms + ttl,
+            count,
+            tags: join
+                .tags
+                .clone()
+                .unwrap_or_else(|| old_tags.iter().map(|t| bytes(t)).collect()),
+        };
+        let matched = self.commit_and_match(now, &effect, fx);
+        if matched || has_enough {
+            Joined::Assigned
+        } else {
+            Joined::Waiting
+        }
+    }
+
+    fn next_place(&mut self, now: Now) -> Place {
+        self.last_since = self.stamp(now).max(self.last_since);
+        let place = (self.last_since, self.next_tie);
+        self.next_tie += 1;
+        place
+    }
+
+    /// Ends a registration, and with `release` the moderator's locks. Answers whether they were
+    /// in line.
+    pub fn leave(&mut self, now: Now, moderator: &[u8], release: bool, fx: &mut Effects) -> bool {
+        let Some(slot) = self.moderators.find(moderator) else {
+            return false;
+        };
+        let was_in_line = self.moderators[slot].place().is_some();
+        if self.moderators[slot].profile.is_some() {
+            let moderator = bytes(moderator);
+            self.commit(now, &Effect::Leave { moderator }, fx);
+        }
+        if release {
+            let held: Vec<Box<[u8]>> = match self.moderators.find(moderator) {
+                Some(m) => self.moderators[m]
+                    .held
+                    .values()
+                    .map(|slot| self.items[*slot].id().into())
+                    .collect(),
+                None => Vec::new(),
+            };
+            for id in held {
+                let effect = Effect::Release {
+                    id: bytes(&id),
+                    skip: false,
+                    due: 0,
+                };
+                self.commit_and_match(now, &effect, fx);
+            }
+        }
+        was_in_line
+    }
+
+    // ---- supervisors ----
+
+    /// Locks an item for a named person, whatever their tags and capacity; answers the token.
+    ///
+    /// # Errors
+    /// `NoItem`; `Stale` if it is locked; `Excluded`.
+    pub fn assign(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        moderator: &[u8],
+        lock: Option<u64>,
+        fx: &mut Effects,
+    ) -> Result<Assigned, Error> {
+        let slot = self.find(id).ok_or(Error::NoItem)?;
+        if self.items[slot].state == State::Locked {
+            return Err(Error::Stale);
+        }
+        let known = self.moderators.find(moderator);
+        if known.is_some_and(|m| self.excluded(slot).iter().any(|(e, _)| *e == m)) {
+            return Err(Error::Excluded);
+        }
+        let lock = lock.unwrap_or(self.settings.lock);
+        Ok(self.hand_to(slot, moderator, lock, true, now, fx))
+    }
+
+    /// Refuses input, output or both from now on, or accepts them again.
+    pub fn pause(&mut self, now: Now, input: bool, output: bool, fx: &mut Effects) {
+        if (input, output) != (self.paused_in, self.paused_out) {
+            self.commit_and_match(now, &Effect::Pause { input, output }, fx);
+        }
+    }
+
+    /// Whether the queue refuses input, and whether it refuses output.
+    pub fn paused(&self) -> (bool, bool) {
+        (self.paused_in, self.paused_out)
+    }
+
+    /// Makes a dead item ready again. Answers whether it was dead.
+    pub fn revive(&mut self, now: Now, id: &[u8], fx: &mut Effects) -> bool {
+        let dead = self
+            .find(id)
+            .is_some_and(|slot| self.items[slot].state == State::Dead);
+        if dead {
+            self.commit_and_match(now, &Effect::Revive { id: bytes(id) }, fx);
+        }
+        dead
+    }
+
+    /// Makes up to `count` dead items ready again, the earliest first. Answers how many.
+    pub fn revive_all(&mut self, now: Now, count: usize, fx: &mut Effects) -> usize {
+        let ids: Vec<Box<[u8]>> = self
+            .dead
+            .iter()
+            .take(count)
+            .map(|(_, slot)| self.items[*slot].id().into())
+            .collect();
+        ids.iter().for_each(|id| {
+            self.revive(now, id, fx);
+        });
+        ids.len()
+    }
+
+    /// Sets the queue up anew.
+    ///
+    /// # Errors
+    /// `AgingInUse`.
+    pub fn configure(
+        &mut self,
+        now: Now,
+        settings: Settings,
+        fx: &mut Effects,
+    ) -> Result<(), Error> {
+        if settings.aging != self.settings.aging && self.items.len() > 0 {
+            return Err(Error::AgingInUse);
+        }
+        self.commit_and_match(now, &Effect::Configure { settings }, fx);
+        Ok(())
+    }
+
+    /// How the queue is set up.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Checks that an item may leave for another queue.
+    ///
+    /// # Errors
+    /// `NoItem`; `Stale` if it is locked and `token` is not the live lock's, or a token is given
+    /// and it is not locked.
+    pub fn check_move_out(
+        &self,
+        now: Now,
+        id: &[u8],
+        token: Option<u64>,
+    ) -> Result<MoveOut, Error> {
+        let slot = self.find(id).ok_or(Error::NoItem)?;
+        let free = self.items[slot].state != State::Locked && token.is_none();
+        if !free && token.and_then(|t| self.live(slot, t, now)).is_none() {
+            return Err(Error::Stale);
+        }
+        Ok(MoveOut { slot })
+    }
+
+    /// Checks that an item of that id may come in.
+    ///
+    /// # Errors
+    /// `Exists`, `Full`.
+    pub fn check_move_in(&self, id: &[u8]) -> Result<(), Error> {
+        if self.find(id).is_some() {
+            return Err(Error::Exists);
+        }
+        let max_len = self.settings.max_len;
+        if max_len > 0 && self.items.len() as u64 >= max_len {
+            return Err(Error::Full);
+        }
+        Ok(())
+    }
+
+    /// Moves an item that was checked on both sides from this queue into `to`.
+    pub fn move_item(
+        &mut self,
+        now: Now,
+        out: MoveOut,
+        priority: Option<i32>,
+        to: &mut Queue,
+        fx: &mut Effects,
+        to_fx: &mut Effects,
+    ) {
+        let slot = out.slot;
+        let item = &self.items[slot];
+        let extra = self.extra(slot).cloned().unwrap_or_default();
+        let name = |m: u32| bytes(&self.moderators[m].name);
+        let effect = Effect::MoveIn {
+            id: bytes(item.id()),
+            payload: bytes(item.payload()),
+            priority: priority.unwrap_or(item.priority),
+            boost: item.boost(),
+            submitted: item.submitted(),
+            due: extra.due,
+            delayed: item.state == State::Delayed,
+            rev: item.rev.saturating_add(1),
+            reports: extra.reports,
+            deliveries: item.deliveries,
+            tags: self.tags.names(item.tags).map(bytes).collect(),
+            excluded: extra.excluded.iter().map(|(m, s)| (name(*m), *s)).collect(),
+            token: self.last_token,
+        };
+        to.commit_and_match(now, &effect, to_fx);
+        let id: Box<[u8]> = item.id().into();
+        self.commit_and_match(now, &Effect::MoveOut { id: bytes(&id) }, fx);
+    }
+
+    // ---- the match ----
+
+    /// Gives an item to a moderator who did not ask for it in this call.
+    fn hand_to(
+        &mut self,
+        slot: u32,
+        moderator: &[u8],
+        lock: u64,
+        assign: bool,
+        now: Now,
+        fx: &mut Effects,
+    ) -> u64 {
+        let known = self.moderators.find(moderator);
+        let place = known
+            .and_then(|m| self.moderators[m].profile.as_ref())
+            .and_then(|p| p.place);
+        let item = self.items[slot].id().into();
+        let token = self.lock_for(slot, moderator, lock, assign, now, fx);
+        fx.notices.push(Notice::Assign);
+        fx.matches.push(Match {
+            item,
+            moderator: moderator.into(),
+            token,
+            place,
+            assign,
+        });
+        token
+    }
+
+    /// Gives a ready item to the longest waiting moderator who may take it. Answers whether
+    /// there was one.
+    fn match_item(&mut self, slot: u32, now: Now, fx: &mut Effects) -> bool {
+        if self.tags.with_waiting.is_empty() || self.paused_out {
+            return false;
+        }
+        let needed = &self.tags.classes[self.tags.class(self.items[slot].tags)].tags;
+        let excluded = self.excluded(slot);
+        let mut best: Option<(Place, u32)> = None;
+        for class in &self.tags.with_waiting {
+            let class = &self.tags.classes[*class];
+            if !covers(&class.tags, needed) {
+                continue;
+            }
+            let first = class
+                .waiting
+                .iter()
+                .find(|(_, m)| excluded.iter().all(|(e, _)| e != m));
+            best = best.into_iter().chain(first.copied()).min();
+        }
+        let Some((_, moderator)) = best else {
+            return false;
+        };
+        self.serve(slot, moderator, now, fx);
+        true
+    }
+
+    /// Gives a moderator in line the first item they may take. Answers whether there was one.
+    fn match_moderator(&mut self, moderator: u32, now: Now, fx: &mut Effects) -> bool {
+        if self.ready == 0 || self.paused_out {
+            return false;
+        }
+        let waits = self.line.values().next().is_some()
+            && self.moderators.is_known(moderator)
+            && self.moderators[moderator].place().is_some();
+        if !waits || !self.has_capacity(moderator) {
+            return false;
+        }
+        let offers = self.offers(moderator);
+        let best = {
+            let sets = offers.iter().map(|class| &*self.tags.classes[*class].tags);
+            let sets: SmallVec<[&[u32]; 2]> = sets.collect();
+            self.best(Some(moderator), &sets)
+        };
+        let Some(slot) = best else {
+            return false;
+        };
+        self.serve(slot, moderator, now, fx);
+        true
+    }
+
+    fn serve(&mut self, slot: u32, moderator: u32, now: Now, fx: &mut Effects) {
+        let m = &self.moderators[moderator];
+        let asked = m.blocked.iter().filter_map(|call| call.lock).next();
+        let lock = asked.unwrap_or(self.settings.lock);
+        let name = m.name.clone();
+        self.hand_to(slot, &name, lock, false, now, fx);
+    }
+
+    // ---- the clock ----
+
+    /// Does what is due by `now`, in the order of time, at most `budget` steps of it. Answers how
+    /// many steps were done; what is left is seen by `next_due`.
+    pub fn advance(&mut self, now: Now, budget: usize, fx: &mut Effects) -> usize {
+        let mut steps = 0;
+        while steps < budget && self.timers.first().is_some_and(|t| t.time <= now.ms) {
+            steps += self.advance_instant(now, budget - steps, fx);
+        }
+        while steps < budget {
+            let Some(place) = self.sweep else {
+                break;
+            };
+            let next = self.line.range(place..).next().map(|(p, m)| (*p, *m));
+            let possible = self.ready > 0 && !self.paused_out;
+            let Some((place, moderator)) = next.filter(|_| possible) else {
+                self.sweep = None;
+                break;
+            };
+            self.sweep = Some((place.0, place.1 + 1));
+            self.match_moderator(moderator, now, fx);
+            steps += 1;
+        }
+        steps
+    }
+
+    /// What is due at the earliest time there is. Of items that come back at the same instant
+    /// the one that is claimed first is matched first.
+    fn advance_instant(&mut self, now: Now, budget: usize, fx: &mut Effects) -> usize {
+        let Some(time) = self.timers.first().map(|t| t.time) else {
+            return 0;
+        };
+        let at_once = self.timers.iter().take_while(|t| t.time == time);
+        let mut batch: SmallVec<[Timed; 4]> = at_once.take(budget).map(|t| t.what).collect();
+        if batch.len() > 1 {
+            batch.sort_by_cached_key(|what| match what {
+                Timed::Registration(_) => None,
+                Timed::Deadline(_, slot) | Timed::Due(_, slot) => Some(self.key(*slot)),
+            });
+        }
+        for what in &batch {
+            match *what {
+                Timed::Registration(moderator) => self.registration_over(moderator, now, fx),
+                Timed::Deadline(_, slot) => {
+                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    let expiries = self.extra(slot).map_or(0, |e| e.expiries);
+                    let max = self.settings.max_expiries;
+                    let effect = Effect::Expire {
+                        id: bytes(&id),
+                        dead: max > 0 && u64::from(expiries) + 1 >= max,
+                    };
+                    self.commit_and_match(now, &effect, fx);
+                }
+                Timed::Due(_, slot) => {
+                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    self.commit_and_match(now, &Effect::Due { id: bytes(&id) }, fx);
+                }
+            }
+        }
+        batch.len()
+    }
+
+    /// A registration ran out; a blocked call counts as a sign of life while it lasts.
+    fn registration_over(&mut self, moderator: u32, now: Now, fx: &mut Effects) {
+        let m = &self.moderators[moderator];
+        let name = m.name.clone();
+        if m.blocked.is_empty() {
+            let moderator = bytes(&name);
+            self.commit(now, &Effect::Leave { moderator }, fx);
+            return;
+        }
+        let alive = Join {
+            moderator: &name,
+            ..Join::default()
+        };
+        self.keep_alive(now, &alive, fx);
+    }
+
+    /// Prolongs a registration without changing anything else about it.
+    fn keep_alive(&mut self, now: Now, join: &Join<'_>, fx: &mut Effects) {
+        let Some(profile) = self
+            .moderators
+            .find(join.moderator)
+            .and_then(|m| self.moderators[m].profile.as_deref())
+            .cloned()
+        else {
+            return;
+        };
+        let tags: Vec<Box<[u8]>> = self.tags.names(profile.tags).map(Box::from).collect();
+        let effect = Effect::Join {
+            moderator: bytes(join.moderator),
+            place: profile.place,
+            ttl: profile.ttl,
+            expires: now.ms + profile.ttl,
+            count: profile.count,
+            tags: tags.iter().map(|t| bytes(t)).collect(),
+        };
+        self.commit(now, &effect, fx);
+    }
+
+    /// When there is next something to do, Unix ms: 0 if matches are to be caught up.
+    pub fn next_due(&self) -> Option<u64> {
+        if self.sweep.is_some() {
+            return Some(0);
+        }
+        self.timers.first().map(|t| t.time)
+    }
+}
+
+/// The first element of `all` that is not in `some`, a subset of it in the same order: by halving
+/// the length of their common beginning.
+fn first_difference(
+    all: &CountedTree<u32, OrderKey>,
+    some: &CountedTree<u32, OrderKey>,
+) -> Option<u32> {
+    let (mut same, mut different) = (0, some.len());
+    while same < different {
+        let middle = same + (different - same) / 2;
+        if all.select(middle) == some.select(middle) {
+            same = middle + 1;
+        } else {
+            different = middle;
+        }
+    }
+    all.select(same)
+}

@@ -1,0 +1,140 @@
+//! Moderators a queue knows of: who holds what, who is registered or blocked, who stands where in
+//! line. Anyone without any of these is forgotten.
+
+use super::index::SlotIndex;
+use super::slab::Slab;
+use super::{OrderKey, Place};
+use crate::counted_tree::CountedTree;
+use std::collections::BTreeMap;
+
+/// A registration by JOIN. It outlives its place in line until the time to live runs out, so
+/// that a moderator who was served and joins again keeps tags and time to live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// ms.
+    pub ttl: u64,
+    /// Unix ms.
+    pub expires: u64,
+    /// How many locks they want in hand.
+    pub count: u64,
+    /// Tag list.
+    pub tags: u32,
+    /// In line since, by JOIN; none once served.
+    pub place: Option<Place>,
+}
+
+/// A client waiting in a blocked CLAIM for this moderator. Known to the primary only.
+#[derive(Debug, Clone)]
+pub struct BlockedCall {
+    /// The shell's number for the client.
+    pub call: u64,
+    pub place: Place,
+    /// Tag list.
+    pub tags: u32,
+    /// The tags were given with the call; else it follows the registration's.
+    pub own_tags: bool,
+    /// Wants only newly locked items.
+    pub new_only: bool,
+    /// Lock duration asked for, ms.
+    pub lock: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+pub struct Moderator {
+    pub name: Box<[u8]>,
+    /// Exclusion entries and ended locks that name them.
+    pub mentions: u32,
+    /// Locks by token: slots.
+    pub held: BTreeMap<u64, u32>,
+    /// Ready items they are excluded from, by class.
+    pub excluded: BTreeMap<u32, CountedTree<u32, OrderKey>>,
+    pub profile: Option<Box<Profile>>,
+    pub blocked: Vec<BlockedCall>,
+}
+
+impl Moderator {
+    /// Where they stand in line: the earliest of all their reasons to wait.
+    pub fn place(&self) -> Option<Place> {
+        let joined = self.profile.as_ref().and_then(|p| p.place);
+        joined
+            .into_iter()
+            .chain(self.blocked.iter().map(|b| b.place))
+            .min()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.mentions == 0
+            && self.held.is_empty()
+            && self.profile.is_none()
+            && self.blocked.is_empty()
+    }
+}
+
+/// All moderators of one queue by number and by name.
+#[derive(Debug, Default)]
+pub struct Moderators {
+    all: Slab<Moderator>,
+    index: SlotIndex,
+}
+
+impl Moderators {
+    pub fn find(&self, name: &[u8]) -> Option<u32> {
+        self.index
+            .find(self.index.hash(name), |s| *self.all[s].name == *name)
+    }
+
+    /// The number of `name`, made known if need be. Call `forget_if_idle` when it may be idle.
+    pub fn intern(&mut self, name: &[u8]) -> u32 {
+        let hash = self.index.hash(name);
+        if let Some(slot) = self.index.find(hash, |s| *self.all[s].name == *name) {
+            return slot;
+        }
+        let slot = self.all.insert(Moderator {
+            name: name.into(),
+            ..Moderator::default()
+        });
+        let all = &self.all;
+        self.index.insert(hash, slot, |s| &all[s].name);
+        slot
+    }
+
+    pub fn forget_if_idle(&mut self, slot: u32) {
+        if self.all[slot].is_idle() {
+            let hash = self.index.hash(&self.all[slot].name);
+            self.index.remove(hash, slot);
+            self.all.remove(slot);
+        }
+    }
+
+    pub fn is_known(&self, slot: u32) -> bool {
+        self.all.contains(slot)
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Moderator)> {
+        self.all.iter()
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.all.memory_bytes() + self.index.memory_bytes() + self.all.len() * 24
+    }
+}
+
+impl std::ops::Index<u32> for Moderators {
+    type Output = Moderator;
+
+    #[inline]
+    fn index(&self, slot: u32) -> &Moderator {
+        &self.all[slot]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Moderators {
+    #[inline]
+    fn index_mut(&mut self, slot: u32) -> &mut Moderator {
+        &mut self.all[slot]
+    }
+}

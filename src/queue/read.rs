@@ -1,0 +1,292 @@
+//! Everything that only looks. What concerns a single item is judged by the clock, as if overdue
+//! transitions were applied; counts and orders show the last applied state.
+
+use super::decide::Now;
+use super::state::{Lock, OrderKey, Queue, State};
+use super::tags::covers;
+use serde_bytes::Bytes;
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// A lock as CLAIM and HELD answer it. Times are Unix ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimView<'a> {
+    pub item: &'a [u8],
+    pub payload: &'a [u8],
+    pub token: u64,
+    pub deadline: u64,
+    pub priority: i32,
+    pub submitted: u64,
+    pub deliveries: u32,
+    pub rev: u32,
+}
+
+/// An item as GET answers it. Times are Unix ms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemView<'a> {
+    pub item: &'a [u8],
+    pub state: State,
+    pub payload: &'a [u8],
+    pub priority: i32,
+    pub boost: i64,
+    pub submitted: u64,
+    /// The last due time; 0 if the item was never delayed.
+    pub due: u64,
+    pub rev: u32,
+    pub reports: u32,
+    pub deliveries: u32,
+    pub expiries: u32,
+    /// Moderator, token and deadline of the live lock.
+    pub lock: Option<(&'a [u8], u64, u64)>,
+    pub tags: Vec<&'a [u8]>,
+    pub excluded: Vec<&'a [u8]>,
+}
+
+/// An item as LIST answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<'a> {
+    pub item: &'a [u8],
+    pub priority: i32,
+    pub submitted: u64,
+    /// Moderator and deadline.
+    pub lock: Option<(&'a [u8], u64)>,
+}
+
+/// A moderator in line as WAITERS answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaiterView<'a> {
+    pub moderator: &'a [u8],
+    pub joined: bool,
+    /// Unix ms.
+    pub since: u64,
+    pub tags: Vec<&'a [u8]>,
+}
+
+/// Why an item would not go to a moderator now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    State,
+    Tags,
+    Excluded,
+    Capacity,
+    Paused,
+    Behind,
+}
+
+/// The numbers of STATS that are not counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub ready: usize,
+    pub locked: usize,
+    pub delayed: usize,
+    pub dead: usize,
+    pub waiting: usize,
+}
+
+impl Queue {
+    /// How many items there are in all.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.items.len() == 0
+    }
+
+    /// How many items are in a state.
+    pub fn len_in(&self, state: State) -> usize {
+        match state {
+            State::Ready => self.ready,
+            State::Delayed => self.delayed.len(),
+            State::Locked => self.locks.len(),
+            State::Dead => self.dead.len(),
+        }
+    }
+
+    /// How many moderators are in line.
+    pub fn waiting(&self) -> usize {
+        self.line.len()
+    }
+
+    fn live_lock(&self, slot: u32, now: Now) -> Option<&Lock> {
+        if self.items[slot].state != State::Locked {
+            return None;
+        }
+        self.lock(slot).filter(|lock| lock.deadline > now.ms)
+    }
+
+    /// An item's state and expiries once everything overdue is applied to it.
+    fn judged(&self, slot: u32, now: Now) -> (State, u32) {
+        let state = self.items[slot].state;
+        let extra = self.extra(slot);
+        let expiries = extra.map_or(0, |e| e.expiries);
+        match state {
+            State::Locked if self.live_lock(slot, now).is_none() => {
+                let max = self.settings.max_expiries;
+                let expiries = expiries.saturating_add(1);
+                if max > 0 && u64::from(expiries) >= max {
+                    (State::Dead, expiries)
+                } else {
+                    (State::Ready, expiries)
+                }
+            }
+            State::Delayed if extra.is_some_and(|e| e.due <= now.ms) => (State::Ready, expiries),
+            _ => (state, expiries),
+        }
+    }
+
+    /// A locked item as a claim; none if it is not locked.
+    pub fn claim_view(&self, slot: u32) -> Option<ClaimView<'_>> {
+        let item = &self.items[slot];
+        let lock = self.lock(slot)?;
+        Some(ClaimView {
+            item: item.id(),
+            payload: item.payload(),
+            token: lock.token,
+            deadline: lock.deadline,
+            priority: item.priority,
+            submitted: item.submitted(),
+            deliveries: item.deliveries,
+            rev: item.rev,
+        })
+    }
+
+    /// What a moderator holds, lowest token first.
+    pub fn held_by(&self, moderator: &[u8], now: Now) -> impl Iterator<Item = ClaimView<'_>> {
+        let known = self.moderators.find(moderator);
+        known
+            .into_iter()
+            .flat_map(move |m| self.held(m, now))
+            .filter_map(|slot| self.claim_view(slot))
+    }
+
+    /// One item.
+    pub fn get(&self, id: &[u8], now: Now) -> Option<ItemView<'_>> {
+        let slot = self.find(id)?;
+        let item = &self.items[slot];
+        let extra = self.extra(slot);
+        let (state, expiries) = self.judged(slot, now);
+        let name = |m: u32| &*self.moderators[m].name;
+        Some(ItemView {
+            item: item.id(),
+            state,
+            payload: item.payload(),
+            priority: item.priority,
+            boost: item.boost(),
+            submitted: item.submitted(),
+            due: extra.map_or(0, |e| e.due),
+            rev: item.rev,
+            reports: extra.map_or(1, |e| e.reports),
+            deliveries: item.deliveries,
+            expiries,
+            lock: self
+                .live_lock(slot, now)
+                .map(|lock| (name(lock.moderator), lock.token, lock.deadline)),
+            tags: self.tags.names(item.tags).collect(),
+            excluded: self.excluded(slot).iter().map(|(m, _)| name(*m)).collect(),
+        })
+    }
+
+    /// The ready items in the order they would be claimed, by this moderator if one is named.
+    pub fn peek(&self, count: usize, moderator: Option<(&[u8], Option<&[&Bytes]>)>) -> Vec<&[u8]> {
+        let known = moderator.and_then(|(name, _)| self.moderators.find(name));
+        let set = moderator.map(|(_, given)| self.claim_tags(known, given));
+        let mut heads = BinaryHeap::new();
+        let mut iters = Vec::new();
+        let skip =
+            |slot: u32| known.is_some_and(|m| self.excluded(slot).iter().any(|(e, _)| *e == m));
+        for class in &self.tags.with_ready {
+            let class = &self.tags.classes[*class];
+            if set.as_ref().is_some_and(|set| !covers(set, &class.tags)) {
+                continue;
+            }
+            let mut iter = class.ready.iter();
+            if let Some(slot) = iter.by_ref().find(|s| !skip(*s)) {
+                heads.push(std::cmp::Reverse((self.key(slot), slot, iters.len())));
+                iters.push(iter);
+            }
+        }
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            let Some(std::cmp::Reverse((_, slot, from))) = heads.pop() else {
+                break;
+            };
+            ids.push(self.items[slot].id());
+            if let Some(next) = iters[from].by_ref().find(|s| !skip(*s)) {
+                heads.push(std::cmp::Reverse((self.key(next), next, from)));
+            }
+        }
+        ids
+    }
+
+    /// How many ready items come before `key`, over all tag combinations.
+    fn rank(&self, key: OrderKey) -> usize {
+        self.tags
+            .with_ready
+            .iter()
+            .map(|c| self.tags.classes[*c].ready.rank(key, |s| self.key(s)))
+            .sum()
+    }
+
+    /// 1 for the item that is claimed next; none unless it is ready.
+    pub fn position(&self, id: &[u8]) -> Option<usize> {
+        let slot = self.find(id)?;
+        (self.items[slot].state == State::Ready).then(|| self.rank(self.key(slot)) + 1)
+    }
+
+    /// Counts of the last applied state.
+    pub fn summary(&self) -> Summary {
+        Summary {
+            ready: self.ready,
+            locked: self.locks.len(),
+            delayed: self.delayed.len(),
+            dead: self.dead.len(),
+            waiting: self.line.len(),
+        }
+    }
+
+    /// Ready items by tag (an item counts for each of its tags).
+    pub fn ready_by_tag(&self) -> BTreeMap<&[u8], usize> {
+        let mut by_tag = BTreeMap::new();
+        for class in &self.tags.with_ready {
+            let class = &self.tags.classes[*class];
+            for tag in &class.tags {
+                *by_tag.entry(self.tags.name(*tag)).or_insert(0) += class.ready.len();
+            }
+        }
+        by_tag
+    }
+
+    /// Bytes of memory in use, estimated from sizes and counts: O(tag combinations).
+    pub fn memory_bytes(&self) -> usize {
+        // A B-tree of the standard library: nodes of up to 11 entries, about 2/3 full.
+        let btree = |len: usize, entry: usize| len * (entry + 2) * 3 / 2;
+        let classes: usize = self
+            .tags
+            .with_ready
+            .iter()
+            .map(|c| self.tags.classes[*c].ready.memory_bytes())
+            .sum();
+        std::mem::size_of::<Queue>()
+            + self.content_bytes
+            + self.items.memory_bytes()
+            + self.ids.memory_bytes()
+            + self.by_seq.memory_bytes()
+            + self.tags.memory_bytes()
+            + classes
+            + self.moderators.memory_bytes()
+            + btree(
+                self.extras.len(),
+                std::mem::size_of::<super::state::Extra>() + 4,
+            )
+            + btree(self.locks.len(), std::mem::size_of::<Lock>() + 8 + 12)
+            + btree(self.delayed.len() + self.dead.len(), 16)
+            + btree(
+                self.timers.len(),
+                std::mem::size_of::<super::state::Timer>(),
+            )
+            + btree(self.line.len(), 20)
+            + self.stats.wait.memory_bytes()
+            + self.stats.handle.memory_bytes()
+    }
+}

@@ -1,0 +1,131 @@
+//! Totals of a queue and histograms of how long things took, kept as events happen.
+
+/// Sub-buckets per doubling: a value is known to within 1/16.
+const SUB_BITS: u32 = 4;
+
+/// Counts of durations in buckets whose width grows with the value (the layout of HdrHistogram).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Histogram {
+    counts: Vec<u64>,
+    total: u64,
+}
+
+fn bucket(ms: u64) -> usize {
+    if ms < 1 << SUB_BITS {
+        return ms as usize;
+    }
+    let shift = 63 - ms.leading_zeros() - SUB_BITS;
+    (((shift + 1) as usize) << SUB_BITS) + (ms >> shift) as usize - (1 << SUB_BITS)
+}
+
+/// The largest value that falls into a bucket.
+fn upper(bucket: usize) -> u64 {
+    if bucket < 1 << SUB_BITS {
+        return bucket as u64;
+    }
+    let shift = (bucket >> SUB_BITS) as u32 - 1;
+    let base = (1u64 << SUB_BITS) + (bucket as u64 & ((1 << SUB_BITS) - 1));
+    ((base + 1) << shift) - 1
+}
+
+/// Durations at or above this many ms share the last bucket.
+const MAX_MS: u64 = 1 << 50;
+
+impl Histogram {
+    /// Counts one duration in ms.
+    pub fn record(&mut self, ms: u64) {
+        self.add(bucket(ms.min(MAX_MS)), 1);
+    }
+
+    fn add(&mut self, bucket: usize, n: u64) {
+        if bucket >= self.counts.len() {
+            self.counts.resize(bucket + 1, 0);
+        }
+        self.counts[bucket] = self.counts[bucket].saturating_add(n);
+        self.total = self.total.saturating_add(n);
+    }
+
+    /// The duration in ms that `percent` of all are at or below, at most 1/16 too high; 0 if none.
+    pub fn percentile(&self, percent: u64) -> u64 {
+        let rank = (u128::from(self.total) * u128::from(percent)).div_ceil(100) as u64;
+        let mut seen = 0u64;
+        for (bucket, n) in self.counts.iter().enumerate() {
+            seen += n;
+            if seen >= rank && seen > 0 {
+                return upper(bucket);
+            }
+        }
+        0
+    }
+
+    /// The filled buckets, for storing.
+    pub fn buckets(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.counts
+            .iter()
+            .enumerate()
+            .filter(|(_, n)| **n > 0)
+            .map(|(b, n)| (b as u16, *n))
+    }
+
+    /// From stored buckets; none beyond the last is accepted.
+    pub fn from_buckets(buckets: impl IntoIterator<Item = (u16, u64)>) -> Option<Histogram> {
+        let mut histogram = Histogram::default();
+        for (b, n) in buckets {
+            if usize::from(b) > bucket(MAX_MS) {
+                return None;
+            }
+            histogram.add(b.into(), n);
+        }
+        Some(histogram)
+    }
+
+    /// Bytes of heap.
+    pub fn memory_bytes(&self) -> usize {
+        self.counts.capacity() * 8
+    }
+}
+
+/// What has happened in a queue since it began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub submitted: u64,
+    pub resolved: u64,
+    pub cancelled: u64,
+    pub released: u64,
+    pub expired: u64,
+    pub died: u64,
+    /// From submit, or the last due time if later, until first claimed.
+    pub wait: Histogram,
+    /// From claim to resolve.
+    pub handle: Histogram,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_bucket_holds_its_values_within_a_sixteenth(ms in 0..MAX_MS) {
+            let top = upper(bucket(ms));
+            assert!(top >= ms && top - ms <= ms / 16);
+            assert_eq!(bucket(top), bucket(ms));
+            assert_eq!(bucket(top + 1), bucket(ms) + 1);
+        }
+
+        #[test]
+        fn percentiles_match_a_sorted_list(mut all in prop::collection::vec(0u64..1_000_000, 1..300)) {
+            let mut histogram = Histogram::default();
+            all.iter().for_each(|ms| histogram.record(*ms));
+            all.sort_unstable();
+            for percent in [50, 95, 99] {
+                let exact = all[(all.len() * percent as usize).div_ceil(100) - 1];
+                let got = histogram.percentile(percent);
+                assert!(got >= exact && got - exact <= exact / 16);
+            }
+            let again = Histogram::from_buckets(histogram.buckets()).unwrap();
+            assert_eq!(again, histogram);
+        }
+    }
+}
