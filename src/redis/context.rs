@@ -1,0 +1,251 @@
+//! The context of one call: replies, replication, the clock, and what the server is doing.
+
+use super::api::api;
+use crate::queue::Now;
+use redis_module::raw;
+use std::borrow::Cow;
+use std::ffi::{c_long, CStr, CString};
+use std::marker::PhantomData;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Why a command is refused, in the words of the reply: the code first. Never holds user bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(Cow<'static, str>);
+
+impl Refusal {
+    pub const WRONG_TYPE: Refusal =
+        Refusal::fixed("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub const SYNTAX: Refusal = Refusal::fixed("ERR syntax error");
+
+    pub const fn fixed(text: &'static str) -> Refusal {
+        Refusal(Cow::Borrowed(text))
+    }
+
+    pub fn new(text: String) -> Refusal {
+        Refusal(Cow::Owned(text))
+    }
+
+    pub fn missing(name: &'static str) -> Refusal {
+        Refusal(format!("ERR {name} is missing").into())
+    }
+}
+
+/// What the server calls us with. Copies are fine; none outlives the call.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    raw: *mut raw::RedisModuleCtx,
+    life: PhantomData<&'a ()>,
+}
+
+/// What the server is doing, read at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Flags(u32);
+
+impl Flags {
+    fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
+    }
+
+    /// A primary that is up: what it decides goes to its replicas.
+    pub fn is_active_primary(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_MASTER) && !self.is_loading()
+    }
+
+    pub fn is_loading(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_LOADING)
+    }
+
+    /// The command came over the link from the primary.
+    pub fn is_replicated(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_REPLICATED)
+    }
+}
+
+impl<'a> Context<'a> {
+    /// # Safety
+    /// `raw` is valid for as long as `'a`, which ends with the server's call into the module.
+    pub unsafe fn new(raw: *mut raw::RedisModuleCtx) -> Context<'a> {
+        Context {
+            raw,
+            life: PhantomData,
+        }
+    }
+
+    pub fn raw(self) -> *mut raw::RedisModuleCtx {
+        self.raw
+    }
+
+    // SAFETY (all below): `raw` is a live context, the pointers handed in live through the call,
+    // and lengths are those of the slices they come from.
+
+    #[inline]
+    pub fn reply_integer(self, n: i64) {
+        unsafe { api!(RedisModule_ReplyWithLongLong(self.raw, n)) };
+    }
+
+    #[inline]
+    pub fn reply_bytes(self, bytes: &[u8]) {
+        unsafe {
+            api!(RedisModule_ReplyWithStringBuffer(
+                self.raw,
+                bytes.as_ptr().cast(),
+                bytes.len()
+            ))
+        };
+    }
+
+    #[inline]
+    pub fn reply_status(self, status: &'static CStr) {
+        unsafe { api!(RedisModule_ReplyWithSimpleString(self.raw, status.as_ptr())) };
+    }
+
+    pub fn reply_ok(self) {
+        self.reply_status(c"OK");
+    }
+
+    pub fn reply_null(self) {
+        unsafe { api!(RedisModule_ReplyWithNull(self.raw)) };
+    }
+
+    pub fn reply_null_array(self) {
+        unsafe { api!(RedisModule_ReplyWithNullArray(self.raw)) };
+    }
+
+    /// Begins an array: `len` replies follow.
+    #[inline]
+    pub fn reply_array(self, len: usize) {
+        unsafe { api!(RedisModule_ReplyWithArray(self.raw, len as c_long)) };
+    }
+
+    /// Begins a map: `len` pairs of replies follow.
+    pub fn reply_map(self, len: usize) {
+        unsafe { api!(RedisModule_ReplyWithMap(self.raw, len as c_long)) };
+    }
+
+    /// A field name of a map.
+    pub fn field(self, name: &'static str) -> Self {
+        self.reply_bytes(name.as_bytes());
+        self
+    }
+
+    #[cold]
+    pub fn refuse(self, refusal: &Refusal) {
+        let text = CString::new(refusal.0.as_bytes()).unwrap_or_else(|_| c"ERR error".into());
+        unsafe { api!(RedisModule_ReplyWithError(self.raw, text.as_ptr())) };
+    }
+
+    #[cold]
+    pub fn refuse_arity(self) {
+        unsafe { api!(RedisModule_WrongArity(self.raw)) };
+    }
+
+    /// Sends `command key record` to replicas and the AOF.
+    #[inline]
+    pub fn replicate(
+        self,
+        command: &'static CStr,
+        key: *mut raw::RedisModuleString,
+        record: &[u8],
+    ) {
+        unsafe {
+            api!(RedisModule_Replicate(
+                self.raw,
+                command.as_ptr(),
+                c"sb".as_ptr(),
+                key,
+                record.as_ptr(),
+                record.len()
+            ))
+        };
+    }
+
+    /// Sends the command itself on.
+    pub fn replicate_verbatim(self) {
+        unsafe { api!(RedisModule_ReplicateVerbatim(self.raw)) };
+    }
+
+    /// Tells WATCH and client tracking that the key has changed.
+    #[inline]
+    pub fn signal_modified(self, key: *mut raw::RedisModuleString) {
+        unsafe { api!(RedisModule_SignalModifiedKey(self.raw, key)) };
+    }
+
+    /// A keyspace notification of the module class.
+    pub fn notify(self, event: &'static CStr, key: *mut raw::RedisModuleString) {
+        let class = raw::REDISMODULE_NOTIFY_MODULE;
+        unsafe {
+            api!(RedisModule_NotifyKeyspaceEvent(
+                self.raw,
+                class,
+                event.as_ptr(),
+                key
+            ))
+        };
+    }
+
+    pub fn flags(self) -> Flags {
+        Flags(unsafe { api!(RedisModule_GetContextFlags(self.raw)) } as u32)
+    }
+
+    pub fn db(self) -> i32 {
+        unsafe { api!(RedisModule_GetSelectedDb(self.raw)) }
+    }
+
+    pub fn select_db(self, db: i32) -> bool {
+        unsafe { api!(RedisModule_SelectDb(self.raw, db)) == raw::REDISMODULE_OK as i32 }
+    }
+}
+
+/// The bytes of a key's name, for as long as the server's call lasts.
+pub fn name_bytes<'c>(_ctx: &'c Context<'_>, name: *mut raw::RedisModuleString) -> &'c [u8] {
+    let mut len = 0;
+    // SAFETY: names handed in by the server live, unchanged, as long as the call.
+    unsafe {
+        let ptr = api!(RedisModule_StringPtrLen(name, &mut len));
+        std::slice::from_raw_parts(ptr.cast(), len)
+    }
+}
+
+/// Whether replicating from a timer would now abort the server: CLIENT PAUSE or a failover.
+pub fn must_not_replicate() -> bool {
+    // SAFETY: no arguments, no state; a server that lacks the function has no such pause.
+    unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
+}
+
+/// Whether used memory is above maxmemory.
+pub fn out_of_memory() -> bool {
+    // SAFETY: no arguments, no state.
+    unsafe { api!(RedisModule_GetUsedMemoryRatio()) > 1.0 }
+}
+
+/// The time, read once per call and passed down.
+#[inline]
+pub fn now() -> Now {
+    let us = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_micros() as u64);
+    Now { ms: us / 1000, us }
+}
+
+fn log(level: &'static CStr, text: &str) {
+    let text = CString::new(text).unwrap_or_default();
+    // SAFETY: the format is ours and takes one string; a null context is allowed.
+    unsafe {
+        api!(RedisModule_Log(
+            std::ptr::null_mut(),
+            level.as_ptr(),
+            c"%s".as_ptr(),
+            text.as_ptr()
+        ))
+    };
+}
+
+/// A line in the server's log. Never with ids or payloads in it.
+pub fn log_notice(text: &str) {
+    log(c"notice", text);
+}
+
+/// A warning in the server's log. Never with ids or payloads in it.
+pub fn log_warning(text: &str) {
+    log(c"warning", text);
+}

@@ -1,0 +1,254 @@
+//! OnLoad: what the module registers with the server, and the server events it follows.
+
+use super::api::{self, api};
+use super::args::Args;
+use super::context::{log_notice, log_warning, Context};
+use super::guard::guarded;
+use super::key::{Key, Mode};
+use super::{config, docs, schedule, types};
+use crate::commands::modq::QueueKey;
+use crate::commands::{self, Command, Keys};
+use redis_module::raw;
+use std::ffi::{c_char, c_int, c_void, CStr, CString};
+use std::ptr::null_mut;
+
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+
+/// The module's version: 1.2.3 is 10203.
+const VERSION: c_int = 100;
+
+/// Valkey 9: the module can live with slots that migrate atomically.
+const VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
+
+/// The entry that the server looks for.
+///
+/// # Safety
+/// To be called by the server only, with a valid context and `argc` arguments.
+#[no_mangle]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    if raw::Export_RedisModule_Init(ctx, c"modq".as_ptr(), VERSION, 1) == ERR {
+        return ERR;
+    }
+    if let Some(name) = api::first_missing() {
+        // Without all functions there may be no logging either.
+        eprintln!("modq: this server is too old, it lacks {name}");
+        return ERR;
+    }
+    guarded("load", ERR, || {
+        let ctx = Context::new(ctx);
+        match register(ctx, Args::new(argv, argc)) {
+            Ok(()) => OK,
+            Err(what) => {
+                log_warning(&format!("modq does not load: {what}"));
+                ERR
+            }
+        }
+    })
+}
+
+fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
+    let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int
+        | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED as c_int;
+    if is_valkey(ctx) {
+        options |= VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION;
+    }
+    // SAFETY: a valid context and known bits.
+    unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };
+    if !types::register::<QueueKey>(ctx) {
+        return Err("its types are refused (another version loaded?)");
+    }
+    if !config::register(ctx, args) {
+        return Err("its settings are refused");
+    }
+    for command in commands::all() {
+        register_command(ctx, command)?;
+    }
+    follow_events(ctx)?;
+    log_notice("modq is ready");
+    Ok(())
+}
+
+fn is_valkey(_ctx: Context<'_>) -> bool {
+    // Valkey offers its own names of the functions beside Redis's.
+    // SAFETY: the server answers ERR for names it does not know.
+    unsafe {
+        let Some(get_api) = get_api_function() else {
+            return false;
+        };
+        let mut found: *mut c_void = null_mut();
+        get_api(c"ValkeyModule_Alloc".as_ptr(), (&raw mut found).cast()) == OK
+    }
+}
+
+type GetApi = unsafe extern "C" fn(*const c_char, *mut c_void) -> c_int;
+
+/// The function that looks up others.
+fn get_api_function() -> Option<GetApi> {
+    // SAFETY: read on the main thread after the server filled it in.
+    unsafe { raw::RedisModule_GetApi }
+}
+
+fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
+    // SAFETY: static names, a handler of the right type; the server copies the infos.
+    unsafe {
+        let created = api!(RedisModule_CreateCommand(
+            ctx.raw(),
+            command.name.as_ptr(),
+            Some(command.handler),
+            command.flags.as_ptr(),
+            1,
+            1,
+            1
+        ));
+        if created == ERR {
+            return Err("a command is refused (another module has it?)");
+        }
+        let handle = api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()));
+        let leak = |text: &str| {
+            CString::new(text)
+                .unwrap_or_default()
+                .into_raw()
+                .cast_const()
+        };
+        let mut info: raw::RedisModuleCommandInfo = std::mem::zeroed();
+        info.version = &INFO_VERSION.0;
+        info.summary = leak(command.summary);
+        info.complexity = leak(command.complexity);
+        info.since = leak(env!("CARGO_PKG_VERSION"));
+        info.arity = command.arity;
+        info.key_specs = Box::leak(Box::new(key_specs(command.keys))).as_mut_ptr();
+        info.args = docs::to_raw(&docs::parse(command.syntax));
+        if api!(RedisModule_SetCommandInfo(handle, &info)) == ERR {
+            return Err("the description of a command is refused");
+        }
+    }
+    Ok(())
+}
+
+/// The layout of the structures that describe a command.
+struct InfoVersion(raw::RedisModuleCommandInfoVersion);
+
+// SAFETY: never changed.
+unsafe impl Sync for InfoVersion {}
+
+static INFO_VERSION: InfoVersion = InfoVersion(raw::RedisModuleCommandInfoVersion {
+    version: 1,
+    sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+    sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+    sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+});
+
+/// Where a command has its keys, ended by an empty entry.
+fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
+    // SAFETY: an all-zero entry is the end mark.
+    let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    specs[0].flags = u64::from(match keys {
+        Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+        Keys::Changes => {
+            raw::REDISMODULE_CMD_KEY_RW
+                | raw::REDISMODULE_CMD_KEY_ACCESS
+                | raw::REDISMODULE_CMD_KEY_UPDATE
+                | raw::REDISMODULE_CMD_KEY_INSERT
+                | raw::REDISMODULE_CMD_KEY_DELETE
+        }
+    });
+    specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+    specs[0].bs.index.pos = 1;
+    specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+    specs[0].fk.range.lastkey = 0;
+    specs[0].fk.range.keystep = 1;
+    specs[0].fk.range.limit = 0;
+    specs
+}
+
+fn follow_events(ctx: Context<'_>) -> Result<(), &'static str> {
+    let classes = raw::REDISMODULE_NOTIFY_GENERIC | raw::REDISMODULE_NOTIFY_LOADED;
+    // SAFETY: callbacks of the right types.
+    let status = unsafe {
+        let event = |id| raw::RedisModuleEvent { id, dataver: 1 };
+        let role = event(raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED);
+        let loading = event(raw::REDISMODULE_EVENT_LOADING);
+        let swap = event(raw::REDISMODULE_EVENT_SWAPDB);
+        [
+            api!(RedisModule_SubscribeToKeyspaceEvents(
+                ctx.raw(),
+                classes,
+                Some(on_key)
+            )),
+            api!(RedisModule_SubscribeToServerEvent(
+                ctx.raw(),
+                role,
+                Some(on_wake)
+            )),
+            api!(RedisModule_SubscribeToServerEvent(
+                ctx.raw(),
+                loading,
+                Some(on_wake)
+            )),
+            api!(RedisModule_SubscribeToServerEvent(
+                ctx.raw(),
+                swap,
+                Some(on_swap)
+            )),
+        ]
+    };
+    if status.contains(&ERR) {
+        return Err("a subscription is refused");
+    }
+    Ok(())
+}
+
+/// A key came to this name by other means than our commands: its deadlines must be known here.
+unsafe extern "C" fn on_key(
+    ctx: *mut raw::RedisModuleCtx,
+    _class: c_int,
+    event: *const c_char,
+    key: *mut raw::RedisModuleString,
+) -> c_int {
+    guarded("a keyspace event", OK, || {
+        // SAFETY: the server's arguments are valid in this callback.
+        let event = unsafe { CStr::from_ptr(event) };
+        const ARRIVALS: [&CStr; 5] = [c"rename_to", c"move_to", c"copy_to", c"restore", c"loaded"];
+        if !ARRIVALS.contains(&event) {
+            return OK;
+        }
+        let ctx = unsafe { Context::new(ctx) };
+        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, key, Mode::Glance) {
+            if let Some(queue) = opened.get_mut() {
+                queue.arrived(ctx, key);
+            }
+        }
+        OK
+    })
+}
+
+/// The role changed or loading ended: time may act from now on.
+unsafe extern "C" fn on_wake(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _sub: u64,
+    _data: *mut c_void,
+) {
+    // SAFETY: the context is valid in this callback.
+    guarded("a server event", (), || {
+        schedule::wake(unsafe { Context::new(ctx) });
+    });
+}
+
+unsafe extern "C" fn on_swap(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _sub: u64,
+    data: *mut c_void,
+) {
+    guarded("SWAPDB", (), || {
+        // SAFETY: this event carries this structure.
+        let info = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfo>() };
+        schedule::swap(info.dbnum_first, info.dbnum_second);
+    });
+}
