@@ -9,7 +9,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{mpsc, Mutex, OnceLock};
+use std::sync::{mpsc, Mutex, Once, OnceLock};
 use std::time::{Duration, SystemTime};
 
 /// The servers everything is tested on; `make servers` puts them under `.servers/`.
@@ -540,9 +540,10 @@ impl Dir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let parent =
             option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(|| sweep(&parent));
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = parent.join(format!("modq-{}-{count}", std::process::id()));
-        let _ = fs::remove_dir_all(&path); // of a process long gone that had our id
         fs::create_dir_all(&path).unwrap();
         Dir(path)
     }
@@ -554,6 +555,19 @@ impl Drop for Dir {
             let _ = fs::remove_dir_all(&self.0);
         } else {
             eprintln!("kept {}", self.0.display());
+        }
+    }
+}
+
+/// Removes the directories of test processes that were killed before they could.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let owner = name
+            .strip_prefix("modq-")
+            .and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
