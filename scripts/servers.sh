@@ -34,7 +34,7 @@ install() {
 }
 mkdir -p "$work"/{redis-7.0,redis-8.2,valkey-9.1,stack-7.4}/bin
 
-server=$(find_redis) || die "no redis-server; run: make setup"
+server=$(find_redis '7\.0') || die "no redis-server 7.0; on Debian 12: apt-get install redis-tools"
 ln -s "$server" "$work/redis-7.0/bin/server"
 rm -rf .servers/redis-7.0 && mv "$work/redis-7.0" .servers/redis-7.0
 

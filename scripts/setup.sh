@@ -30,6 +30,7 @@ find_redis >/dev/null || need redis-tools "redis-server 7.0 or later"
 command -v redis-cli >/dev/null || need redis-tools "redis-cli"
 if [ "${1:-}" = --test ]; then
     has_pip || need python3-pip "python3 with pip"
+    find_redis '7\.0' >/dev/null || need redis-tools "redis-server 7.0, the oldest the tests run on"
 fi
 
 if ((${#packages[@]})); then
@@ -46,7 +47,7 @@ if ((${#packages[@]})); then
     echo "Installing ${packages[*]}"
     apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
     "${apt[@]}" update || echo "apt-get update failed; trying with the lists there are"
-    "${apt[@]}" install -y --no-install-recommends "${packages[@]}" || die "apt-get could not install ${packages[*]}"
+    "${apt[@]}" install -y --no-install-recommends "${packages[@]}" >/dev/null || die "apt-get could not install ${packages[*]}"
     find_redis >/dev/null || die "no redis-server 7.0 or later in $(redis-check-rdb --version 2>&1 | head -1)"
 fi
 
