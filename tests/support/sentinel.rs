@@ -77,7 +77,7 @@ fn known(sentinel: &Server) -> u16 {
     address[1].text().parse().expect("a port")
 }
 
-/// A Sentinel that talks more often than the default, so that tests need not wait for the rounds of production.
+/// A Sentinel that takes a primary for down after 3 s: quick for a test, and more than a busy machine stalls a server.
 fn sentinel(kind: Kind, primary: &Server) -> Builder {
     Server::builder(kind)
         .sentinel()
