@@ -1,0 +1,7 @@
+//! Every test that runs against real servers: one binary, one module per concern.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;
+mod resp;
