@@ -24,7 +24,8 @@ macro_rules! required {
         pub fn first_missing() -> Option<&'static str> {
             $(
                 // SAFETY: read on the main thread after the server filled in its functions.
-                if unsafe { redis_module::raw::$name.is_none() } {
+                let function = unsafe { redis_module::raw::$name };
+                if function.is_none() {
                     return Some(stringify!($name));
                 }
             )*

@@ -2,9 +2,9 @@
 
 use super::api::{self, api};
 use super::args::Args;
-use super::context::{log_notice, log_warning, Context};
+use super::context::{log_notice, log_warning, name_bytes, Context};
 use super::guard::guarded;
-use super::key::{Key, Mode};
+use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
 use crate::commands::modq::QueueKey;
 use crate::commands::{self, Command, Keys};
@@ -153,8 +153,6 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
             raw::REDISMODULE_CMD_KEY_RW
                 | raw::REDISMODULE_CMD_KEY_ACCESS
                 | raw::REDISMODULE_CMD_KEY_UPDATE
-                | raw::REDISMODULE_CMD_KEY_INSERT
-                | raw::REDISMODULE_CMD_KEY_DELETE
         }
     });
     specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
@@ -218,9 +216,11 @@ unsafe extern "C" fn on_key(
             return OK;
         }
         let ctx = unsafe { Context::new(ctx) };
-        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, key, Mode::Glance) {
+        // The server's own string may be one on its stack, which cannot be kept: open a copy.
+        let name = Name::new(name_bytes(&ctx, key));
+        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
             if let Some(queue) = opened.get_mut() {
-                queue.arrived(ctx, key);
+                queue.arrived(ctx, name.raw());
             }
         }
         OK
