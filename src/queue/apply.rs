@@ -266,10 +266,6 @@ impl Queue {
                 check(!moderator.is_empty() && moderator.len() <= MAX_ID)?;
                 check(*expires < MAX_TIME)?;
                 check_names(tags)?;
-                if let Some(place) = place {
-                    let holder = self.line.get(place);
-                    check(holder.is_none_or(|m| *self.moderators[*m].name == ***moderator))?;
-                }
                 let slot = self.moderators.intern(moderator);
                 self.unlist(slot);
                 let tags = self.tags.acquire(tags);
@@ -279,6 +275,7 @@ impl Queue {
                     count: *count,
                     tags,
                     place: *place,
+                    seen: 0,
                 };
                 let old = self.moderators[slot].profile.replace(Box::new(profile));
                 if let Some(old) = old {
@@ -325,7 +322,7 @@ impl Queue {
                 let aging_kept = settings.aging == self.settings.aging;
                 check(aging_kept || self.items.len() == 0)?;
                 if settings.capacity != self.settings.capacity {
-                    let waiting: Vec<u32> = self.line.values().copied().collect();
+                    let waiting: Vec<u32> = self.line.iter().map(|(_, m)| *m).collect();
                     waiting.iter().for_each(|m| self.unlist(*m));
                     self.settings = settings.clone();
                     waiting.iter().for_each(|m| self.enlist(*m));

@@ -264,7 +264,6 @@ impl Queue {
     fn load_moderator(&mut self, m: &ModeratorV1<'_>) -> Result<(), DecodeError> {
         check_name(m.name)?;
         m.tags.iter().try_for_each(|tag| check_name(tag))?;
-        check(m.place.is_none_or(|place| !self.line.contains_key(&place)))?;
         let slot = self.moderators.intern(m.name);
         check(self.moderators[slot].profile.is_none())?;
         self.moderators[slot].profile = Some(Box::new(Profile {
@@ -273,6 +272,7 @@ impl Queue {
             count: m.count,
             tags: self.tags.acquire(&m.tags),
             place: m.place,
+            seen: 0,
         }));
         self.timers.insert(Timer {
             time: m.expires,
