@@ -1,0 +1,231 @@
+//! What the specification promises, one test for each promise.
+
+use super::*;
+
+/// A queue, a replica that follows it, and a clock.
+struct Desk {
+    queue: Queue,
+    replica: Queue,
+    ms: u64,
+    matches: Vec<(String, String)>,
+    notices: Vec<Notice>,
+    /// Of the last command.
+    recorded: bool,
+}
+
+fn item(id: &str) -> Submit<'_> {
+    Submit {
+        id: id.as_bytes(),
+        payload: b"text",
+        ..Submit::default()
+    }
+}
+
+fn claim(moderator: &str) -> Claim<'_> {
+    Claim {
+        moderator: moderator.as_bytes(),
+        count: 1,
+        lock: None,
+        tags: None,
+        new_only: false,
+    }
+}
+
+fn join(moderator: &str) -> Join<'_> {
+    Join {
+        moderator: moderator.as_bytes(),
+        ..Join::default()
+    }
+}
+
+fn tags<'a>(all: &[&'a str]) -> Option<Vec<&'a Bytes>> {
+    Some(all.iter().map(|t| Bytes::new(t.as_bytes())).collect())
+}
+
+impl Desk {
+    fn new() -> Desk {
+        Desk {
+            queue: Queue::default(),
+            replica: Queue::default(),
+            ms: 1_000_000,
+            matches: Vec::new(),
+            notices: Vec::new(),
+            recorded: false,
+        }
+    }
+
+    /// One command, as the shell runs it: deferred work first; then all of it to the replica.
+    fn run<T>(&mut self, command: impl FnOnce(&mut Queue, Now, &mut Effects) -> T) -> T {
+        let now = at(self.ms);
+        let mut before = Effects::default();
+        self.queue.advance(now, 100, &mut before);
+        let mut fx = Effects::default();
+        let reply = command(&mut self.queue, now, &mut fx);
+        self.recorded = !fx.record.is_empty();
+        self.matches.clear();
+        self.notices.clear();
+        for fx in [before, fx] {
+            if !fx.record.is_empty() {
+                replay(&mut self.replica, fx.record.bytes());
+            }
+            let given = fx.matches.iter();
+            self.matches
+                .extend(given.map(|m| (text(&m.item), text(&m.moderator))));
+            self.notices.extend(fx.notices);
+        }
+        verify(&self.queue);
+        assert_eq!(canon(&self.queue), canon(&self.replica));
+        reply
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.ms += ms;
+        self.run(|_, _, _| ());
+    }
+
+    fn submit_with(&mut self, submit: Submit<'_>) -> Result<Submitted, Error> {
+        self.run(|q, now, fx| q.submit(now, submit, fx))
+    }
+
+    fn submit(&mut self, id: &str) -> Result<Submitted, Error> {
+        self.submit_with(item(id))
+    }
+
+    fn cancel(&mut self, id: &str, rev: Option<u64>) -> bool {
+        self.run(|q, now, fx| q.cancel(now, id.as_bytes(), rev, fx))
+    }
+
+    fn update(&mut self, id: &str, change: Change<'_>) -> Result<Option<u64>, Error> {
+        self.run(|q, now, fx| q.update(now, id.as_bytes(), change, fx))
+    }
+
+    /// The items and their tokens.
+    fn claim_with(&mut self, claim: &Claim<'_>) -> Vec<(String, u64)> {
+        self.run(|q, now, fx| {
+            let slots = q.claim(now, claim, fx);
+            let views = slots.iter().map(|s| q.claim_view(*s).expect("locked"));
+            views.map(|v| (text(v.item), v.token)).collect()
+        })
+    }
+
+    fn claim_ids(&mut self, claim: &Claim<'_>) -> Vec<String> {
+        self.claim_with(claim)
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// Claims one item, which must be there, and answers its token.
+    fn take(&mut self, moderator: &str, id: &str) -> u64 {
+        let got = self.claim_with(&Claim {
+            new_only: true,
+            ..claim(moderator)
+        });
+        assert_eq!(got.len(), 1);
+        assert_eq!(got[0].0, id);
+        got[0].1
+    }
+
+    fn resolve(&mut self, id: &str, token: u64) -> Result<(), Error> {
+        self.run(|q, now, fx| q.resolve(now, id.as_bytes(), token, None, fx))
+    }
+
+    fn release(&mut self, id: &str, token: u64, skip: bool, delay: u64) -> Result<(), Error> {
+        self.run(|q, now, fx| q.release(now, id.as_bytes(), token, skip, delay, fx))
+    }
+
+    fn extend(&mut self, id: &str, token: u64, ms: u64) -> Result<u64, Error> {
+        self.run(|q, now, fx| q.extend(now, id.as_bytes(), token, ms, fx))
+    }
+
+    fn join(&mut self, join: &Join<'_>) -> Joined {
+        self.run(|q, now, fx| q.join(now, join, fx))
+    }
+
+    fn leave(&mut self, moderator: &str, release: bool) -> bool {
+        self.run(|q, now, fx| q.leave(now, moderator.as_bytes(), release, fx))
+    }
+
+    fn assign(&mut self, id: &str, moderator: &str) -> Result<u64, Error> {
+        self.run(|q, now, fx| q.assign(now, id.as_bytes(), moderator.as_bytes(), None, fx))
+    }
+
+    fn pause(&mut self, input: bool, output: bool) {
+        self.run(|q, now, fx| q.pause(now, input, output, fx));
+    }
+
+    fn revive(&mut self, id: &str) -> bool {
+        self.run(|q, now, fx| q.revive(now, id.as_bytes(), fx))
+    }
+
+    fn configure(&mut self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
+        let mut settings = self.queue.settings().clone();
+        change(&mut settings);
+        self.run(|q, now, fx| q.configure(now, settings, fx))
+    }
+
+    fn get(&self, id: &str) -> ItemView<'_> {
+        let view = self.queue.get(id.as_bytes(), at(self.ms));
+        view.unwrap_or_else(|| panic!("{id} is gone"))
+    }
+
+    fn gone(&self, id: &str) -> bool {
+        self.queue.get(id.as_bytes(), at(self.ms)).is_none()
+    }
+
+    fn state(&self, id: &str) -> State {
+        self.get(id).state
+    }
+
+    fn holder(&self, id: &str) -> Option<String> {
+        self.get(id).lock.map(|(m, _, _)| text(m))
+    }
+
+    fn excluded(&self, id: &str) -> Vec<String> {
+        self.get(id).excluded.into_iter().map(text).collect()
+    }
+
+    fn peek(&self) -> Vec<String> {
+        self.queue.peek(100, None).into_iter().map(text).collect()
+    }
+
+    fn line(&self) -> Vec<String> {
+        let slots = self.queue.line.values();
+        slots
+            .map(|m| text(&self.queue.moderators[*m].name))
+            .collect()
+    }
+
+    /// A dead item: one expiry kills, and it has had that one.
+    fn kill(&mut self, id: &str) {
+        let max = self.queue.settings().max_expiries;
+        self.configure(|s| s.max_expiries = 1).expect("configured");
+        self.assign(id, "killer").expect("assigned");
+        self.wait(self.queue.settings().lock);
+        assert_eq!(self.state(id), State::Dead);
+        self.configure(|s| s.max_expiries = max)
+            .expect("configured");
+    }
+}
+
+#[test]
+fn matches_after_unpause_come_before_what_falls_due_later() {
+    let mut desk = Desk::new();
+    desk.pause(false, true);
+    desk.submit("first").unwrap();
+    desk.submit_with(Submit {
+        delay: 5,
+        priority: Some(-1),
+        ..item("later")
+    })
+    .unwrap();
+    desk.join(&Join {
+        ttl: Some(5),
+        ..join("m")
+    });
+    desk.pause(false, false);
+    // The tick after UNPAUSE is late: the registration has run out and an item has come due.
+    desk.wait(5);
+    assert_eq!(desk.matches, [("first".into(), "m".into())]);
+    assert_eq!(desk.state("later"), State::Ready);
+}
