@@ -886,13 +886,11 @@ impl Queue {
 
     // ---- the clock ----
 
-    /// Does what is due by `now`, in the order of time, at most `budget` steps of it. Answers how
-    /// many steps were done; what is left is seen by `next_due`.
+    /// Does what is due by `now`, in the order of time (matches left over from a PAUSE or CONFIGURE
+    /// came first), at most `budget` steps of it. Answers how many steps were done; what is left
+    /// is seen by `next_due`.
     pub fn advance(&mut self, now: Now, budget: usize, fx: &mut Effects) -> usize {
         let mut steps = 0;
-        while steps < budget && self.timers.first().is_some_and(|t| t.time <= now.ms) {
-            steps += self.advance_instant(now, budget - steps, fx);
-        }
         while steps < budget {
             let Some(place) = self.sweep else {
                 break;
@@ -906,6 +904,9 @@ impl Queue {
             self.sweep = Some((place.0, place.1 + 1));
             self.match_moderator(moderator, now, fx);
             steps += 1;
+        }
+        while steps < budget && self.timers.first().is_some_and(|t| t.time <= now.ms) {
+            steps += self.advance_instant(now, budget - steps, fx);
         }
         steps
     }
