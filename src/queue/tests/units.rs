@@ -229,3 +229,30 @@ fn matches_after_unpause_come_before_what_falls_due_later() {
     assert_eq!(desk.matches, [("first".into(), "m".into())]);
     assert_eq!(desk.state("later"), State::Ready);
 }
+
+#[test]
+fn a_skip_outlives_exclusions_that_name_the_same_moderator() {
+    let exclude = |names: &[&'static str]| Change {
+        excluded: tags(names),
+        ..Change::default()
+    };
+    // Skipped, then named, then others named.
+    let mut desk = Desk::new();
+    desk.submit("i").unwrap();
+    let token = desk.take("a", "i");
+    desk.release("i", token, true, 0).unwrap();
+    desk.update("i", exclude(&["a", "b"])).unwrap();
+    assert_eq!(desk.excluded("i"), ["a", "b"]);
+    desk.update("i", exclude(&["c"])).unwrap();
+    assert_eq!(desk.excluded("i"), ["c", "a"]);
+    // Named while they hold it, then skipped, then others named.
+    desk.update("i", exclude(&[])).unwrap();
+    let token = desk.take("a", "i");
+    desk.update("i", exclude(&["a"])).unwrap();
+    desk.release("i", token, true, 0).unwrap();
+    assert_eq!(desk.excluded("i"), ["a"]);
+    desk.update("i", exclude(&["c"])).unwrap();
+    assert_eq!(desk.excluded("i"), ["c", "a"]);
+    desk.update("i", exclude(&[])).unwrap();
+    assert!(desk.excluded("i").is_empty(), "EXCLUDE 0 clears skips too");
+}
