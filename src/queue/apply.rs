@@ -492,6 +492,10 @@ impl Queue {
         let Some(lock) = lock else {
             return Opportunity::None;
         };
+        // Forgotten already if only the item that is gone, which excluded them, named them.
+        if !self.moderators.is_known(lock.moderator) {
+            return Opportunity::None;
+        }
         let waits = self.moderators[lock.moderator].place().is_some();
         self.settle(Some(lock));
         if waits {

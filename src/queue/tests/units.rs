@@ -256,3 +256,34 @@ fn a_skip_outlives_exclusions_that_name_the_same_moderator() {
     desk.update("i", exclude(&[])).unwrap();
     assert!(desk.excluded("i").is_empty(), "EXCLUDE 0 clears skips too");
 }
+
+#[test]
+fn an_item_that_excludes_its_own_holder_can_be_resolved_cancelled_and_moved() {
+    for way in 0..3 {
+        let mut desk = Desk::new();
+        desk.submit("i").unwrap();
+        let token = desk.take("a", "i");
+        let excluded = tags(&["a"]);
+        let change = Change {
+            excluded,
+            ..Change::default()
+        };
+        desk.update("i", change).unwrap();
+        assert_eq!(desk.holder("i").as_deref(), Some("a"), "the lock stays");
+        match way {
+            0 => desk.resolve("i", token).unwrap(),
+            1 => assert!(desk.cancel("i", None)),
+            _ => {
+                let mut other = Queue::default();
+                desk.run(|q, now, fx| {
+                    let out = q.check_move_out(now, b"i", Some(token)).unwrap();
+                    q.move_item(now, out, None, &mut other, fx, &mut Effects::default());
+                });
+                verify(&other);
+                assert_eq!(other.get(b"i", at(0)).unwrap().excluded, [b"a"]);
+            }
+        }
+        assert!(desk.gone("i"));
+        assert_eq!(desk.queue.moderators.len(), 0);
+    }
+}
