@@ -220,6 +220,14 @@ impl Queue {
             Opportunity::Item(slot) => self.match_item(slot, now, fx),
             Opportunity::Moderator(moderator) => self.match_moderator(moderator, now, fx),
             Opportunity::Both(slot, moderator) => {
+                // Whichever item comes first is matched first: not a lesser one that comes back
+                // to the moderator who was at capacity before what they can take now.
+                let offer = self.first_offer(moderator);
+                if offer.is_some_and(|first| self.key(first) < self.key(slot)) {
+                    self.match_moderator(moderator, now, fx);
+                    self.match_item(slot, now, fx);
+                    return true;
+                }
                 let matched = self.match_item(slot, now, fx);
                 // The moderator may be forgotten by now, and the number another's: harmless,
                 // since whoever has it is matched only if they wait.
@@ -852,24 +860,26 @@ impl Queue {
         true
     }
 
-    /// Gives a moderator in line the first item they may take. Answers whether there was one.
-    fn match_moderator(&mut self, moderator: u32, now: Now, fx: &mut Effects) -> bool {
+    /// The first item a moderator in line may take.
+    fn first_offer(&self, moderator: u32) -> Option<u32> {
         if self.ready == 0 || self.paused_out {
-            return false;
+            return None;
         }
         let waits = self.line.values().next().is_some()
             && self.moderators.is_known(moderator)
             && self.moderators[moderator].place().is_some();
         if !waits || !self.has_capacity(moderator) {
-            return false;
+            return None;
         }
         let offers = self.offers(moderator);
-        let best = {
-            let sets = offers.iter().map(|class| &*self.tags.classes[*class].tags);
-            let sets: SmallVec<[&[u32]; 2]> = sets.collect();
-            self.best(Some(moderator), &sets)
-        };
-        let Some(slot) = best else {
+        let sets = offers.iter().map(|class| &*self.tags.classes[*class].tags);
+        let sets: SmallVec<[&[u32]; 2]> = sets.collect();
+        self.best(Some(moderator), &sets)
+    }
+
+    /// Gives a moderator in line the first item they may take. Answers whether there was one.
+    fn match_moderator(&mut self, moderator: u32, now: Now, fx: &mut Effects) -> bool {
+        let Some(slot) = self.first_offer(moderator) else {
             return false;
         };
         self.serve(slot, moderator, now, fx);

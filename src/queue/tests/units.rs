@@ -287,3 +287,24 @@ fn an_item_that_excludes_its_own_holder_can_be_resolved_cancelled_and_moved() {
         assert_eq!(desk.queue.moderators.len(), 0);
     }
 }
+
+#[test]
+fn a_moderator_back_below_capacity_gets_the_first_item_not_the_one_they_lost() {
+    let mut desk = Desk::new();
+    desk.configure(|s| s.capacity = 1).unwrap();
+    desk.submit("lesser").unwrap();
+    let token = desk.take("m", "lesser");
+    let two = Join {
+        count: Some(2),
+        ..join("m")
+    };
+    assert_eq!(desk.join(&two), Joined::Waiting);
+    let first = Submit {
+        priority: Some(1),
+        ..item("first")
+    };
+    assert_eq!(desk.submit_with(first), Ok(Submitted::Ready), "m is full");
+    desk.release("lesser", token, false, 0).unwrap();
+    assert_eq!(desk.matches, [("first".into(), "m".into())]);
+    assert_eq!(desk.state("lesser"), State::Ready);
+}
