@@ -321,6 +321,7 @@ impl Queue {
             Effect::Pause { input, output } => {
                 self.paused_in = *input;
                 self.paused_out = *output;
+                self.match_everyone();
                 Ok(Opportunity::Everyone)
             }
             Effect::Configure { settings } => {
@@ -334,6 +335,7 @@ impl Queue {
                 } else {
                     self.settings = settings.clone();
                 }
+                self.match_everyone();
                 Ok(Opportunity::Everyone)
             }
             Effect::MoveOut { id } => {
@@ -388,6 +390,12 @@ impl Queue {
                 Ok(Opportunity::Item(slot))
             }
         }
+    }
+
+    /// Has the next `advance` go along the whole line. A replica, too, remembers to, and so does
+    /// what was loaded: nobody else knows how far the primary came.
+    pub(super) fn match_everyone(&mut self) {
+        self.sweep = self.line.keys().next().copied();
     }
 
     /// Files a new item, which is in no state yet.

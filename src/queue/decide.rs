@@ -47,6 +47,7 @@ pub enum Opportunity {
     /// This moderator is in line, or may now take other items.
     Moderator(u32),
     Both(u32, u32),
+    /// Many matches: they are made by the next `advance`.
     Everyone,
 }
 
@@ -233,10 +234,7 @@ impl Queue {
                 // since whoever has it is matched only if they wait.
                 self.match_moderator(moderator, now, fx) || matched
             }
-            Opportunity::Everyone => {
-                self.sweep = self.line.keys().next().copied();
-                false
-            }
+            Opportunity::Everyone => false,
         }
     }
 

@@ -308,3 +308,21 @@ fn a_moderator_back_below_capacity_gets_the_first_item_not_the_one_they_lost() {
     assert_eq!(desk.matches, [("first".into(), "m".into())]);
     assert_eq!(desk.state("lesser"), State::Ready);
 }
+
+#[test]
+fn matches_left_to_the_next_tick_are_made_by_a_promoted_replica_and_after_a_load() {
+    let mut desk = Desk::new();
+    desk.pause(false, true);
+    desk.submit("i").unwrap();
+    desk.join(&join("m"));
+    desk.pause(false, false);
+    assert_eq!(desk.state("i"), State::Ready, "left to the tick");
+    let loaded = load(&chunks(&desk.queue, 10)).unwrap();
+    for mut heir in [desk.replica, loaded] {
+        assert_eq!(heir.next_due(), Some(0));
+        let mut fx = Effects::default();
+        heir.advance(at(desk.ms), 100, &mut fx);
+        assert_eq!(fx.matches.len(), 1);
+        verify(&heir);
+    }
+}
