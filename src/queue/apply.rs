@@ -7,6 +7,7 @@ use super::moderators::Profile;
 use super::state::{Item, Lock, Queue, State, Timed, Timer, U48};
 use super::{MAX_DURATION, MAX_ID};
 use serde_bytes::Bytes;
+use std::collections::HashSet;
 
 /// The effect does not fit the state: the record is damaged or not from this queue's primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,10 +211,11 @@ impl Queue {
                 let lock = self.leave_state(slot);
                 if let (Some(lock), true) = (lock, *skip) {
                     let mut excluded = self.excluded(slot).to_vec();
-                    if excluded.iter().all(|(m, _)| *m != lock.moderator) {
-                        excluded.push((lock.moderator, true));
-                        self.set_excluded(slot, excluded);
+                    match excluded.iter_mut().find(|(m, _)| *m == lock.moderator) {
+                        Some((_, skipped)) => *skipped = true,
+                        None => excluded.push((lock.moderator, true)),
                     }
+                    self.set_excluded(slot, excluded);
                 }
                 self.stats.released += 1;
                 Ok(self.back(slot, *due, lock))
@@ -316,6 +318,7 @@ impl Queue {
             Effect::Pause { input, output } => {
                 self.paused_in = *input;
                 self.paused_out = *output;
+                self.match_everyone();
                 Ok(Opportunity::Everyone)
             }
             Effect::Configure { settings } => {
@@ -329,6 +332,7 @@ impl Queue {
                 } else {
                     self.settings = settings.clone();
                 }
+                self.match_everyone();
                 Ok(Opportunity::Everyone)
             }
             Effect::MoveOut { id } => {
@@ -385,6 +389,12 @@ impl Queue {
         }
     }
 
+    /// Has the next `advance` go along the whole line. A replica, too, remembers to, and so does
+    /// what was loaded: nobody else knows how far the primary came.
+    pub fn match_everyone(&mut self) {
+        self.sweep = self.line.first().copied();
+    }
+
     /// Files a new item, which is in no state yet.
     fn take_in(
         &mut self,
@@ -404,7 +414,7 @@ impl Queue {
 
     fn intern_all(&mut self, names: &Names<'_>, skip: bool) -> Vec<(u32, bool)> {
         let mut all = Vec::with_capacity(names.len());
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for name in names {
             let moderator = self.moderators.intern(name);
             if seen.insert(moderator) {
@@ -418,13 +428,15 @@ impl Queue {
     fn exclude(&mut self, slot: u32, names: &Names<'_>) {
         let mut excluded = self.intern_all(names, false);
         if !names.is_empty() {
-            let named: std::collections::HashSet<u32> = excluded.iter().map(|(m, _)| *m).collect();
-            let skips = self.excluded(slot).iter();
-            let kept: Vec<_> = skips
-                .filter(|(m, skip)| *skip && !named.contains(m))
-                .copied()
-                .collect();
-            excluded.extend(kept);
+            let skips = self.excluded(slot).iter().filter(|(_, skip)| *skip);
+            let mut skips: Vec<u32> = skips.map(|(m, _)| *m).collect();
+            let skipped: HashSet<u32> = skips.iter().copied().collect();
+            for (moderator, skip) in &mut excluded {
+                *skip = skipped.contains(moderator);
+            }
+            let named: HashSet<u32> = excluded.iter().map(|(m, _)| *m).collect();
+            skips.retain(|m| !named.contains(m));
+            excluded.extend(skips.into_iter().map(|m| (m, true)));
         }
         self.set_excluded(slot, excluded);
     }
@@ -485,6 +497,10 @@ impl Queue {
         let Some(lock) = lock else {
             return Opportunity::None;
         };
+        // Forgotten already if only the item that is gone, which excluded them, named them.
+        if !self.moderators.is_known(lock.moderator) {
+            return Opportunity::None;
+        }
         let waits = self.moderators[lock.moderator].place().is_some();
         self.settle(Some(lock));
         if waits {

@@ -48,6 +48,7 @@ pub enum Opportunity {
     /// This moderator is in line, or may now take other items.
     Moderator(u32),
     Both(u32, u32),
+    /// Many matches: they are made by the next `advance`.
     Everyone,
 }
 
@@ -254,15 +255,20 @@ impl Queue {
             Opportunity::Item(slot) => self.match_item(slot, now, fx),
             Opportunity::Moderator(moderator) => self.match_moderator(moderator, now, fx),
             Opportunity::Both(slot, moderator) => {
+                // Whichever item comes first is matched first: not a lesser one that comes back
+                // to the moderator who was at capacity before what they can take now.
+                let offer = self.first_offer(moderator);
+                if offer.is_some_and(|first| self.key(first) < self.key(slot)) {
+                    self.match_moderator(moderator, now, fx);
+                    self.match_item(slot, now, fx);
+                    return true;
+                }
                 let matched = self.match_item(slot, now, fx);
                 // The moderator may be forgotten by now, and the number another's: harmless,
                 // since whoever has it is matched only if they wait.
                 self.match_moderator(moderator, now, fx) || matched
             }
-            Opportunity::Everyone => {
-                self.sweep = self.line.first().copied();
-                false
-            }
+            Opportunity::Everyone => false,
         }
     }
 
@@ -582,11 +588,6 @@ impl Queue {
             }
             self.moderators.forget_if_idle(moderator);
         }
-    }
-
-    /// All that wait are to be matched anew, in the next `advance`.
-    pub fn rematch(&mut self) {
-        self.sweep = self.line.first().copied();
     }
 
     /// Undoes a match whose client went away before it was answered: item and deliveries are as
@@ -1017,24 +1018,26 @@ impl Queue {
         true
     }
 
-    /// Gives a moderator in line the first item they may take. Answers whether there was one.
-    fn match_moderator(&mut self, moderator: u32, now: Now, fx: &mut Effects) -> bool {
+    /// The first item a moderator in line may take.
+    fn first_offer(&self, moderator: u32) -> Option<u32> {
         if self.ready == 0 || self.paused_out {
-            return false;
+            return None;
         }
         let waits = !self.line.is_empty()
             && self.moderators.is_known(moderator)
             && self.moderators[moderator].place().is_some();
         if !waits || !self.has_capacity(moderator) {
-            return false;
+            return None;
         }
         let offers = self.offers(moderator);
-        let best = {
-            let sets = offers.iter().map(|class| &*self.tags.classes[*class].tags);
-            let sets: SmallVec<[&[u32]; 2]> = sets.collect();
-            self.best(Some(moderator), &sets)
-        };
-        let Some(slot) = best else {
+        let sets = offers.iter().map(|class| &*self.tags.classes[*class].tags);
+        let sets: SmallVec<[&[u32]; 2]> = sets.collect();
+        self.best(Some(moderator), &sets)
+    }
+
+    /// Gives a moderator in line the first item they may take. Answers whether there was one.
+    fn match_moderator(&mut self, moderator: u32, now: Now, fx: &mut Effects) -> bool {
+        let Some(slot) = self.first_offer(moderator) else {
             return false;
         };
         self.serve(slot, moderator, now, fx);
@@ -1051,13 +1054,11 @@ impl Queue {
 
     // ---- the clock ----
 
-    /// Does what is due by `now`, in the order of time, at most `budget` steps of it. Answers how
-    /// many steps were done; what is left is seen by `next_due`.
+    /// Does what is due by `now`, in the order of time (matches left over from a PAUSE or CONFIGURE
+    /// came first), at most `budget` steps of it. Answers how many steps were done; what is left
+    /// is seen by `next_due`.
     pub fn advance(&mut self, now: Now, budget: usize, fx: &mut Effects) -> usize {
         let mut steps = 0;
-        while steps < budget && self.timers.first().is_some_and(|t| t.time <= now.ms) {
-            steps += self.advance_instant(now, budget - steps, fx);
-        }
         while steps < budget {
             let Some(from) = self.sweep else {
                 break;
@@ -1071,6 +1072,9 @@ impl Queue {
             self.sweep = Some((place, moderator + 1));
             self.match_moderator(moderator, now, fx);
             steps += 1;
+        }
+        while steps < budget && self.timers.first().is_some_and(|t| t.time <= now.ms) {
+            steps += self.advance_instant(now, budget - steps, fx);
         }
         steps
     }

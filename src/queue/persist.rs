@@ -343,6 +343,7 @@ impl Persist for Queue {
     }
 
     fn finish(&mut self) -> Result<(), DecodeError> {
+        self.match_everyone();
         Ok(())
     }
 }
