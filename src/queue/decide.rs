@@ -69,6 +69,8 @@ pub struct Match {
     pub item: Box<[u8]>,
     pub moderator: Box<[u8]>,
     pub token: u64,
+    /// By ASSIGN rather than from the line.
+    pub assign: bool,
 }
 
 /// How a moderator came to hold a lock.
@@ -489,9 +491,13 @@ impl Queue {
             assign: how == How::Assign,
         };
         self.commit(now, &effect, fx);
-        if let Some(known) = known.filter(|m| !self.moderators[*m].blocked.is_empty()) {
+        if self.blocked == 0 {
+            return token;
+        }
+        // Looked up anew: the lock may be what makes them known.
+        if let Some(m) = self.moderators.find(moderator) {
             let undo = (how == How::Match).then_some(place);
-            for call in self.take_calls(known, how != How::Claim, now) {
+            for call in self.take_calls(m, how != How::Claim, now) {
                 fx.answers.push(Answer {
                     call,
                     item: id.as_slice().into(),
@@ -987,6 +993,7 @@ impl Queue {
             item,
             moderator: moderator.into(),
             token,
+            assign: how == How::Assign,
         });
         token
     }

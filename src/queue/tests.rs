@@ -134,7 +134,7 @@ fn verify(queue: &Queue) {
 
     let mut count = 0;
     let mut waiting = BTreeMap::<u32, BTreeSet<(Place, u32)>>::new();
-    let mut line = BTreeMap::new();
+    let mut line = BTreeSet::new();
     let mut held = 0;
     for (slot, m) in queue.moderators.iter() {
         assert_eq!(queue.moderators.find(&m.name), Some(slot));
@@ -164,7 +164,7 @@ fn verify(queue: &Queue) {
             });
         }
         if let Some(place) = m.place() {
-            line.insert(place, slot);
+            line.insert((place, slot));
             if queue.has_capacity(slot) {
                 for class in queue.offers(slot) {
                     waiting.entry(class).or_default().insert((place, slot));

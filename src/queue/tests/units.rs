@@ -190,7 +190,7 @@ impl Desk {
     }
 
     fn line(&self) -> Vec<String> {
-        let slots = self.queue.line.values();
+        let slots = self.queue.line.iter().map(|(_, m)| m);
         slots
             .map(|m| text(&self.queue.moderators[*m].name))
             .collect()
