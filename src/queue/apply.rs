@@ -529,7 +529,7 @@ impl Queue {
     }
 
     /// Later arrivals stand behind this place.
-    fn note_place(&mut self, place: Option<(u64, u64)>) {
+    pub(super) fn note_place(&mut self, place: Option<(u64, u64)>) {
         if let Some((since, tie)) = place {
             self.last_since = self.last_since.max(since);
             self.next_tie = self.next_tie.max(tie.saturating_add(1));

@@ -534,6 +534,7 @@ impl Queue {
             Some(place) => place,
             None => self.next_place(now),
         };
+        self.note_place(Some(place));
         let moderator = self.moderators.intern(block.moderator);
         self.unlist(moderator);
         let call = BlockedCall {

@@ -151,13 +151,7 @@ fn verify(queue: &Queue) {
             assert_eq!(tree.len(), expected.len());
         }
         if let Some(profile) = &m.profile {
-            lists.insert(
-                queue
-                    .tags
-                    .names(profile.tags)
-                    .map(<[u8]>::to_vec)
-                    .collect(),
-            );
+            lists.insert(queue.tags.names(profile.tags).map(<[u8]>::to_vec).collect());
             timers.insert(Timer {
                 time: profile.expires,
                 what: Timed::Registration(slot),
@@ -184,7 +178,10 @@ fn verify(queue: &Queue) {
         let mut expected = ready.remove(&slot).unwrap_or_default();
         expected.sort();
         count += expected.len();
-        assert!(class.ready.iter().eq(expected.iter().map(|(_, slot)| *slot)));
+        assert!(class
+            .ready
+            .iter()
+            .eq(expected.iter().map(|(_, slot)| *slot)));
         assert_eq!(class.ready.len(), expected.len());
         assert_eq!(class.waiting, waiting.remove(&slot).unwrap_or_default());
     }

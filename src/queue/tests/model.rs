@@ -290,8 +290,7 @@ impl Model {
         for moderator in self.line() {
             let tags = self.tags_of(&moderator, None);
             let best = self.ready_for(&moderator, &tags).into_iter().next();
-            if let (Some(id), false, true) =
-                (best, self.paused_out, self.has_capacity(&moderator))
+            if let (Some(id), false, true) = (best, self.paused_out, self.has_capacity(&moderator))
             {
                 self.hand_to(&id, &moderator, None, false, now);
             }
