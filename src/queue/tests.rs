@@ -4,6 +4,7 @@
 use super::state::{Extra, Timed, Timer};
 use super::*;
 use crate::codec::{DecodeError, Persist};
+use proptest::prelude::ProptestConfig;
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,15 @@ mod model;
 mod properties;
 mod units;
 mod world;
+
+/// So many cases of a property; MODQ_CASES times as many for a long run.
+fn cases(cases: u32) -> ProptestConfig {
+    let times = std::env::var("MODQ_CASES").map_or(1, |n| n.parse().expect("a number"));
+    ProptestConfig {
+        cases: cases * times,
+        ..ProptestConfig::default()
+    }
+}
 
 /// The instant `ms`, with some µs to it.
 fn at(ms: u64) -> Now {
@@ -151,13 +161,7 @@ fn verify(queue: &Queue) {
             assert_eq!(tree.len(), expected.len());
         }
         if let Some(profile) = &m.profile {
-            lists.insert(
-                queue
-                    .tags
-                    .names(profile.tags)
-                    .map(<[u8]>::to_vec)
-                    .collect(),
-            );
+            lists.insert(queue.tags.names(profile.tags).map(<[u8]>::to_vec).collect());
             timers.insert(Timer {
                 time: profile.expires,
                 what: Timed::Registration(slot),
@@ -184,7 +188,10 @@ fn verify(queue: &Queue) {
         let mut expected = ready.remove(&slot).unwrap_or_default();
         expected.sort();
         count += expected.len();
-        assert!(class.ready.iter().eq(expected.iter().map(|(_, slot)| *slot)));
+        assert!(class
+            .ready
+            .iter()
+            .eq(expected.iter().map(|(_, slot)| *slot)));
         assert_eq!(class.ready.len(), expected.len());
         assert_eq!(class.waiting, waiting.remove(&slot).unwrap_or_default());
     }

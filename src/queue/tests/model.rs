@@ -100,7 +100,7 @@ pub struct Model {
     next_seq: u64,
     next_tie: u64,
     /// PAUSE or CONFIGURE may have made matches possible; the next tick makes them.
-    rematch: bool,
+    pub rematch: bool,
 }
 
 /// Each once, in the order given.
@@ -290,8 +290,7 @@ impl Model {
         for moderator in self.line() {
             let tags = self.tags_of(&moderator, None);
             let best = self.ready_for(&moderator, &tags).into_iter().next();
-            if let (Some(id), false, true) =
-                (best, self.paused_out, self.has_capacity(&moderator))
+            if let (Some(id), false, true) = (best, self.paused_out, self.has_capacity(&moderator))
             {
                 self.hand_to(&id, &moderator, None, false, now);
             }

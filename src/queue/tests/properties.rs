@@ -6,7 +6,7 @@ use super::*;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("MODQ_CASES").map_or(1500, |n| n.parse().expect("a number")), ..ProptestConfig::default() })]
+    #![proptest_config(cases(1500))]
 
     #[test]
     fn every_reply_and_every_view_is_the_models(steps in steps(80)) {

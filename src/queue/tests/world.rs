@@ -81,6 +81,8 @@ pub enum Op {
     Tick,
     /// The replica is replaced by one loaded from chunks of so many entries.
     Resync(usize),
+    /// The queue itself is replaced so: a restart.
+    Reload(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -262,6 +264,7 @@ pub fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(id, t, p)| Op::Move(id, t, p)),
         4 => Just(Op::Tick),
         2 => (1usize..6).prop_map(Op::Resync),
+        1 => (1usize..6).prop_map(Op::Reload),
     ]
 }
 
@@ -817,6 +820,11 @@ fn run(
         Op::Tick => show((), (), |()| true),
         Op::Resync(entries) => {
             side.replica = load(&chunks(&side.queue, *entries)).expect("loads");
+            show((), (), |()| true)
+        }
+        Op::Reload(entries) => {
+            side.queue = load(&chunks(&side.queue, *entries)).expect("loads");
+            side.model.rematch = true;
             show((), (), |()| true)
         }
     }
