@@ -2,10 +2,10 @@
 //! and it refuses an effect that cannot have happened, having changed nothing.
 
 use super::decide::Opportunity;
-use super::effect::{Effect, Names};
+use super::effect::{Effect, Names, Settings};
 use super::moderators::Profile;
-use super::state::{Item, Lock, Queue, State, Timed, Timer, U48};
-use super::{MAX_DURATION, MAX_ID};
+use super::state::{Item, Lock, Place, Queue, State, Timed, Timer, U48};
+use super::{MAX_AGING, MAX_DURATION, MAX_ID};
 use serde_bytes::Bytes;
 use std::collections::HashSet;
 
@@ -22,7 +22,10 @@ impl std::fmt::Display for ApplyError {
 impl std::error::Error for ApplyError {}
 
 /// No time, token or deadline reaches this.
-const MAX_TIME: u64 = 1 << 53;
+pub(super) const MAX_TIME: u64 = 1 << 53;
+/// Tokens and tie breakers beyond this are taken only from one to the next, so that no damaged
+/// record uses up what is left and makes the next honest one fail. (In µs it is the year 2112.)
+pub(super) const MAX_LEAP: u64 = 1 << 52;
 
 fn check(holds: bool) -> Result<(), ApplyError> {
     if holds {
@@ -40,7 +43,21 @@ fn check_names(names: &Names<'_>) -> Result<(), ApplyError> {
     check(names.iter().all(|n| !n.is_empty() && n.len() <= MAX_ID))
 }
 
+impl Settings {
+    /// Whether arithmetic with these settings cannot overflow.
+    pub(super) fn fit(&self) -> bool {
+        self.lock <= MAX_DURATION && self.aging <= MAX_AGING
+    }
+}
+
 impl Queue {
+    /// Checks that the moderator of that name may stand there.
+    fn check_place(&self, place: Option<Place>) -> Result<(), ApplyError> {
+        check(place.is_none_or(|(since, tie)| {
+            since < U48::MAX && tie <= self.next_tie.max(MAX_LEAP)
+        }))
+    }
+
     fn need(&self, id: &Bytes) -> Result<u32, ApplyError> {
         self.find(id).ok_or(ApplyError)
     }
@@ -166,6 +183,7 @@ impl Queue {
                 check(state == State::Ready || *assign && state != State::Locked)?;
                 check(!moderator.is_empty() && moderator.len() <= MAX_ID)?;
                 check(*token > self.last_token && *token < MAX_TIME && *deadline < MAX_TIME)?;
+                check(*token <= MAX_LEAP.max(self.last_token + 1))?;
                 self.leave_state(slot);
                 self.forget_late(slot);
                 if self.items[slot].deliveries == 0 {
@@ -246,6 +264,7 @@ impl Queue {
             }
             Effect::Undo { id, place } => {
                 let slot = self.need_in(id, State::Locked)?;
+                self.check_place(*place)?;
                 let lock = self.leave_state(slot);
                 self.items[slot].deliveries = self.items[slot].deliveries.saturating_sub(1);
                 if let (Some(lock), Some(place)) = (lock, place) {
@@ -268,6 +287,8 @@ impl Queue {
                 check(!moderator.is_empty() && moderator.len() <= MAX_ID)?;
                 check(*expires < MAX_TIME)?;
                 check_names(tags)?;
+                check(*ttl <= MAX_DURATION)?;
+                self.check_place(*place)?;
                 let slot = self.moderators.intern(moderator);
                 self.unlist(slot);
                 let tags = self.tags.acquire(tags);
@@ -323,7 +344,7 @@ impl Queue {
             }
             Effect::Configure { settings } => {
                 let aging_kept = settings.aging == self.settings.aging;
-                check(aging_kept || self.items.len() == 0)?;
+                check(settings.fit() && (aging_kept || self.items.len() == 0))?;
                 if settings.capacity != self.settings.capacity {
                     let waiting: Vec<u32> = self.line.iter().map(|(_, m)| *m).collect();
                     waiting.iter().for_each(|m| self.unlist(*m));
@@ -357,14 +378,14 @@ impl Queue {
                 token,
             } => {
                 self.check_new(id)?;
-                check(*submitted < U48::MAX && *due < MAX_TIME && *token < MAX_TIME)?;
+                check(*submitted < U48::MAX && *due < MAX_TIME)?;
+                check(*due > 0 || !*delayed)?;
+                check(*token <= MAX_LEAP.max(self.last_token))?;
                 check_boost(*boost)?;
                 check_names(tags)?;
-                check(
-                    excluded
-                        .iter()
-                        .all(|(n, _)| !n.is_empty() && n.len() <= MAX_ID),
-                )?;
+                let names: Names<'_> = excluded.iter().map(|(name, _)| *name).collect();
+                check_names(&names)?;
+                check(names.iter().collect::<HashSet<_>>().len() == names.len())?;
                 let slot = self.take_in(id, payload, *submitted, *boost, *priority, tags);
                 let item = &mut self.items[slot];
                 item.rev = *rev;

@@ -4,6 +4,7 @@
 use super::state::{Extra, Timed, Timer};
 use super::*;
 use crate::codec::{DecodeError, Persist};
+use proptest::prelude::ProptestConfig;
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +13,15 @@ mod model;
 mod properties;
 mod units;
 mod world;
+
+/// So many cases of a property; MODQ_CASES times as many for a long run.
+fn cases(cases: u32) -> ProptestConfig {
+    let times = std::env::var("MODQ_CASES").map_or(1, |n| n.parse().expect("a number"));
+    ProptestConfig {
+        cases: cases * times,
+        ..ProptestConfig::default()
+    }
+}
 
 /// The instant `ms`, with some µs to it.
 fn at(ms: u64) -> Now {

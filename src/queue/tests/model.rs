@@ -100,7 +100,7 @@ pub struct Model {
     next_seq: u64,
     next_tie: u64,
     /// PAUSE or CONFIGURE may have made matches possible; the next tick makes them.
-    rematch: bool,
+    pub rematch: bool,
 }
 
 /// Each once, in the order given.

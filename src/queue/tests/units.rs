@@ -326,3 +326,31 @@ fn matches_left_to_the_next_tick_are_made_by_a_promoted_replica_and_after_a_load
         verify(&heir);
     }
 }
+
+#[test]
+fn memory_as_counted_is_96_bytes_beyond_an_item_and_goes_back() {
+    let n = 100_000;
+    let mut queue = Queue::default();
+    let mut fx = Effects::default();
+    let empty = queue.memory_bytes();
+    for i in 0..n {
+        let id = format!("item:{i:011}");
+        let submit = Submit {
+            id: id.as_bytes(),
+            payload: &[b'x'; 200],
+            ..Submit::default()
+        };
+        queue.submit(at(i), submit, &mut fx).unwrap();
+        fx.clear();
+    }
+    let full = queue.memory_bytes();
+    assert!(full <= (216 + 96) * n as usize, "{full}");
+    assert!(full >= (216 + 56) * n as usize, "{full}: it is not less");
+    for i in 0..n {
+        let id = format!("item:{i:011}");
+        assert!(queue.cancel(at(n), id.as_bytes(), None, &mut fx));
+        fx.clear();
+    }
+    let drained = queue.memory_bytes();
+    assert!(drained <= empty + 64_000, "{drained} of {full}");
+}

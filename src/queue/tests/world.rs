@@ -81,6 +81,8 @@ pub enum Op {
     Tick,
     /// The replica is replaced by one loaded from chunks of so many entries.
     Resync(usize),
+    /// The queue itself is replaced so: a restart.
+    Reload(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -262,6 +264,7 @@ pub fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(id, t, p)| Op::Move(id, t, p)),
         4 => Just(Op::Tick),
         2 => (1usize..6).prop_map(Op::Resync),
+        1 => (1usize..6).prop_map(Op::Reload),
     ]
 }
 
@@ -276,7 +279,7 @@ pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let at = prop_oneof![4 => Just(0usize), 1 => Just(1usize)];
     vec(
         (ops(), at, clock).prop_map(|(op, at, clock)| Step { op, at, clock }),
-        1..most,
+        most / 2..most,
     )
 }
 
@@ -320,16 +323,17 @@ impl Side {
         self.share(&fx);
     }
 
-    pub fn token(&self, id: &str, which: &Token) -> u64 {
-        match which {
-            Token::Live => self.model.lock(id).map_or(1, |l| l.token),
-            Token::Late => self
-                .model
-                .item(id)
-                .and_then(|i| i.late)
-                .map_or(2, |(token, _)| token),
-            Token::Wrong => self.model.last_token + 1,
-        }
+    /// The item from `id` on that has such a token, if any does, and the token.
+    pub fn aim(&self, id: &'static str, which: &Token) -> (&'static str, u64) {
+        let from = ITEMS.iter().position(|i| *i == id).expect("one of them");
+        let mut ids = ITEMS.iter().cycle().skip(from).take(ITEMS.len());
+        let token = |id: &str| match which {
+            Token::Live => self.model.lock(id).map(|lock| lock.token),
+            Token::Late => Some(self.model.item(id)?.late?.0),
+            Token::Wrong => Some(self.model.last_token + 1),
+        };
+        ids.find_map(|id| Some((*id, token(id)?)))
+            .unwrap_or((id, 1))
     }
 
     fn rev(&self, id: &str, which: &Rev) -> Option<u64> {
@@ -695,7 +699,8 @@ fn run(
             show(rows, expected, Vec::is_empty)
         }
         Op::Resolve(id, token, rev) => {
-            let (token, rev) = (side.token(id, token), side.rev(id, rev));
+            let (id, token) = side.aim(id, token);
+            let rev = side.rev(id, rev);
             show(
                 side.queue.resolve(now, id.as_bytes(), token, rev, fx),
                 side.model.resolve(now, id, token, rev),
@@ -703,7 +708,7 @@ fn run(
             )
         }
         Op::Release(id, token, skip, delay) => {
-            let token = side.token(id, token);
+            let (id, token) = side.aim(id, token);
             show(
                 side.queue
                     .release(now, id.as_bytes(), token, *skip, *delay, fx),
@@ -712,7 +717,7 @@ fn run(
             )
         }
         Op::Extend(id, token, ms) => {
-            let token = side.token(id, token);
+            let (id, token) = side.aim(id, token);
             show(
                 side.queue.extend(now, id.as_bytes(), token, *ms, fx),
                 side.model.extend(now, id, token, *ms),
@@ -758,11 +763,17 @@ fn run(
             side.model.pause(now, *input, *output);
             show((), (), |()| same)
         }
-        Op::Revive(id) => show(
-            side.queue.revive(now, id.as_bytes(), fx),
-            side.model.revive(now, id),
-            |r| !r,
-        ),
+        Op::Revive(id) => {
+            let dead = ITEMS
+                .iter()
+                .find(|i| side.model.item(i).is_some_and(|i| i.phase == Phase::Dead));
+            let id = dead.unwrap_or(id);
+            show(
+                side.queue.revive(now, id.as_bytes(), fx),
+                side.model.revive(now, id),
+                |r| !r,
+            )
+        }
         Op::ReviveAll(count) => show(
             side.queue.revive_all(now, *count, fx),
             side.model.revive_all(now, *count),
@@ -797,7 +808,13 @@ fn run(
             )
         }
         Op::Move(id, token, priority) => {
-            let token = token.as_ref().map(|t| side.token(id, t));
+            let (id, token) = match token {
+                Some(token) => {
+                    let (id, token) = side.aim(id, token);
+                    (id, Some(token))
+                }
+                None => (*id, None),
+            };
             let checked = side
                 .queue
                 .check_move_out(now, id.as_bytes(), token)
@@ -817,6 +834,11 @@ fn run(
         Op::Tick => show((), (), |()| true),
         Op::Resync(entries) => {
             side.replica = load(&chunks(&side.queue, *entries)).expect("loads");
+            show((), (), |()| true)
+        }
+        Op::Reload(entries) => {
+            side.queue = load(&chunks(&side.queue, *entries)).expect("loads");
+            side.model.rematch = true;
             show((), (), |()| true)
         }
     }
