@@ -2,6 +2,7 @@
 
 pub mod internal;
 pub mod modq;
+pub mod waiting;
 
 use crate::redis::guard::RawHandler;
 use std::ffi::CStr;
@@ -13,6 +14,10 @@ pub enum Keys {
     Reads,
     /// The first argument is one, and may be created, changed or deleted.
     Changes,
+    /// The first two arguments are ones like that.
+    ChangesTwo,
+    /// The first argument says how many follow.
+    ChangesCounted,
 }
 
 /// One command as it is registered and documented.

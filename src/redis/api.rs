@@ -49,6 +49,9 @@ required! {
     RedisModule_GetContextFlags RedisModule_GetSelectedDb RedisModule_SelectDb
     RedisModule_GetUsedMemoryRatio
     RedisModule_CreateTimer RedisModule_StopTimer
+    RedisModule_BlockClientOnKeys RedisModule_UnblockClient RedisModule_SetDisconnectCallback
+    RedisModule_GetBlockedClientPrivateData RedisModule_GetBlockedClientReadyKey
+    RedisModule_Call RedisModule_FreeCallReply
     RedisModule_SubscribeToServerEvent RedisModule_SubscribeToKeyspaceEvents
     RedisModule_SaveUnsigned RedisModule_LoadUnsigned RedisModule_SaveStringBuffer
     RedisModule_LoadStringBuffer RedisModule_IsIOError RedisModule_EmitAOF

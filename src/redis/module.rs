@@ -7,7 +7,7 @@ use super::guard::guarded;
 use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
 use crate::commands::modq::QueueKey;
-use crate::commands::{self, Command, Keys};
+use crate::commands::{self, waiting, Command, Keys};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::ptr::null_mut;
@@ -17,6 +17,8 @@ const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// The module's version: 1.2.3 is 10203.
 const VERSION: c_int = 100;
+
+const BEFORE_SLEEP: u64 = raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP;
 
 /// Valkey 9: the module can live with slots that migrate atomically.
 const VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
@@ -94,6 +96,12 @@ fn get_api_function() -> Option<GetApi> {
 }
 
 fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
+    // The old way to say where keys are; the key specs below say it better.
+    let (first, last) = match command.keys {
+        Keys::Reads | Keys::Changes => (1, 1),
+        Keys::ChangesTwo => (1, 2),
+        Keys::ChangesCounted => (0, 0),
+    };
     // SAFETY: static names, a handler of the right type; the server copies the infos.
     unsafe {
         let created = api!(RedisModule_CreateCommand(
@@ -101,9 +109,9 @@ fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static 
             command.name.as_ptr(),
             Some(command.handler),
             command.flags.as_ptr(),
-            1,
-            1,
-            1
+            first,
+            last,
+            i32::from(first > 0)
         ));
         if created == ERR {
             return Err("a command is refused (another module has it?)");
@@ -149,7 +157,7 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
     let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
     specs[0].flags = u64::from(match keys {
         Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-        Keys::Changes => {
+        Keys::Changes | Keys::ChangesTwo | Keys::ChangesCounted => {
             raw::REDISMODULE_CMD_KEY_RW
                 | raw::REDISMODULE_CMD_KEY_ACCESS
                 | raw::REDISMODULE_CMD_KEY_UPDATE
@@ -157,10 +165,17 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
     });
     specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     specs[0].bs.index.pos = 1;
-    specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-    specs[0].fk.range.lastkey = 0;
-    specs[0].fk.range.keystep = 1;
-    specs[0].fk.range.limit = 0;
+    if keys == Keys::ChangesCounted {
+        specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+        specs[0].fk.keynum.keynumidx = 0;
+        specs[0].fk.keynum.firstkey = 1;
+        specs[0].fk.keynum.keystep = 1;
+    } else {
+        specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+        specs[0].fk.range.lastkey = i32::from(keys == Keys::ChangesTwo);
+        specs[0].fk.range.keystep = 1;
+        specs[0].fk.range.limit = 0;
+    }
     specs
 }
 
@@ -172,6 +187,7 @@ fn follow_events(ctx: Context<'_>) -> Result<(), &'static str> {
         let role = event(raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED);
         let loading = event(raw::REDISMODULE_EVENT_LOADING);
         let swap = event(raw::REDISMODULE_EVENT_SWAPDB);
+        let turn = event(raw::REDISMODULE_EVENT_EVENTLOOP);
         [
             api!(RedisModule_SubscribeToKeyspaceEvents(
                 ctx.raw(),
@@ -192,6 +208,11 @@ fn follow_events(ctx: Context<'_>) -> Result<(), &'static str> {
                 ctx.raw(),
                 swap,
                 Some(on_swap)
+            )),
+            api!(RedisModule_SubscribeToServerEvent(
+                ctx.raw(),
+                turn,
+                Some(on_turn)
             )),
         ]
     };
@@ -216,6 +237,7 @@ unsafe extern "C" fn on_key(
             return OK;
         }
         let ctx = unsafe { Context::new(ctx) };
+        waiting::arrived(ctx.db(), name_bytes(&ctx, key));
         // The server's own string may be one on its stack, which cannot be kept: open a copy.
         let name = Name::new(name_bytes(&ctx, key));
         if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
@@ -240,6 +262,21 @@ unsafe extern "C" fn on_wake(
     });
 }
 
+/// A turn of the event loop is over: before the server sleeps, or after.
+unsafe extern "C" fn on_turn(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    sub: u64,
+    _data: *mut c_void,
+) {
+    if sub == BEFORE_SLEEP {
+        guarded("the event loop", (), || {
+            // SAFETY: the context is valid in this callback.
+            waiting::settle(unsafe { Context::new(ctx) });
+        });
+    }
+}
+
 unsafe extern "C" fn on_swap(
     _ctx: *mut raw::RedisModuleCtx,
     _event: raw::RedisModuleEvent,
@@ -250,5 +287,6 @@ unsafe extern "C" fn on_swap(
         // SAFETY: this event carries this structure.
         let info = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfo>() };
         schedule::swap(info.dbnum_first, info.dbnum_second);
+        waiting::database_changed();
     });
 }
