@@ -253,7 +253,7 @@ fn write_to<R>(
                 now,
                 fx: &mut fx,
             });
-            replicate(ctx, name, stored, &fx);
+            replicate(ctx, name, stored, &fx, now);
             result
         }
         None => {
@@ -266,7 +266,7 @@ fn write_to<R>(
                 fx: &mut fx,
             });
             if !fx.record.is_empty() {
-                replicate(ctx, name, key.set(stored), &fx);
+                replicate(ctx, name, key.set(stored), &fx, now);
             }
             result
         }
@@ -297,10 +297,17 @@ fn catch_up(
 
 /// Sends what happened to a queue to replicas and the AOF.
 #[inline]
-fn replicate(ctx: Context<'_>, name: *mut RedisModuleString, stored: &mut QueueKey, fx: &Effects) {
+fn replicate(
+    ctx: Context<'_>,
+    name: *mut RedisModuleString,
+    stored: &mut QueueKey,
+    fx: &Effects,
+    now: Now,
+) {
     if fx.record.is_empty() {
         return;
     }
+    context::note_token(stored.queue.last_token(), now);
     ctx.replicate(APPLY_QUEUE, name, fx.record.bytes());
     ctx.signal_modified(name);
     stored.changed(ctx, name);
@@ -361,7 +368,7 @@ pub fn advance(
     let steps = catch_up(ctx, name, stored, now, budget, &mut fx);
     let next = stored.queue.next_due();
     stored.scheduled = 0;
-    replicate(ctx, name, stored, &fx);
+    replicate(ctx, name, stored, &fx, now);
     // The caller notes the next due time itself.
     stored.scheduled = next.map_or(0, |next| next.max(now.ms + 1));
     drop(key);
