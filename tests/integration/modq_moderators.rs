@@ -373,8 +373,8 @@ fn release_gives_back_the_place(kind: Kind) {
     // A spent token is worth nothing, also when the item is locked again.
     release(&mut c, "a", locks[0].token, "");
     let again = claim(&mut c, "q n");
-    for line in ["RESOLVE q a T", "RELEASE q a T", "EXTEND q a T 5"] {
-        let line = format!("MODQ.{}", line.replace('T', &locks[0].token.to_string()));
+    for line in ["RESOLVE q a #", "RELEASE q a #", "EXTEND q a # 5"] {
+        let line = format!("MODQ.{}", line.replace('#', &locks[0].token.to_string()));
         assert_err!(unchanged(&mut c, "q", |c| c.line(&line)), "STALE");
     }
     // SKIP: never again for this moderator, the same place for others.
