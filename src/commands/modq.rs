@@ -182,19 +182,23 @@ impl QueueKey {
     /// The queue may have something to do earlier than it had before.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: *mut RedisModuleString) {
+        self.changed_in(ctx, ctx.db(), name);
+    }
+
+    fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: *mut RedisModuleString) {
         if let Some(due) = self.queue.next_due() {
             let due = due.max(1);
             if self.scheduled == 0 || due < self.scheduled {
                 self.scheduled = due;
-                schedule::note(ctx, ctx.db(), context::name_bytes(&ctx, name), due);
+                schedule::note(ctx, db, context::name_bytes(&ctx, name), due);
             }
         }
     }
 
     /// The queue came to this key by other means than a command of ours.
-    pub fn arrived(&mut self, ctx: Context<'_>, name: *mut RedisModuleString) {
+    pub fn arrived(&mut self, ctx: Context<'_>, db: i32, name: *mut RedisModuleString) {
         self.scheduled = 0;
-        self.changed(ctx, name);
+        self.changed_in(ctx, db, name);
     }
 }
 

@@ -237,14 +237,16 @@ unsafe extern "C" fn on_key(
             return OK;
         }
         let ctx = unsafe { Context::new(ctx) };
-        waiting::arrived(ctx.db(), name_bytes(&ctx, key));
         // The server's own string may be one on its stack, which cannot be kept: open a copy.
         let name = Name::new(name_bytes(&ctx, key));
+        let mut db = ctx.db();
         if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
+            db = opened.db().unwrap_or(db);
             if let Some(queue) = opened.get_mut() {
-                queue.arrived(ctx, name.raw());
+                queue.arrived(ctx, db, name.raw());
             }
         }
+        waiting::arrived(db, name_bytes(&ctx, key));
         OK
     })
 }
