@@ -6,6 +6,8 @@ mod support;
 mod harness;
 mod modq_clock;
 mod modq_moderators;
+mod modq_persistence;
 mod modq_producers;
 mod modq_reading;
+mod modq_replication;
 mod resp;
