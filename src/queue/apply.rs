@@ -53,9 +53,9 @@ impl Settings {
 impl Queue {
     /// Checks that the moderator of that name may stand there.
     fn check_place(&self, place: Option<Place>) -> Result<(), ApplyError> {
-        check(place.is_none_or(|(since, tie)| {
-            since < U48::MAX && tie <= self.next_tie.max(MAX_LEAP)
-        }))
+        check(
+            place.is_none_or(|(since, tie)| since < U48::MAX && tie <= self.next_tie.max(MAX_LEAP)),
+        )
     }
 
     fn need(&self, id: &Bytes) -> Result<u32, ApplyError> {

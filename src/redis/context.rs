@@ -64,6 +64,10 @@ impl Flags {
         )
     }
 
+    pub fn has_aof(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_AOF)
+    }
+
     pub fn is_cluster(self) -> bool {
         self.has(raw::REDISMODULE_CTX_FLAGS_CLUSTER)
     }
@@ -168,6 +172,19 @@ impl<'a> Context<'a> {
                 key,
                 record.as_ptr(),
                 record.len()
+            ))
+        };
+    }
+
+    /// Writes `command data` to the AOF only.
+    pub fn write_to_aof(self, command: &'static CStr, data: &[u8]) {
+        unsafe {
+            api!(RedisModule_Replicate(
+                self.raw,
+                command.as_ptr(),
+                c"Rb".as_ptr(),
+                data.as_ptr(),
+                data.len()
             ))
         };
     }
