@@ -110,7 +110,6 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
     let orders: [fn(usize) -> usize; 3] = [|i| N - i, |i| i, |i| i * 61_169 % N];
     for (which, order) in orders.into_iter().enumerate() {
         let mut fx = Effects::default();
-        fx.record = Record::default();
         let mut queue = Queue::default();
         fill(&mut queue, &mut fx, |_| 0);
         queue.cancel(now(0), &id(0), None, &mut fx);
