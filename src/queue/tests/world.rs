@@ -748,7 +748,7 @@ fn run(
             show(
                 side.queue.leave(now, m.as_bytes(), *release, fx),
                 side.model.leave(now, m, *release),
-                |_| !registered && !(*release && holds),
+                |_| !(registered || *release && holds),
             )
         }
         Op::Assign(id, m, lock) => show(
