@@ -323,13 +323,11 @@ impl Queue {
         match state {
             State::Ready => {
                 let from = self.by_seq.rank(cursor, |s| self.items[s].seq());
-                let mut looked = 0;
-                for slot in self.by_seq.iter_from(from) {
+                for (looked, slot) in self.by_seq.iter_from(from).enumerate() {
                     if rows.len() == count || looked == LIST_SCAN {
                         next = self.items[slot].seq();
                         break;
                     }
-                    looked += 1;
                     if self.items[slot].state == State::Ready {
                         rows.push(self.listed(slot, now));
                     }

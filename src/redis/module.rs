@@ -1,8 +1,8 @@
 //! OnLoad: what the module registers with the server, and the server events it follows.
 
 use super::api::{self, api};
-use super::args::Args;
-use super::context::{log_notice, log_warning, must_not_replicate, name_bytes, Context};
+use super::args::{Args, ServerStr};
+use super::context::{log_notice, log_warning, must_not_replicate, Context};
 use super::guard::guarded;
 use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
@@ -335,12 +335,13 @@ unsafe extern "C" fn on_key(
             return OK;
         }
         let ctx = unsafe { Context::new(ctx) };
-        waiting::arrived(ctx.db(), name_bytes(&ctx, key));
+        let key = unsafe { ServerStr::new(key) };
+        waiting::arrived(ctx.db(), key.bytes());
         // The server's own string may be one on its stack, which cannot be kept: open a copy.
-        let name = Name::new(name_bytes(&ctx, key));
-        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
+        let name = Name::new(key.bytes());
+        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.get(), Mode::Glance) {
             if let Some(queue) = opened.get_mut() {
-                queue.arrived(ctx, name.raw());
+                queue.arrived(ctx, name.get());
             }
         }
         OK

@@ -152,7 +152,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
                 continue;
             }
             let name = Name::new(&key);
-            let (steps, next) = crate::commands::modq::advance(ctx, name.raw(), start, budget);
+            let (steps, next) = crate::commands::modq::advance(ctx, name.get(), start, budget);
             budget = budget.saturating_sub(steps.max(1));
             if let Some(next) = next {
                 // What is left of a key's work waits for the next tick: others have their turn.
