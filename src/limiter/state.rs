@@ -132,7 +132,7 @@ impl Limiter {
         let mut most = 0;
         for part in &memo.parts {
             if let Some(limit) = self.limits.iter_mut().find(|limit| part.is(limit)) {
-                most = most.max(limit.refund_charge(now, memo.units, memo.at, part.gone));
+                most = most.max(limit.refund_part(now, memo.units, memo.at, part));
             }
         }
         Ok(most)

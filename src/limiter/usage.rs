@@ -7,6 +7,7 @@
 use super::counter::Counter;
 use super::fixed::Fixed;
 use super::gcra::Gcra;
+use super::ids::Part;
 use super::limits::{Algo, LimitSpec};
 use super::log::Log;
 
@@ -156,19 +157,19 @@ impl Limit {
             Usage::Log(log) => log.refund(n),
             Usage::Counter(counter) => counter.refund(self.window, now, n),
             Usage::Fixed(fixed) => fixed.refund(n),
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX, 0),
         }
     }
 
-    /// Takes back from a settled limit what is still there of `n` units charged at `at`, which
-    /// were to be gone at `gone` (FIXED and GCRA). Returns by how much the units used fell.
-    pub(super) fn refund_charge(&mut self, now: u64, n: u64, at: u64, gone: u64) -> u64 {
+    /// Takes back from a settled limit what is still there of `n` units charged at `at`. Returns
+    /// by how much the units used fell.
+    pub(super) fn refund_part(&mut self, now: u64, n: u64, at: u64, part: &Part) -> u64 {
         match &mut self.usage {
             Usage::Log(log) => log.refund_at(at, n),
             Usage::Counter(counter) => counter.refund_at(self.window, now, at, n),
-            Usage::Fixed(fixed) if fixed.end(self.window) == gone => fixed.refund(n),
+            Usage::Fixed(fixed) if fixed.end(self.window) == part.gone => fixed.refund(n),
             Usage::Fixed(_) => 0,
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, gone),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, part.gone, part.rate),
         }
     }
 
