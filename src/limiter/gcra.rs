@@ -61,6 +61,15 @@ impl Gcra {
         u128::from(self.high) << 64 | u128::from(self.low)
     }
 
+    /// A bound on the units outstanding that costs nothing: v itself, as long as it is small.
+    #[inline]
+    pub(super) fn at_most(&self) -> u64 {
+        match self.high {
+            0 => self.low.min(MAX_VALUE),
+            _ => MAX_VALUE,
+        }
+    }
+
     fn set(&mut self, v: u128) {
         self.high = (v >> 64) as u64;
         self.low = v as u64;

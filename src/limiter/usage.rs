@@ -8,7 +8,7 @@ use super::counter::Counter;
 use super::fixed::Fixed;
 use super::gcra::Gcra;
 use super::ids::Part;
-use super::limits::{Algo, LimitSpec};
+use super::limits::{Algo, LimitSpec, MAX_VALUE};
 use super::log::Log;
 
 #[derive(Debug, Clone)]
@@ -71,6 +71,19 @@ impl Usage {
         }
     }
 
+    /// Whether so many more units are within what a limit can hold. Cheap: only if they might not
+    /// be is it worth finding out what has expired.
+    #[inline]
+    pub(super) fn has_room(&self, spec: &LimitSpec, now: u64, units: u64) -> bool {
+        let at_most = match self {
+            Usage::Log(log) => log.total(),
+            Usage::Counter(counter) => counter.total(),
+            Usage::Fixed(fixed) => fixed.parts().1,
+            Usage::Gcra(gcra) => gcra.at_most(),
+        };
+        at_most + units <= MAX_VALUE || self.used(spec, now) + units <= MAX_VALUE
+    }
+
     /// Whether a charge at `now` may need to allocate.
     #[inline]
     pub(super) fn grows(&self, window: u64, now: u64) -> bool {
@@ -99,6 +112,7 @@ impl Limit {
         self.window == spec.window() && self.usage.algo() == spec.algo()
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         match &self.usage {
             Usage::Log(log) => log.is_empty(),
@@ -120,6 +134,7 @@ impl Limit {
     }
 
     /// From when on nothing is used, if nothing else comes. May be past 2^53.
+    #[inline]
     pub(super) fn end(&self) -> u64 {
         match &self.usage {
             Usage::Log(log) => log.end(self.window),
