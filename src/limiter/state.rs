@@ -68,7 +68,11 @@ impl Limiter {
                 0
             }
         };
-        self.sweep();
+        // What a charge leaves is charged, unless there are others.
+        let all_charged = matches!(&effect.change, Change::Charge { limits, .. } if limits.len() == self.limits.len());
+        if !all_charged || self.ids.is_some() {
+            self.sweep();
+        }
         Ok(given)
     }
 
@@ -81,7 +85,7 @@ impl Limiter {
         id: Option<&[u8]>,
     ) -> Result<(), ApplyError> {
         let fits = |spec| match self.find(spec) {
-            Some(limit) => limit.usage.used(spec, now) + units <= MAX_VALUE,
+            Some(limit) => limit.usage.has_room(spec, now, units),
             None => true,
         };
         if !specs.iter().all(fits)
@@ -132,7 +136,7 @@ impl Limiter {
         let mut most = 0;
         for part in &memo.parts {
             if let Some(limit) = self.limits.iter_mut().find(|limit| part.is(limit)) {
-                most = most.max(limit.refund_charge(now, memo.units, memo.at, part.gone));
+                most = most.max(limit.refund_part(now, memo.units, memo.at, part));
             }
         }
         Ok(most)
@@ -245,18 +249,23 @@ impl Limiter {
     }
 
     /// Whether nothing is charged, blocked or remembered: the key is to be deleted.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.limits.is_empty() && self.blocked_until == 0 && self.ids.is_none()
     }
 
     /// From when on nothing in it is in use, if nothing else comes (Unix ms, at most 2^53).
     /// `None` if it is empty.
+    #[inline]
     pub fn expires_at(&self) -> Option<u64> {
-        let ends = self.limits.iter().map(Limit::end);
-        let block = (self.blocked_until > 0).then_some(self.blocked_until);
-        let ids = self.ids.as_ref().and_then(|ids| ids.end());
-        let end = ends.chain(block).chain(ids).max()?;
-        Some(end.min(MAX_VALUE))
+        let mut end = self.blocked_until;
+        for limit in &self.limits {
+            end = end.max(limit.end());
+        }
+        if let Some(ids) = &self.ids {
+            end = end.max(ids.end().unwrap_or(0));
+        }
+        (!self.is_empty()).then_some(end.min(MAX_VALUE))
     }
 
     /// Bytes of memory, its own and on the heap. Looks at headers, not at charges or ids.

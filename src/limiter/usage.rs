@@ -7,7 +7,8 @@
 use super::counter::Counter;
 use super::fixed::Fixed;
 use super::gcra::Gcra;
-use super::limits::{Algo, LimitSpec};
+use super::ids::Part;
+use super::limits::{Algo, LimitSpec, MAX_VALUE};
 use super::log::Log;
 
 #[derive(Debug, Clone)]
@@ -70,6 +71,19 @@ impl Usage {
         }
     }
 
+    /// Whether so many more units are within what a limit can hold. Cheap: only if they might not
+    /// be is it worth finding out what has expired.
+    #[inline]
+    pub(super) fn has_room(&self, spec: &LimitSpec, now: u64, units: u64) -> bool {
+        let at_most = match self {
+            Usage::Log(log) => log.total(),
+            Usage::Counter(counter) => counter.total(),
+            Usage::Fixed(fixed) => fixed.parts().1,
+            Usage::Gcra(gcra) => gcra.at_most(),
+        };
+        at_most + units <= MAX_VALUE || self.used(spec, now) + units <= MAX_VALUE
+    }
+
     /// Whether a charge at `now` may need to allocate.
     #[inline]
     pub(super) fn grows(&self, window: u64, now: u64) -> bool {
@@ -98,6 +112,7 @@ impl Limit {
         self.window == spec.window() && self.usage.algo() == spec.algo()
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         match &self.usage {
             Usage::Log(log) => log.is_empty(),
@@ -119,6 +134,7 @@ impl Limit {
     }
 
     /// From when on nothing is used, if nothing else comes. May be past 2^53.
+    #[inline]
     pub(super) fn end(&self) -> u64 {
         match &self.usage {
             Usage::Log(log) => log.end(self.window),
@@ -156,19 +172,19 @@ impl Limit {
             Usage::Log(log) => log.refund(n),
             Usage::Counter(counter) => counter.refund(self.window, now, n),
             Usage::Fixed(fixed) => fixed.refund(n),
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX, 0),
         }
     }
 
-    /// Takes back from a settled limit what is still there of `n` units charged at `at`, which
-    /// were to be gone at `gone` (FIXED and GCRA). Returns by how much the units used fell.
-    pub(super) fn refund_charge(&mut self, now: u64, n: u64, at: u64, gone: u64) -> u64 {
+    /// Takes back from a settled limit what is still there of `n` units charged at `at`. Returns
+    /// by how much the units used fell.
+    pub(super) fn refund_part(&mut self, now: u64, n: u64, at: u64, part: &Part) -> u64 {
         match &mut self.usage {
             Usage::Log(log) => log.refund_at(at, n),
             Usage::Counter(counter) => counter.refund_at(self.window, now, at, n),
-            Usage::Fixed(fixed) if fixed.end(self.window) == gone => fixed.refund(n),
+            Usage::Fixed(fixed) if fixed.end(self.window) == part.gone => fixed.refund(n),
             Usage::Fixed(_) => 0,
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, gone),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, part.gone, part.rate),
         }
     }
 
