@@ -393,7 +393,7 @@ fn write_to<R>(
                 now,
                 fx: &mut fx,
             });
-            replicate(ctx, name, stored, &fx);
+            replicate(ctx, name, stored, &fx, now);
             result
         }
         None => {
@@ -406,7 +406,7 @@ fn write_to<R>(
                 fx: &mut fx,
             });
             if !fx.record.is_empty() {
-                replicate(ctx, name, key.set(stored), &fx);
+                replicate(ctx, name, key.set(stored), &fx, now);
             }
             result
         }
@@ -437,10 +437,17 @@ fn catch_up(
 
 /// Sends what happened to a queue to replicas and the AOF.
 #[inline]
-fn replicate(ctx: Context<'_>, name: ServerStr<'_>, stored: &mut QueueKey, fx: &Effects) {
+fn replicate(
+    ctx: Context<'_>,
+    name: ServerStr<'_>,
+    stored: &mut QueueKey,
+    fx: &Effects,
+    now: Now,
+) {
     if fx.record.is_empty() {
         return;
     }
+    context::note_token(stored.queue.last_token(), now);
     ctx.replicate(APPLY_QUEUE, name, fx.record.bytes());
     ctx.signal_modified(name);
     stored.changed(ctx, name);
@@ -501,7 +508,7 @@ pub fn advance(
     let steps = catch_up(ctx, name, stored, now, budget, &mut fx);
     let next = stored.queue.next_due();
     stored.scheduled = 0;
-    replicate(ctx, name, stored, &fx);
+    replicate(ctx, name, stored, &fx, now);
     // The caller notes the next due time itself.
     stored.scheduled = next.map_or(0, |next| next.max(now.ms + 1));
     drop(key);
@@ -1056,9 +1063,9 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     if let Some(receiving) = to.get_mut() {
-        replicate(ctx, destination, receiving, &to_fx);
+        replicate(ctx, destination, receiving, &to_fx, now);
     }
-    replicate(ctx, source, stored, &fx);
+    replicate(ctx, source, stored, &fx, now);
     drop((from, to));
     announce(ctx, destination, &mut to_fx, now);
     announce(ctx, source, &mut fx, now);

@@ -11,7 +11,8 @@ use crate::counted_tree::first_difference;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
 
-/// The time of a command or tick, read once: the same instant in Unix ms and in µs.
+/// The time of a command or tick, read once: an instant in Unix ms, and for tokens in µs, which is
+/// later where this server has given as large a token before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     pub ms: u64,

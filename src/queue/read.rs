@@ -103,6 +103,11 @@ impl Queue {
         }
     }
 
+    /// The largest token given so far; 0 if none.
+    pub fn last_token(&self) -> u64 {
+        self.last_token
+    }
+
     /// How many moderators are in line.
     pub fn waiting(&self) -> usize {
         self.line.len()

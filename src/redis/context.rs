@@ -7,6 +7,7 @@ use redis_module::raw;
 use std::borrow::Cow;
 use std::ffi::{c_long, CStr, CString};
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why a command is refused, in the words of the reply: the code first. Never holds user bytes.
@@ -257,13 +258,32 @@ pub fn out_of_memory() -> bool {
     unsafe { api!(RedisModule_GetUsedMemoryRatio()) > 1.0 }
 }
 
+/// The largest token given so far by this process, unless far ahead of the clock.
+static LAST_TOKEN: AtomicU64 = AtomicU64::new(0);
+
+/// How far tokens may run ahead of the clock for `note_token`, µs. Only a stored value can be further.
+const TOKEN_LEAD: u64 = 60_000_000;
+
 /// The time, read once per call and passed down.
 #[inline]
 pub fn now() -> Now {
     let us = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_micros() as u64);
-    Now { ms: us / 1000, us }
+    let floor = LAST_TOKEN.load(Relaxed) + 1;
+    Now {
+        ms: us / 1000,
+        us: us.max(floor),
+    }
+}
+
+/// A token was given. Many at once run ahead of the clock; whatever is given next, also by a queue
+/// that takes the place of this one, must be larger.
+#[inline]
+pub fn note_token(token: u64, now: Now) {
+    if token < now.ms * 1000 + TOKEN_LEAD {
+        LAST_TOKEN.fetch_max(token, Relaxed);
+    }
 }
 
 fn log(level: &'static CStr, text: &str) {

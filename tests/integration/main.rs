@@ -4,4 +4,7 @@
 mod support;
 
 mod harness;
+mod modq_moderators;
+mod modq_producers;
+mod modq_reading;
 mod resp;

@@ -90,13 +90,21 @@ impl Client {
             .unwrap_or_else(|e| panic!("cannot send {}: {e}", self.last));
     }
 
+    /// Sends lines (see `line`) in one piece and reads their replies: the server runs them without a pause between,
+    /// so no timer fires in between.
+    #[track_caller]
+    pub fn pipeline(&mut self, lines: &[impl AsRef<str>]) -> Vec<Value> {
+        let bytes: Vec<u8> = lines
+            .iter()
+            .flat_map(|line| encode(&line.as_ref().split_whitespace().collect::<Vec<_>>()))
+            .collect();
+        self.last = bytes[..bytes.len().min(200)].escape_ascii().to_string();
+        self.send_raw(&bytes).unwrap();
+        lines.iter().map(|_| self.reply()).collect()
+    }
+
     fn try_send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> std::io::Result<()> {
-        let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
-        for arg in args.iter().map(AsRef::as_ref) {
-            bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-            bytes.extend_from_slice(arg);
-            bytes.extend_from_slice(b"\r\n");
-        }
+        let bytes = encode(args);
         self.last = bytes[..bytes.len().min(200)].escape_ascii().to_string();
         self.send_raw(&bytes)
     }
@@ -166,6 +174,17 @@ impl Client {
     pub fn id(&mut self) -> i64 {
         self.line("CLIENT ID").int()
     }
+}
+
+/// A command as it goes over the wire.
+fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args.iter().map(AsRef::as_ref) {
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
 }
 
 /// Anything that can be an argument of `cmd!`.
