@@ -2,6 +2,7 @@
 //! They check what they are given, and never refuse for settings, memory or clock.
 
 use super::modq::QueueKey;
+use super::ratelimit::{LeaseKey, LimitKey};
 use super::{Command, Keys};
 use crate::codec::{DecodeError, Persist};
 use crate::queue::Record;
@@ -41,10 +42,10 @@ pub static COMMANDS: &[Command] = &[
 const INTERNAL: Refusal = Refusal::fixed(
     "ERR this command is internal; to replay an AOF through a client set modq.allow-apply to yes",
 );
-const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key");
+pub const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key");
 
 /// Lets pass what comes from the primary or a loading AOF.
-fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
+pub fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
     let flags = ctx.flags();
     if flags.is_loading() || flags.is_replicated() || config::ALLOW_APPLY.get() != 0 {
         Ok(())
@@ -93,6 +94,10 @@ fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         if let Some(stored) = load_chunk::<QueueKey>(ctx, args)?.get_mut() {
             stored.changed(ctx, args.string(1));
         }
+    } else if word == LimitKey::WORD.to_bytes() {
+        load_chunk::<LimitKey>(ctx, args)?;
+    } else if word == LeaseKey::WORD.to_bytes() {
+        load_chunk::<LeaseKey>(ctx, args)?;
     } else {
         return Err(BAD_RECORD);
     }

@@ -1,16 +1,18 @@
 //! MODQ.*: moderation queues.
 
 use super::internal::APPLY_QUEUE;
+use super::waiting::{self, reply_claim, KeyName, Wish};
 use super::{Command, Keys};
 use crate::queue::{
-    Change, Claim, ClaimView, Effects, Error, Notice, Now, OnDuplicate, Queue, State, Submit,
-    Submitted, MAX_COUNT, MAX_DECISION, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_TAG, MAX_TAGS,
+    Answer, Change, Claim, ClaimView, Effects, Error, Notice, Now, OnDuplicate, Queue, State,
+    Submit, Submitted, MAX_COUNT, MAX_DECISION, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_TAG,
+    MAX_TAGS,
 };
 use crate::redis::args::{Args, Parser};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
 use crate::redis::guard::entry;
-use crate::redis::key::{Key, Mode};
+use crate::redis::key::{Key, Mode, Name};
 use crate::redis::schedule;
 use crate::redis::types::Stored;
 use redis_module::RedisModuleString;
@@ -61,6 +63,17 @@ pub static COMMANDS: &[Command] = &[
         summary: "Locks the next items for a moderator, after those they hold already.",
         complexity: "O(log n) for each item and each tag combination in use, with n items",
         handler: entry(claim),
+    },
+    Command {
+        name: c"modq.mclaim",
+        flags: c"write",
+        keys: Keys::ChangesCounted,
+        arity: -4,
+        syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] \
+                 [NEW]",
+        summary: "Claims from the first of several queues that has something.",
+        complexity: "as MODQ.CLAIM for each key",
+        handler: entry(mclaim),
     },
     Command {
         name: c"modq.resolve",
@@ -133,6 +146,8 @@ pub struct QueueKey {
     pub queue: Queue,
     /// The earliest due time that the schedule knows of for this key, Unix ms; 0 for none.
     scheduled: u64,
+    /// The name whose waiting clients the queue knows of.
+    pub attached: Option<KeyName>,
 }
 
 impl Stored for QueueKey {
@@ -199,7 +214,8 @@ impl From<Error> for Refusal {
 }
 
 thread_local! {
-    static EFFECTS: RefCell<Effects> = RefCell::new(Effects::default());
+    /// Buffers that writing commands use in turn.
+    static EFFECTS: RefCell<Effects> = RefCell::default();
 }
 
 /// What a command works with: the queue of its key and the effects to be.
@@ -217,38 +233,82 @@ fn write<R>(
     args: Args<'_>,
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
-    let name = args.string(1);
-    let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
-    let now = context::now();
-    EFFECTS.with_borrow_mut(|fx| {
-        fx.clear();
-        let Some(stored) = key.get_mut() else {
-            // A missing key is an empty queue; it comes to be with the first change.
-            let mut stored = Box::<QueueKey>::default();
-            let queue = &mut stored.queue;
-            let result = body(&mut Work { queue, now, fx });
-            if !fx.record.is_empty() {
-                finish(ctx, name, key.set(stored), fx);
-            }
-            return result;
-        };
-        let queue = &mut stored.queue;
-        if queue.next_due().is_some_and(|due| due <= now.ms) {
-            queue.advance(now, COMMAND_BUDGET, fx);
-        }
-        let result = body(&mut Work { queue, now, fx });
-        if !fx.record.is_empty() {
-            finish(ctx, name, stored, fx);
-        }
-        result
-    })
+    write_to(ctx, args.string(1), context::now(), body)
 }
 
-/// Sends out what happened to a queue.
-fn finish(ctx: Context<'_>, name: *mut RedisModuleString, stored: &mut QueueKey, fx: &Effects) {
+fn write_to<R>(
+    ctx: Context<'_>,
+    name: *mut RedisModuleString,
+    now: Now,
+    body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
+) -> Result<R, Refusal> {
+    let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
+    let mut fx = EFFECTS.take();
+    fx.clear();
+    let result = match key.get_mut() {
+        Some(stored) => {
+            catch_up(ctx, name, stored, now, COMMAND_BUDGET, &mut fx);
+            let result = body(&mut Work {
+                queue: &mut stored.queue,
+                now,
+                fx: &mut fx,
+            });
+            replicate(ctx, name, stored, &fx);
+            result
+        }
+        None => {
+            // A missing key is an empty queue; it comes to be with the first change.
+            let mut stored = Box::<QueueKey>::default();
+            waiting::attach(&mut stored, ctx.db(), context::name_bytes(&ctx, name), now);
+            let result = body(&mut Work {
+                queue: &mut stored.queue,
+                now,
+                fx: &mut fx,
+            });
+            if !fx.record.is_empty() {
+                replicate(ctx, name, key.set(stored), &fx);
+            }
+            result
+        }
+    };
+    drop(key);
+    announce(ctx, name, &mut fx, now);
+    EFFECTS.set(fx);
+    result
+}
+
+/// Does what is due on a queue, at most `budget` steps of it. Answers how many.
+#[inline]
+fn catch_up(
+    ctx: Context<'_>,
+    name: *mut RedisModuleString,
+    stored: &mut QueueKey,
+    now: Now,
+    budget: usize,
+    fx: &mut Effects,
+) -> usize {
+    waiting::attach(stored, ctx.db(), context::name_bytes(&ctx, name), now);
+    if stored.queue.next_due().is_some_and(|due| due <= now.ms) {
+        stored.queue.advance(now, budget, fx)
+    } else {
+        0
+    }
+}
+
+/// Sends what happened to a queue to replicas and the AOF.
+#[inline]
+fn replicate(ctx: Context<'_>, name: *mut RedisModuleString, stored: &mut QueueKey, fx: &Effects) {
+    if fx.record.is_empty() {
+        return;
+    }
     ctx.replicate(APPLY_QUEUE, name, fx.record.bytes());
     ctx.signal_modified(name);
     stored.changed(ctx, name);
+}
+
+/// Tells everybody else what happened, once the key is closed.
+#[inline]
+fn announce(ctx: Context<'_>, name: *mut RedisModuleString, fx: &mut Effects, now: Now) {
     for notice in &fx.notices {
         let event = match notice {
             Notice::Submit => c"modq.submit",
@@ -260,6 +320,27 @@ fn finish(ctx: Context<'_>, name: *mut RedisModuleString, stored: &mut QueueKey,
         };
         ctx.notify(event, name);
     }
+    if fx.matches.is_empty() && fx.answers.is_empty() {
+        return;
+    }
+    let key = context::name_bytes(&ctx, name);
+    for matched in &fx.matches {
+        ctx.publish(&channel(key, &matched.moderator), &matched.item);
+    }
+    waiting::answers(ctx, ctx.db(), key, &mut fx.answers, now);
+}
+
+/// Where a moderator hears of what they are given: in the key's own slot.
+fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
+    let tag = key.iter().position(|b| *b == b'{').and_then(|open| {
+        let close = key[open..].iter().position(|b| *b == b'}')?;
+        (close > 1).then_some(())
+    });
+    let (open, close): (&[u8], &[u8]) = match tag {
+        Some(()) => (b"", b""),
+        None => (b"{", b"}"),
+    };
+    [b"modq:", open, key, close, b":", moderator].concat()
 }
 
 /// Lets time act on the queue of a key, at most `budget` steps. Answers how many steps were done
@@ -277,14 +358,31 @@ pub fn advance(
         return (0, None);
     };
     let mut fx = Effects::default();
-    let steps = stored.queue.advance(now, budget, &mut fx);
+    let steps = catch_up(ctx, name, stored, now, budget, &mut fx);
     let next = stored.queue.next_due();
+    stored.scheduled = 0;
+    replicate(ctx, name, stored, &fx);
     // The caller notes the next due time itself.
     stored.scheduled = next.map_or(0, |next| next.max(now.ms + 1));
-    if !fx.record.is_empty() {
-        finish(ctx, name, stored, &fx);
-    }
+    drop(key);
+    announce(ctx, name, &mut fx, now);
     (steps, next)
+}
+
+/// Takes back a match that reached nobody.
+pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) {
+    if !ctx.select_db(db) {
+        return;
+    }
+    let name = Name::new(key);
+    let undone = write_to(ctx, name.raw(), now, |work| {
+        let place = answer.undo.flatten();
+        Ok(work
+            .queue
+            .undo(now, &answer.item, answer.token, place, work.fx))
+    });
+    // A key of another type has no match to undo.
+    drop(undone);
 }
 
 /// Runs a reading command on the queue of key argument 1, if there is one.
@@ -336,6 +434,10 @@ fn exclude<'a>(parser: &mut Parser<'a>) -> Result<Vec<&'a Bytes>, Refusal> {
 
 fn count(parser: &mut Parser<'_>) -> Result<usize, Refusal> {
     parser.unsigned("COUNT", 1..=MAX_COUNT).map(|n| n as usize)
+}
+
+fn lock(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
+    parser.unsigned("LOCK", 1..=MAX_DURATION)
 }
 
 fn token(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
@@ -434,29 +536,88 @@ fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 // ---- moderators ----
 
 fn claim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    let mut parser = Parser::new(args, 2);
+    let (claim, block) = claim_options(&mut Parser::new(args, 2))?;
+    let key = args.string(1);
+    let now = context::now();
+    if claim_from(ctx, key, &claim, now, false)? {
+        return Ok(());
+    }
+    wait_or_null(ctx, vec![key], claim, block, now, false);
+    Ok(())
+}
+
+fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 1);
+    let most = args.len() as i64;
+    let numkeys = parser.number("numkeys", 1..=most)? as usize;
+    let mut keys = Vec::with_capacity(numkeys);
+    for _ in 0..numkeys {
+        let at = parser.position();
+        let name = parser.word("key")?;
+        if keys.iter().all(|k| context::name_bytes(&ctx, *k) != name) {
+            keys.push(args.string(at));
+        }
+    }
+    let (claim, block) = claim_options(&mut parser)?;
+    let now = context::now();
+    // First what they hold, then what is new; the types of all are checked before anything.
+    let mut held_in = None;
+    for key in &keys {
+        let opened = Key::<QueueKey>::open(ctx, *key, Mode::Read)?;
+        let held = opened
+            .get()
+            .is_some_and(|stored| stored.queue.held_by(claim.moderator, now).next().is_some());
+        if held && !claim.new_only {
+            held_in.get_or_insert(*key);
+        }
+    }
+    for key in held_in.iter().chain(&keys) {
+        if claim_from(ctx, *key, &claim, now, true)? {
+            return Ok(());
+        }
+    }
+    wait_or_null(ctx, keys, claim, block, now, true);
+    Ok(())
+}
+
+/// A moderator and the options of CLAIM: the claim, and for how long to wait if at all.
+fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<u64>), Refusal> {
     let mut claim = Claim {
-        moderator: moderator(&mut parser)?,
+        moderator: moderator(parser)?,
         count: 1,
         lock: None,
         tags: None,
         new_only: false,
     };
+    let mut block = None;
     while parser.more() {
         match parser.option(&["COUNT", "LOCK", "BLOCK", "TAGS", "NEW"])? {
-            0 => claim.count = count(&mut parser)?,
-            1 => claim.lock = Some(parser.unsigned("LOCK", 1..=MAX_DURATION)?),
-            // Nobody can wait yet: answered at once, as in MULTI.
-            2 => drop(parser.unsigned("BLOCK", 0..=MAX_DURATION)?),
-            3 => claim.tags = Some(tags(&mut parser)?),
+            0 => claim.count = count(parser)?,
+            1 => claim.lock = Some(lock(parser)?),
+            2 => block = Some(parser.unsigned("BLOCK", 0..=MAX_DURATION)?),
+            3 => claim.tags = Some(tags(parser)?),
             _ => claim.new_only = true,
         }
     }
-    write(ctx, args, |work| {
-        let slots = work.queue.claim(work.now, &claim, work.fx);
+    Ok((claim, block))
+}
+
+/// Claims from one queue and replies, unless there is nothing. Answers whether there was.
+fn claim_from(
+    ctx: Context<'_>,
+    key: *mut RedisModuleString,
+    claim: &Claim<'_>,
+    now: Now,
+    many: bool,
+) -> Result<bool, Refusal> {
+    write_to(ctx, key, now, |work| {
+        let slots = work.queue.claim(work.now, claim, work.fx);
         if slots.is_empty() {
-            ctx.reply_null_array();
-            return Ok(());
+            return Ok(false);
+        }
+        if many {
+            ctx.reply_array(2);
+            ctx.reply_bytes(context::name_bytes(&ctx, key));
         }
         ctx.reply_array(slots.len());
         for slot in slots {
@@ -465,20 +626,33 @@ fn claim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
                 None => ctx.reply_null_array(),
             }
         }
-        Ok(())
+        Ok(true)
     })
 }
 
-fn reply_claim(ctx: Context<'_>, claim: &ClaimView<'_>) {
-    ctx.reply_array(8);
-    ctx.reply_bytes(claim.item);
-    ctx.reply_bytes(claim.payload);
-    ctx.reply_integer(claim.token as i64);
-    ctx.reply_integer(claim.deadline as i64);
-    ctx.reply_integer(claim.priority.into());
-    ctx.reply_integer(claim.submitted as i64);
-    ctx.reply_integer(claim.deliveries.into());
-    ctx.reply_integer(claim.rev.into());
+fn wait_or_null(
+    ctx: Context<'_>,
+    keys: Vec<*mut RedisModuleString>,
+    claim: Claim<'_>,
+    block: Option<u64>,
+    now: Now,
+    many: bool,
+) {
+    match block {
+        Some(block) if ctx.flags().may_block() => {
+            let wish = Wish {
+                keys,
+                moderator: claim.moderator,
+                tags: claim.tags,
+                lock: claim.lock,
+                new_only: claim.new_only,
+                many,
+                block,
+            };
+            waiting::wait(ctx, wish, now);
+        }
+        _ => ctx.reply_null_array(),
+    }
 }
 
 fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {

@@ -2,11 +2,12 @@
 //! and it refuses an effect that cannot have happened, having changed nothing.
 
 use super::decide::Opportunity;
-use super::effect::{Effect, Names};
+use super::effect::{Effect, Names, Settings};
 use super::moderators::Profile;
-use super::state::{Item, Lock, Queue, State, Timed, Timer, U48};
-use super::{MAX_DURATION, MAX_ID};
+use super::state::{Item, Lock, Place, Queue, State, Timed, Timer, U48};
+use super::{MAX_AGING, MAX_DURATION, MAX_ID};
 use serde_bytes::Bytes;
+use std::collections::HashSet;
 
 /// The effect does not fit the state: the record is damaged or not from this queue's primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +22,10 @@ impl std::fmt::Display for ApplyError {
 impl std::error::Error for ApplyError {}
 
 /// No time, token or deadline reaches this.
-const MAX_TIME: u64 = 1 << 53;
+pub(super) const MAX_TIME: u64 = 1 << 53;
+/// Tokens and tie breakers beyond this are taken only from one to the next, so that no damaged
+/// record uses up what is left and makes the next honest one fail. (In µs it is the year 2112.)
+pub(super) const MAX_LEAP: u64 = 1 << 52;
 
 fn check(holds: bool) -> Result<(), ApplyError> {
     if holds {
@@ -39,7 +43,21 @@ fn check_names(names: &Names<'_>) -> Result<(), ApplyError> {
     check(names.iter().all(|n| !n.is_empty() && n.len() <= MAX_ID))
 }
 
+impl Settings {
+    /// Whether arithmetic with these settings cannot overflow.
+    pub(super) fn fit(&self) -> bool {
+        self.lock <= MAX_DURATION && self.aging <= MAX_AGING
+    }
+}
+
 impl Queue {
+    /// Checks that the moderator of that name may stand there.
+    fn check_place(&self, place: Option<Place>) -> Result<(), ApplyError> {
+        check(
+            place.is_none_or(|(since, tie)| since < U48::MAX && tie <= self.next_tie.max(MAX_LEAP)),
+        )
+    }
+
     fn need(&self, id: &Bytes) -> Result<u32, ApplyError> {
         self.find(id).ok_or(ApplyError)
     }
@@ -165,6 +183,7 @@ impl Queue {
                 check(state == State::Ready || *assign && state != State::Locked)?;
                 check(!moderator.is_empty() && moderator.len() <= MAX_ID)?;
                 check(*token > self.last_token && *token < MAX_TIME && *deadline < MAX_TIME)?;
+                check(*token <= MAX_LEAP.max(self.last_token + 1))?;
                 self.leave_state(slot);
                 self.forget_late(slot);
                 if self.items[slot].deliveries == 0 {
@@ -210,10 +229,11 @@ impl Queue {
                 let lock = self.leave_state(slot);
                 if let (Some(lock), true) = (lock, *skip) {
                     let mut excluded = self.excluded(slot).to_vec();
-                    if excluded.iter().all(|(m, _)| *m != lock.moderator) {
-                        excluded.push((lock.moderator, true));
-                        self.set_excluded(slot, excluded);
+                    match excluded.iter_mut().find(|(m, _)| *m == lock.moderator) {
+                        Some((_, skipped)) => *skipped = true,
+                        None => excluded.push((lock.moderator, true)),
                     }
+                    self.set_excluded(slot, excluded);
                 }
                 self.stats.released += 1;
                 Ok(self.back(slot, *due, lock))
@@ -244,6 +264,7 @@ impl Queue {
             }
             Effect::Undo { id, place } => {
                 let slot = self.need_in(id, State::Locked)?;
+                self.check_place(*place)?;
                 let lock = self.leave_state(slot);
                 self.items[slot].deliveries = self.items[slot].deliveries.saturating_sub(1);
                 if let (Some(lock), Some(place)) = (lock, place) {
@@ -266,10 +287,8 @@ impl Queue {
                 check(!moderator.is_empty() && moderator.len() <= MAX_ID)?;
                 check(*expires < MAX_TIME)?;
                 check_names(tags)?;
-                if let Some(place) = place {
-                    let holder = self.line.get(place);
-                    check(holder.is_none_or(|m| *self.moderators[*m].name == ***moderator))?;
-                }
+                check(*ttl <= MAX_DURATION)?;
+                self.check_place(*place)?;
                 let slot = self.moderators.intern(moderator);
                 self.unlist(slot);
                 let tags = self.tags.acquire(tags);
@@ -279,6 +298,7 @@ impl Queue {
                     count: *count,
                     tags,
                     place: *place,
+                    seen: 0,
                 };
                 let old = self.moderators[slot].profile.replace(Box::new(profile));
                 if let Some(old) = old {
@@ -319,19 +339,21 @@ impl Queue {
             Effect::Pause { input, output } => {
                 self.paused_in = *input;
                 self.paused_out = *output;
+                self.match_everyone();
                 Ok(Opportunity::Everyone)
             }
             Effect::Configure { settings } => {
                 let aging_kept = settings.aging == self.settings.aging;
-                check(aging_kept || self.items.len() == 0)?;
+                check(settings.fit() && (aging_kept || self.items.len() == 0))?;
                 if settings.capacity != self.settings.capacity {
-                    let waiting: Vec<u32> = self.line.values().copied().collect();
+                    let waiting: Vec<u32> = self.line.iter().map(|(_, m)| *m).collect();
                     waiting.iter().for_each(|m| self.unlist(*m));
                     self.settings = settings.clone();
                     waiting.iter().for_each(|m| self.enlist(*m));
                 } else {
                     self.settings = settings.clone();
                 }
+                self.match_everyone();
                 Ok(Opportunity::Everyone)
             }
             Effect::MoveOut { id } => {
@@ -356,14 +378,14 @@ impl Queue {
                 token,
             } => {
                 self.check_new(id)?;
-                check(*submitted < U48::MAX && *due < MAX_TIME && *token < MAX_TIME)?;
+                check(*submitted < U48::MAX && *due < MAX_TIME)?;
+                check(*due > 0 || !*delayed)?;
+                check(*token <= MAX_LEAP.max(self.last_token))?;
                 check_boost(*boost)?;
                 check_names(tags)?;
-                check(
-                    excluded
-                        .iter()
-                        .all(|(n, _)| !n.is_empty() && n.len() <= MAX_ID),
-                )?;
+                let names: Names<'_> = excluded.iter().map(|(name, _)| *name).collect();
+                check_names(&names)?;
+                check(names.iter().collect::<HashSet<_>>().len() == names.len())?;
                 let slot = self.take_in(id, payload, *submitted, *boost, *priority, tags);
                 let item = &mut self.items[slot];
                 item.rev = *rev;
@@ -388,6 +410,12 @@ impl Queue {
         }
     }
 
+    /// Has the next `advance` go along the whole line. A replica, too, remembers to, and so does
+    /// what was loaded: nobody else knows how far the primary came.
+    pub fn match_everyone(&mut self) {
+        self.sweep = self.line.first().copied();
+    }
+
     /// Files a new item, which is in no state yet.
     fn take_in(
         &mut self,
@@ -407,7 +435,7 @@ impl Queue {
 
     fn intern_all(&mut self, names: &Names<'_>, skip: bool) -> Vec<(u32, bool)> {
         let mut all = Vec::with_capacity(names.len());
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         for name in names {
             let moderator = self.moderators.intern(name);
             if seen.insert(moderator) {
@@ -421,13 +449,15 @@ impl Queue {
     fn exclude(&mut self, slot: u32, names: &Names<'_>) {
         let mut excluded = self.intern_all(names, false);
         if !names.is_empty() {
-            let named: std::collections::HashSet<u32> = excluded.iter().map(|(m, _)| *m).collect();
-            let skips = self.excluded(slot).iter();
-            let kept: Vec<_> = skips
-                .filter(|(m, skip)| *skip && !named.contains(m))
-                .copied()
-                .collect();
-            excluded.extend(kept);
+            let skips = self.excluded(slot).iter().filter(|(_, skip)| *skip);
+            let mut skips: Vec<u32> = skips.map(|(m, _)| *m).collect();
+            let skipped: HashSet<u32> = skips.iter().copied().collect();
+            for (moderator, skip) in &mut excluded {
+                *skip = skipped.contains(moderator);
+            }
+            let named: HashSet<u32> = excluded.iter().map(|(m, _)| *m).collect();
+            skips.retain(|m| !named.contains(m));
+            excluded.extend(skips.into_iter().map(|m| (m, true)));
         }
         self.set_excluded(slot, excluded);
     }
@@ -488,6 +518,10 @@ impl Queue {
         let Some(lock) = lock else {
             return Opportunity::None;
         };
+        // Forgotten already if only the item that is gone, which excluded them, named them.
+        if !self.moderators.is_known(lock.moderator) {
+            return Opportunity::None;
+        }
         let waits = self.moderators[lock.moderator].place().is_some();
         self.settle(Some(lock));
         if waits {
@@ -516,7 +550,7 @@ impl Queue {
     }
 
     /// Later arrivals stand behind this place.
-    fn note_place(&mut self, place: Option<(u64, u64)>) {
+    pub(super) fn note_place(&mut self, place: Option<(u64, u64)>) {
         if let Some((since, tie)) = place {
             self.last_since = self.last_since.max(since);
             self.next_tie = self.next_tie.max(tie.saturating_add(1));

@@ -23,8 +23,8 @@ pub struct Settings {
     pub late_accept: bool,
     /// Ms of head start per priority step; 0 makes priority a strict band.
     pub aging: u64,
-    /// The stream that gets the events; empty is off.
-    #[serde(with = "serde_bytes")]
+    /// The stream that gets the events; empty is off. Read as a sequence, not as `serde_bytes`:
+    /// the bytes are the same, but their number is not believed before they are there.
     pub events: Vec<u8>,
     /// About how many events the stream keeps.
     pub events_max_len: u64,

@@ -21,8 +21,8 @@ mod tests;
 
 pub use apply::ApplyError;
 pub use decide::{
-    Assigned, Change, Claim, Effects, Error, Join, Joined, Match, MoveOut, Notice, Now,
-    OnDuplicate, Submit, Submitted,
+    Answer, Assigned, Block, Change, Claim, Effects, Error, Join, Joined, Match, MoveOut, Notice,
+    Now, OnDuplicate, Submit, Submitted,
 };
 pub use effect::{Effect, Record, Settings};
 pub use read::{ClaimView, ItemView, Listed, Reason, Summary, WaiterView};

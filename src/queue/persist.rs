@@ -1,6 +1,7 @@
 //! A queue as bytes. The structures here are frozen: version 1 is what version 1 wrote. A new
 //! version gets structures of its own beside these.
 
+use super::apply::{MAX_LEAP, MAX_TIME};
 use super::effect::Settings;
 use super::moderators::Profile;
 use super::state::{Item, Lock, Place, Queue, State, Timed, Timer, U48};
@@ -169,12 +170,21 @@ impl Queue {
 
     fn load_head(&mut self, head: HeadV1) -> Result<(), DecodeError> {
         check(self.items.len() == 0 && self.next_seq == 0)?;
-        check(head.last_at < U48::MAX && head.next_seq <= U48::MAX)?;
-        check(head.last_token < 1 << 53)?;
+        // Room is left above what is counted up from here.
+        check(head.last_at < U48::MAX && head.next_seq <= U48::MAX / 2)?;
+        check(head.last_token <= MAX_LEAP)?;
+        let totals = [
+            head.submitted,
+            head.resolved,
+            head.cancelled,
+            head.released,
+            head.expired,
+            head.died,
+        ];
+        check(totals.iter().all(|n| *n < 1 << 53))?;
         let wait = Histogram::from_buckets(head.wait).ok_or(DecodeError)?;
         let handle = Histogram::from_buckets(head.handle).ok_or(DecodeError)?;
-        check(head.settings.aging <= super::MAX_AGING)?;
-        check(head.settings.lock <= MAX_DURATION)?;
+        check(head.settings.fit())?;
         self.settings = head.settings;
         self.paused_in = head.paused_in;
         self.paused_out = head.paused_out;
@@ -233,6 +243,7 @@ impl Queue {
                 None => None,
             };
             if let Some(late) = &late {
+                check(!matches!(item.state, StateV1::Locked(_)))?;
                 self.moderators[late.moderator].mentions += 1;
             }
             check(extra.due < 1 << 53)?;
@@ -264,7 +275,10 @@ impl Queue {
     fn load_moderator(&mut self, m: &ModeratorV1<'_>) -> Result<(), DecodeError> {
         check_name(m.name)?;
         m.tags.iter().try_for_each(|tag| check_name(tag))?;
-        check(m.place.is_none_or(|place| !self.line.contains_key(&place)))?;
+        check(m.ttl <= MAX_DURATION && m.expires < MAX_TIME)?;
+        if let Some(place) = m.place {
+            check(place.0 < U48::MAX && place.1 <= MAX_LEAP)?;
+        }
         let slot = self.moderators.intern(m.name);
         check(self.moderators[slot].profile.is_none())?;
         self.moderators[slot].profile = Some(Box::new(Profile {
@@ -273,6 +287,7 @@ impl Queue {
             count: m.count,
             tags: self.tags.acquire(&m.tags),
             place: m.place,
+            seen: 0,
         }));
         self.timers.insert(Timer {
             time: m.expires,
@@ -343,6 +358,7 @@ impl Persist for Queue {
     }
 
     fn finish(&mut self) -> Result<(), DecodeError> {
+        self.match_everyone();
         Ok(())
     }
 }

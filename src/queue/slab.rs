@@ -13,6 +13,8 @@ pub struct Slab<T> {
     /// Chunks with a free slot or room to grow.
     open: BTreeSet<u32>,
     len: usize,
+    /// Slots that memory is held for.
+    capacity: usize,
 }
 
 #[derive(Debug)]
@@ -36,6 +38,7 @@ impl<T> Default for Slab<T> {
             chunks: Vec::new(),
             open: BTreeSet::new(),
             len: 0,
+            capacity: 0,
         }
     }
 }
@@ -77,7 +80,9 @@ impl<T> Slab<T> {
                     (0, n) => n.min(CHUNK - n),
                     (_, n) => CHUNK - n,
                 };
+                let before = chunk.slots.capacity();
                 chunk.slots.reserve_exact(more);
+                self.capacity += chunk.slots.capacity() - before;
             }
             chunk.slots.push(Slot::Taken(value));
             chunk.slots.len() - 1
@@ -115,6 +120,7 @@ impl<T> Slab<T> {
         }
         chunk.live -= 1;
         if chunk.live == 0 {
+            self.capacity -= chunk.slots.capacity();
             chunk.slots = Vec::new();
             chunk.free = NONE;
         }
@@ -138,12 +144,7 @@ impl<T> Slab<T> {
 
     /// Bytes of heap of the slots themselves, O(1).
     pub fn memory_bytes(&self) -> usize {
-        let slots = match self.chunks.len() {
-            0 => 0,
-            1 => self.chunks[0].slots.capacity(),
-            n => n * CHUNK,
-        };
-        slots * std::mem::size_of::<Slot<T>>()
+        self.capacity * std::mem::size_of::<Slot<T>>()
             + self.chunks.capacity() * std::mem::size_of::<Chunk<T>>()
     }
 }

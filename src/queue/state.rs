@@ -242,12 +242,15 @@ pub struct Queue {
     pub(super) delayed: BTreeSet<(u64, u32)>,
     pub(super) dead: BTreeSet<(u64, u32)>,
     pub(super) timers: BTreeSet<Timer>,
-    pub(super) line: BTreeMap<Place, u32>,
+    /// Who waits, in order: place and moderator.
+    pub(super) line: BTreeSet<(Place, u32)>,
     /// Not part of the state: the next tie breaker in line and the latest since.
     pub(super) next_tie: u64,
     pub(super) last_since: u64,
+    /// Not part of the state: how many blocked calls wait here.
+    pub(super) blocked: usize,
     /// Not part of the state: from where in line the match has to be caught up.
-    pub(super) sweep: Option<Place>,
+    pub(super) sweep: Option<(Place, u32)>,
     /// Heap bytes of ids and payloads.
     pub(super) content_bytes: usize,
 }
@@ -519,7 +522,7 @@ impl Queue {
         let Some(place) = self.moderators[moderator].place() else {
             return;
         };
-        self.line.remove(&place);
+        self.line.remove(&(place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
                 let waiting = &mut self.tags.classes[class].waiting;
@@ -536,7 +539,7 @@ impl Queue {
         let Some(place) = self.moderators[moderator].place() else {
             return;
         };
-        self.line.insert(place, moderator);
+        self.line.insert((place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
                 self.tags.classes[class].waiting.insert((place, moderator));

@@ -67,11 +67,12 @@ impl Histogram {
             .map(|(b, n)| (b as u16, *n))
     }
 
-    /// From stored buckets; none beyond the last is accepted.
+    /// From stored buckets; none beyond the last is accepted, nor
+    /// a number that sums could overflow with.
     pub fn from_buckets(buckets: impl IntoIterator<Item = (u16, u64)>) -> Option<Histogram> {
         let mut histogram = Histogram::default();
         for (b, n) in buckets {
-            if usize::from(b) > bucket(MAX_MS) {
+            if usize::from(b) > bucket(MAX_MS) || n >= 1 << 53 {
                 return None;
             }
             histogram.add(b.into(), n);

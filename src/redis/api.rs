@@ -36,7 +36,7 @@ macro_rules! required {
 
 required! {
     RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free
-    RedisModule_CreateCommand RedisModule_GetCommand RedisModule_SetCommandInfo
+    RedisModule_CreateCommand RedisModule_CreateSubcommand RedisModule_GetCommand RedisModule_SetCommandInfo
     RedisModule_CreateDataType RedisModule_SetModuleOptions RedisModule_Log
     RedisModule_StringPtrLen RedisModule_CreateString RedisModule_FreeString
     RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType RedisModule_DeleteKey
@@ -49,6 +49,9 @@ required! {
     RedisModule_GetContextFlags RedisModule_GetSelectedDb RedisModule_SelectDb
     RedisModule_GetUsedMemoryRatio
     RedisModule_CreateTimer RedisModule_StopTimer
+    RedisModule_BlockClientOnKeys RedisModule_UnblockClient RedisModule_SetDisconnectCallback
+    RedisModule_GetBlockedClientPrivateData RedisModule_GetBlockedClientReadyKey
+    RedisModule_Call RedisModule_FreeCallReply
     RedisModule_SubscribeToServerEvent RedisModule_SubscribeToKeyspaceEvents
     RedisModule_SaveUnsigned RedisModule_LoadUnsigned RedisModule_SaveStringBuffer
     RedisModule_LoadStringBuffer RedisModule_IsIOError RedisModule_EmitAOF

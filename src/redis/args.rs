@@ -184,28 +184,41 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes the next word as an option: its place in `names` (upper case). Refuses unknown words
-    /// and, unless its bit is in `repeatable`, a word given before.
+    /// and a word given before.
+    #[inline]
     pub fn option(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
+        let option = self.option_of(names)?;
+        self.once(names, option)?;
+        Ok(option)
+    }
+
+    /// As `option`, but the word may have been given before.
+    #[inline]
+    pub fn option_of(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
         let word = self.word("option")?;
-        let Some(i) = names
+        let found = names
             .iter()
-            .position(|n| n.as_bytes().eq_ignore_ascii_case(word))
-        else {
+            .position(|n| n.as_bytes().eq_ignore_ascii_case(word));
+        found.ok_or_else(|| {
+            let known = names.join(" ");
+            let at = self.at - 1;
+            Refusal::new(format!(
+                "ERR unknown option at argument {at}; known here: {known}"
+            ))
+        })
+    }
+
+    /// Refuses an option given before.
+    #[inline]
+    pub fn once(&mut self, names: &[&'static str], option: usize) -> Result<(), Refusal> {
+        if self.seen & 1 << option != 0 {
             return Err(Refusal::new(format!(
-                "ERR unknown option at argument {}; known here: {}",
-                self.at - 1,
-                if names.is_empty() {
-                    "none".to_string()
-                } else {
-                    names.join(" ")
-                }
+                "ERR {} is given twice",
+                names[option]
             )));
-        };
-        if self.seen & 1 << i != 0 {
-            return Err(Refusal::new(format!("ERR {} is given twice", names[i])));
         }
-        self.seen |= 1 << i;
-        Ok(i)
+        self.seen |= 1 << option;
+        Ok(())
     }
 
     /// Refuses words that are left.

@@ -55,6 +55,23 @@ impl Flags {
         self.has(raw::REDISMODULE_CTX_FLAGS_LOADING)
     }
 
+    /// Whether the client may be made to wait: not in MULTI, not in a script, not if it is denied.
+    pub fn may_block(self) -> bool {
+        !self.has(
+            raw::REDISMODULE_CTX_FLAGS_MULTI
+                | raw::REDISMODULE_CTX_FLAGS_LUA
+                | raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING,
+        )
+    }
+
+    pub fn has_aof(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_AOF)
+    }
+
+    pub fn is_cluster(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_CLUSTER)
+    }
+
     /// The command came over the link from the primary.
     pub fn is_replicated(self) -> bool {
         self.has(raw::REDISMODULE_CTX_FLAGS_REPLICATED)
@@ -159,6 +176,19 @@ impl<'a> Context<'a> {
         };
     }
 
+    /// Writes `command data` to the AOF only.
+    pub fn write_to_aof(self, command: &'static CStr, data: &[u8]) {
+        unsafe {
+            api!(RedisModule_Replicate(
+                self.raw,
+                command.as_ptr(),
+                c"Rb".as_ptr(),
+                data.as_ptr(),
+                data.len()
+            ))
+        };
+    }
+
     /// Sends the command itself on.
     pub fn replicate_verbatim(self) {
         unsafe { api!(RedisModule_ReplicateVerbatim(self.raw)) };
@@ -181,6 +211,29 @@ impl<'a> Context<'a> {
                 key
             ))
         };
+    }
+
+    /// Publishes a message, in cluster mode to the channel's shard, and replicates that.
+    pub fn publish(self, channel: &[u8], message: &[u8]) {
+        let command = if self.flags().is_cluster() {
+            c"SPUBLISH"
+        } else {
+            c"PUBLISH"
+        };
+        unsafe {
+            let reply = api!(RedisModule_Call(
+                self.raw,
+                command.as_ptr(),
+                c"!bb".as_ptr(),
+                channel.as_ptr(),
+                channel.len(),
+                message.as_ptr(),
+                message.len()
+            ));
+            if !reply.is_null() {
+                api!(RedisModule_FreeCallReply(reply));
+            }
+        }
     }
 
     pub fn flags(self) -> Flags {

@@ -6,6 +6,7 @@
 pub mod alloc;
 pub mod api;
 pub mod args;
+pub mod blocking;
 pub mod config;
 pub mod context;
 pub mod docs;

@@ -97,6 +97,11 @@ pub fn wake(ctx: Context<'_>) {
     }
 }
 
+/// Makes sure that a tick comes within `ms`.
+pub fn wake_in(ctx: Context<'_>, ms: u64) {
+    arm(ctx, now().ms + ms);
+}
+
 /// The databases changed places.
 pub fn swap(first: i32, second: i32) {
     let swapped = |db: i32| match db {
@@ -155,5 +160,6 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
             }
         }
         wake(ctx);
+        crate::commands::waiting::patrol(ctx);
     });
 }

@@ -1,0 +1,845 @@
+//! Random commands on two queues, their models and their replicas, in step.
+
+use super::model::{Given, Model, Phase, Row};
+use super::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+pub const ITEMS: [&str; 5] = ["i0", "i1", "i2", "i3", "i4"];
+pub const MODERATORS: [&str; 4] = ["m0", "m1", "m2", "m3"];
+pub const TAGS: [&str; 3] = ["ta", "tb", "tc"];
+const PAYLOADS: [&str; 3] = ["", "text", "a longer text"];
+
+#[derive(Debug, Clone)]
+pub enum Token {
+    Live,
+    Late,
+    Wrong,
+}
+
+#[derive(Debug, Clone)]
+pub enum Rev {
+    Any,
+    Present,
+    Wrong,
+}
+
+#[derive(Debug, Clone)]
+pub enum Op {
+    Submit {
+        id: &'static str,
+        payload: &'static str,
+        priority: Option<i32>,
+        boost: Option<i64>,
+        delay: u64,
+        tags: Option<Vec<String>>,
+        excluded: Option<Vec<String>>,
+        on_duplicate: OnDuplicate,
+    },
+    Cancel(&'static str, Rev),
+    Update {
+        id: &'static str,
+        rev: Rev,
+        priority: Option<i32>,
+        boost: Option<i64>,
+        payload: Option<&'static str>,
+        tags: Option<Vec<String>>,
+        excluded: Option<Vec<String>>,
+    },
+    Claim {
+        moderator: &'static str,
+        count: usize,
+        lock: Option<u64>,
+        tags: Option<Vec<String>>,
+        new_only: bool,
+    },
+    Resolve(&'static str, Token, Rev),
+    Release(&'static str, Token, bool, u64),
+    Extend(&'static str, Token, u64),
+    Join {
+        moderator: &'static str,
+        ttl: Option<u64>,
+        count: Option<u64>,
+        tags: Option<Vec<String>>,
+    },
+    Leave(&'static str, bool),
+    Assign(&'static str, &'static str, Option<u64>),
+    Pause(bool, bool),
+    Revive(&'static str),
+    ReviveAll(usize),
+    Configure {
+        lock: u64,
+        max_expiries: u64,
+        max_len: u64,
+        capacity: u64,
+        late_accept: bool,
+        aging: u64,
+    },
+    Move(&'static str, Option<Token>, Option<i32>),
+    Tick,
+    /// The replica is replaced by one loaded from chunks of so many entries.
+    Resync(usize),
+    /// The queue itself is replaced so: a restart.
+    Reload(usize),
+}
+
+#[derive(Debug, Clone)]
+pub enum Clock {
+    Forward(u64),
+    Back(u64),
+    /// To so many ms after (or before) the next thing that happens by the clock.
+    Next(i64),
+}
+
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub op: Op,
+    /// Which queue.
+    pub at: usize,
+    pub clock: Clock,
+}
+
+fn lot<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = Option<Vec<String>>> {
+    let some = subsequence(all.to_vec(), 0..=2).prop_shuffle();
+    option::weighted(
+        0.4,
+        some.prop_map(|all| all.into_iter().map(String::from).collect()),
+    )
+}
+
+fn pick<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = &'static str> {
+    (0..N).prop_map(move |i| all[i])
+}
+
+fn durations() -> impl Strategy<Value = u64> {
+    prop_oneof![1u64..40, Just(10), Just(20)]
+}
+
+fn tokens() -> impl Strategy<Value = Token> {
+    prop_oneof![
+        6 => Just(Token::Live),
+        3 => Just(Token::Late),
+        1 => Just(Token::Wrong),
+    ]
+}
+
+fn revs() -> impl Strategy<Value = Rev> {
+    prop_oneof![
+        4 => Just(Rev::Any),
+        2 => Just(Rev::Present),
+        1 => Just(Rev::Wrong),
+    ]
+}
+
+fn priorities() -> impl Strategy<Value = Option<i32>> {
+    option::of(prop_oneof![
+        10 => -1i32..3,
+        1 => Just(i32::MIN),
+        1 => Just(i32::MAX),
+    ])
+}
+
+fn boosts() -> impl Strategy<Value = Option<i64>> {
+    let most = MAX_DURATION as i64;
+    option::weighted(
+        0.3,
+        prop_oneof![8 => -30i64..30, 1 => Just(most), 1 => Just(-most)],
+    )
+}
+
+pub fn ops() -> impl Strategy<Value = Op> {
+    let submit = (
+        pick(ITEMS),
+        pick(PAYLOADS),
+        priorities(),
+        boosts(),
+        prop_oneof![3 => Just(0), 1 => durations()],
+        lot(TAGS),
+        lot(MODERATORS),
+        prop_oneof![
+            Just(OnDuplicate::Keep),
+            Just(OnDuplicate::Bump),
+            Just(OnDuplicate::Replace),
+            Just(OnDuplicate::Error)
+        ],
+    )
+        .prop_map(
+            |(id, payload, priority, boost, delay, tags, excluded, on_duplicate)| Op::Submit {
+                id,
+                payload,
+                priority,
+                boost,
+                delay,
+                tags,
+                excluded,
+                on_duplicate,
+            },
+        );
+    let update = (
+        pick(ITEMS),
+        revs(),
+        priorities(),
+        boosts(),
+        option::weighted(0.3, pick(PAYLOADS)),
+        lot(TAGS),
+        lot(MODERATORS),
+    )
+        .prop_map(
+            |(id, rev, priority, boost, payload, tags, excluded)| Op::Update {
+                id,
+                rev,
+                priority,
+                boost,
+                payload,
+                tags,
+                excluded,
+            },
+        );
+    let claim = (
+        pick(MODERATORS),
+        1usize..4,
+        option::of(durations()),
+        lot(TAGS),
+        any::<bool>(),
+    )
+        .prop_map(|(moderator, count, lock, tags, new_only)| Op::Claim {
+            moderator,
+            count,
+            lock,
+            tags,
+            new_only,
+        });
+    let join = (
+        pick(MODERATORS),
+        option::of(1u64..80),
+        option::weighted(0.4, 1u64..4),
+        lot(TAGS),
+    )
+        .prop_map(|(moderator, ttl, count, tags)| Op::Join {
+            moderator,
+            ttl,
+            count,
+            tags,
+        });
+    let configure = (
+        1u64..40,
+        0u64..4,
+        prop_oneof![2 => Just(0u64), 1 => 2u64..5],
+        prop_oneof![2 => Just(0u64), 1 => 1u64..3],
+        any::<bool>(),
+        prop_oneof![2 => Just(0u64), 1 => 1u64..20, 1 => Just(MAX_AGING)],
+    )
+        .prop_map(
+            |(lock, max_expiries, max_len, capacity, late_accept, aging)| Op::Configure {
+                lock,
+                max_expiries,
+                max_len,
+                capacity,
+                late_accept,
+                aging,
+            },
+        );
+    let delay = || prop_oneof![2 => Just(0), 1 => durations()];
+    prop_oneof![
+        24 => submit,
+        2 => (pick(ITEMS), revs()).prop_map(|(id, rev)| Op::Cancel(id, rev)),
+        8 => update,
+        16 => claim,
+        8 => (pick(ITEMS), tokens(), revs()).prop_map(|(id, t, r)| Op::Resolve(id, t, r)),
+        10 => (pick(ITEMS), tokens(), any::<bool>(), delay())
+            .prop_map(|(id, t, skip, delay)| Op::Release(id, t, skip, delay)),
+        3 => (pick(ITEMS), tokens(), durations()).prop_map(|(id, t, ms)| Op::Extend(id, t, ms)),
+        16 => join,
+        4 => (pick(MODERATORS), any::<bool>()).prop_map(|(m, release)| Op::Leave(m, release)),
+        5 => (pick(ITEMS), pick(MODERATORS), option::of(durations()))
+            .prop_map(|(id, m, lock)| Op::Assign(id, m, lock)),
+        2 => (any::<bool>(), any::<bool>()).prop_map(|(i, o)| Op::Pause(i, o)),
+        2 => Just(Op::Pause(false, false)),
+        3 => pick(ITEMS).prop_map(Op::Revive),
+        2 => (1usize..4).prop_map(Op::ReviveAll),
+        4 => configure,
+        5 => (pick(ITEMS), option::of(tokens()), priorities())
+            .prop_map(|(id, t, p)| Op::Move(id, t, p)),
+        4 => Just(Op::Tick),
+        2 => (1usize..6).prop_map(Op::Resync),
+        1 => (1usize..6).prop_map(Op::Reload),
+    ]
+}
+
+pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let clock = prop_oneof![
+        4 => Just(Clock::Forward(0)),
+        5 => (1u64..8).prop_map(Clock::Forward),
+        1 => (8u64..200).prop_map(Clock::Forward),
+        3 => (-1i64..2).prop_map(Clock::Next),
+        1 => (1u64..60).prop_map(Clock::Back),
+    ];
+    let at = prop_oneof![4 => Just(0usize), 1 => Just(1usize)];
+    vec(
+        (ops(), at, clock).prop_map(|(op, at, clock)| Step { op, at, clock }),
+        most / 2..most,
+    )
+}
+
+pub struct Side {
+    pub queue: Queue,
+    pub model: Model,
+    pub replica: Queue,
+}
+
+impl Side {
+    fn new() -> Side {
+        Side {
+            queue: Queue::default(),
+            model: Model::default(),
+            replica: Queue::default(),
+        }
+    }
+
+    /// What happened goes to the replica; what was handed out is what the model handed out.
+    fn share(&mut self, fx: &Effects) {
+        if !fx.record.is_empty() {
+            replay(&mut self.replica, fx.record.bytes());
+        }
+        let given: Vec<Given> = fx
+            .matches
+            .iter()
+            .map(|m| Given {
+                item: text(&m.item),
+                moderator: text(&m.moderator),
+                token: m.token,
+                assign: m.assign,
+            })
+            .collect();
+        assert_eq!(given, std::mem::take(&mut self.model.given));
+    }
+
+    pub fn advance(&mut self, now: Now) {
+        let mut fx = Effects::default();
+        self.queue.advance(now, usize::MAX, &mut fx);
+        self.model.advance(now);
+        self.share(&fx);
+    }
+
+    /// The item from `id` on that has such a token, if any does, and the token.
+    pub fn aim(&self, id: &'static str, which: &Token) -> (&'static str, u64) {
+        let from = ITEMS.iter().position(|i| *i == id).expect("one of them");
+        let mut ids = ITEMS.iter().cycle().skip(from).take(ITEMS.len());
+        let token = |id: &str| match which {
+            Token::Live => self.model.lock(id).map(|lock| lock.token),
+            Token::Late => Some(self.model.item(id)?.late?.0),
+            Token::Wrong => Some(self.model.last_token + 1),
+        };
+        ids.find_map(|id| Some((*id, token(id)?)))
+            .unwrap_or((id, 1))
+    }
+
+    fn rev(&self, id: &str, which: &Rev) -> Option<u64> {
+        let rev = self.model.item(id).map_or(1, |i| i.rev);
+        match which {
+            Rev::Any => None,
+            Rev::Present => Some(rev),
+            Rev::Wrong => Some(rev + 1),
+        }
+    }
+
+    /// Everything a reader sees is what the model says.
+    pub fn compare(&self, now: Now) {
+        let (queue, model) = (&self.queue, &self.model);
+        for id in ITEMS {
+            let item = model.item(id);
+            let got = queue.get(id.as_bytes(), now);
+            assert_eq!(got.is_some(), item.is_some(), "{id}");
+            let place = model.ready().iter().position(|i| i == id);
+            assert_eq!(queue.position(id.as_bytes()), place.map(|p| p + 1));
+            let (Some(got), Some(item)) = (got, item) else {
+                continue;
+            };
+            let lock = match &item.phase {
+                Phase::Locked(l) => Some((l.moderator.as_bytes(), l.token, l.deadline)),
+                _ => None,
+            };
+            let expected = ItemView {
+                item: id.as_bytes(),
+                state: match item.phase {
+                    Phase::Ready => State::Ready,
+                    Phase::Delayed => State::Delayed,
+                    Phase::Dead => State::Dead,
+                    Phase::Locked(_) => State::Locked,
+                },
+                payload: item.payload.as_bytes(),
+                priority: item.priority,
+                boost: item.boost,
+                submitted: item.submitted,
+                due: item.due,
+                rev: item.rev as u32,
+                reports: item.reports,
+                deliveries: item.deliveries,
+                expiries: item.expiries,
+                lock,
+                tags: item.tags.iter().map(String::as_bytes).collect(),
+                excluded: item.excluded.iter().map(|(m, _)| m.as_bytes()).collect(),
+            };
+            assert_eq!(got, expected);
+        }
+        let list = |ids: Vec<&[u8]>| ids.into_iter().map(text).collect::<Vec<_>>();
+        let ready = model.ready();
+        assert_eq!(list(queue.peek(100, None)), ready);
+        assert_eq!(list(queue.peek(2, None)), ready[..ready.len().min(2)]);
+        for m in MODERATORS {
+            let tags = model.tags_of(m, None);
+            let joined = queue.peek(100, Some((m.as_bytes(), None)));
+            assert_eq!(list(joined), model.ready_for(m, &tags));
+            let given = names(&TAGS[1..]);
+            let with = queue.peek(100, Some((m.as_bytes(), Some(&given))));
+            let tags: Vec<String> = TAGS[1..].iter().map(|t| t.to_string()).collect();
+            assert_eq!(list(with), model.ready_for(m, &tags));
+            let held = queue.held_by(m.as_bytes(), now).map(|c| row(&c));
+            assert_eq!(held.collect::<Vec<_>>(), model.held(m));
+        }
+        let count = |which: fn(&Phase) -> bool| {
+            let all = model.items.iter().filter(|i| which(&i.phase));
+            all.count()
+        };
+        let summary = Summary {
+            ready: count(|p| *p == Phase::Ready),
+            locked: count(|p| matches!(p, Phase::Locked(_))),
+            delayed: count(|p| *p == Phase::Delayed),
+            dead: count(|p| *p == Phase::Dead),
+            waiting: model.line().len(),
+        };
+        assert_eq!(queue.summary(), summary);
+        for (state, n) in [
+            (State::Ready, summary.ready),
+            (State::Locked, summary.locked),
+            (State::Delayed, summary.delayed),
+            (State::Dead, summary.dead),
+        ] {
+            assert_eq!(queue.len_in(state), n);
+        }
+        assert_eq!(queue.len(), model.items.len());
+        assert_eq!(queue.is_empty(), model.items.is_empty());
+        assert_eq!(queue.waiting(), summary.waiting);
+        let by_tag: Vec<(String, usize)> = queue
+            .ready_by_tag()
+            .into_iter()
+            .map(|(tag, n)| (text(tag), n))
+            .collect();
+        let ready_with = |tag: &str| {
+            let all = model.items.iter().filter(|i| i.phase == Phase::Ready);
+            all.filter(|i| i.tags.iter().any(|t| t == tag)).count()
+        };
+        let expected: Vec<(String, usize)> = TAGS
+            .iter()
+            .map(|t| (t.to_string(), ready_with(t)))
+            .filter(|(_, n)| *n > 0)
+            .collect();
+        assert_eq!(by_tag, expected);
+
+        let line: Vec<(String, u64)> = queue
+            .line
+            .iter()
+            .map(|(place, m)| (text(&queue.moderators[*m].name), place.0))
+            .collect();
+        let expected: Vec<(String, u64)> = model
+            .line()
+            .into_iter()
+            .map(|m| {
+                let place = model.registration(&m).and_then(|r| r.place);
+                (m, place.expect("in line").0)
+            })
+            .collect();
+        assert_eq!(line, expected);
+        assert_eq!(queue.next_due(), model.next_due());
+        assert_eq!(queue.last_token, model.last_token);
+        assert_eq!(queue.paused(), (model.paused_in, model.paused_out));
+        assert_eq!(*queue.settings(), model.settings);
+        let (got, totals) = (&queue.stats, &model.totals);
+        assert_eq!(
+            (got.submitted, got.resolved, got.cancelled),
+            (totals.submitted, totals.resolved, totals.cancelled)
+        );
+        assert_eq!(
+            (got.released, got.expired, got.died),
+            (totals.released, totals.expired, totals.died)
+        );
+        assert_eq!((&got.wait, &got.handle), (&totals.wait, &totals.handle));
+    }
+}
+
+pub fn row(claim: &ClaimView<'_>) -> Row {
+    Row {
+        item: text(claim.item),
+        payload: text(claim.payload),
+        token: claim.token,
+        deadline: claim.deadline,
+        priority: claim.priority,
+        submitted: claim.submitted,
+        deliveries: claim.deliveries,
+        rev: claim.rev.into(),
+    }
+}
+
+pub struct World {
+    pub sides: [Side; 2],
+    pub now: Now,
+    /// How often what happened, so that a run can be seen to have happened.
+    pub seen: BTreeMap<&'static str, usize>,
+}
+
+pub fn given(all: &Option<Vec<String>>) -> Option<Vec<&Bytes>> {
+    all.as_ref().map(|all| names(all))
+}
+
+impl World {
+    pub fn new() -> World {
+        World {
+            sides: [Side::new(), Side::new()],
+            now: at(1_000_000),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    pub fn set_clock(&mut self, step: &Step) {
+        let ms = self.now.ms;
+        self.now = at(match step.clock {
+            Clock::Forward(by) => ms + by,
+            Clock::Back(by) => ms - by,
+            Clock::Next(by) => match self.sides[step.at].model.next_time() {
+                Some(time) if time < ms + 10_000 => time.saturating_add_signed(by).max(ms),
+                _ => ms + 1,
+            },
+        });
+    }
+
+    /// Advances the clock and the queues; everyone agrees afterwards.
+    pub fn before(&mut self, step: &Step) {
+        self.set_clock(step);
+        for side in &mut self.sides {
+            side.advance(self.now);
+            side.compare(self.now);
+        }
+    }
+
+    /// One command on the queue and on the model; everyone agrees afterwards.
+    pub fn run(&mut self, step: &Step) {
+        let now = self.now;
+        let before = canon(&self.sides[step.at].queue);
+        let (first, second) = self.sides.split_at_mut(1);
+        let (side, other) = match step.at {
+            0 => (&mut first[0], &mut second[0]),
+            _ => (&mut second[0], &mut first[0]),
+        };
+        let (mut fx, mut other_fx) = (Effects::default(), Effects::default());
+        let (got, expected, idle) = run(side, other, now, &step.op, &mut fx, &mut other_fx);
+        assert_eq!(got, expected, "{:?}", step.op);
+        *self.seen.entry(kind(&step.op, &got)).or_default() += 1;
+        side.share(&fx);
+        other.share(&other_fx);
+        for side in [side, other] {
+            side.compare(now);
+            verify(&side.queue);
+        }
+        if idle {
+            assert!(fx.record.is_empty(), "{:?} recorded {got}", step.op);
+        }
+        if fx.record.is_empty() {
+            assert_eq!(canon(&self.sides[step.at].queue), before, "{:?}", step.op);
+        }
+    }
+
+    pub fn step(&mut self, step: &Step) {
+        self.before(step);
+        self.run(step);
+    }
+}
+
+/// What to count: what the run should have had some of.
+fn kind(op: &Op, reply: &str) -> &'static str {
+    let ok = reply.starts_with("Ok") || reply == "true";
+    match (op, ok) {
+        (Op::Submit { .. }, _) if reply.contains("Assigned") => "submit assigned",
+        (Op::Submit { .. }, true) => "submit",
+        (Op::Claim { .. }, _) if reply != "[]" => "claim",
+        (Op::Resolve(_, Token::Late, _), true) => "resolve late",
+        (Op::Resolve(..), true) => "resolve",
+        (Op::Release(_, _, true, _), true) => "skip",
+        (Op::Release(..), true) => "release",
+        (Op::Extend(..), true) => "extend",
+        (Op::Join { .. }, _) if reply == "Assigned" => "join assigned",
+        (Op::Leave(..), true) => "leave",
+        (Op::Assign(..), true) => "assign",
+        (Op::Revive(_), true) => "revive",
+        (Op::Update { .. }, true) => "update",
+        (Op::Move(_, Some(_), _), true) => "move locked",
+        (Op::Move(..), true) => "move",
+        _ => "other",
+    }
+}
+
+/// The replies of the queue and of the model, and whether nothing may have been recorded.
+fn run(
+    side: &mut Side,
+    other: &mut Side,
+    now: Now,
+    op: &Op,
+    fx: &mut Effects,
+    other_fx: &mut Effects,
+) -> (String, String, bool) {
+    fn show<T: std::fmt::Debug + PartialEq>(
+        got: T,
+        expected: T,
+        idle: impl Fn(&T) -> bool,
+    ) -> (String, String, bool) {
+        let idle = idle(&got);
+        (format!("{got:?}"), format!("{expected:?}"), idle)
+    }
+    match op {
+        Op::Submit {
+            id,
+            payload,
+            priority,
+            boost,
+            delay,
+            tags,
+            excluded,
+            on_duplicate,
+        } => {
+            let submit = Submit {
+                id: id.as_bytes(),
+                payload: payload.as_bytes(),
+                priority: *priority,
+                boost: *boost,
+                delay: *delay,
+                tags: given(tags),
+                excluded: given(excluded),
+                on_duplicate: *on_duplicate,
+            };
+            show(
+                side.queue.submit(now, submit, fx),
+                side.model.submit(
+                    now,
+                    id,
+                    payload,
+                    *priority,
+                    *boost,
+                    *delay,
+                    tags.clone(),
+                    excluded.clone(),
+                    *on_duplicate,
+                ),
+                |r| matches!(r, Err(_) | Ok(Submitted::Exists)),
+            )
+        }
+        Op::Cancel(id, rev) => {
+            let rev = side.rev(id, rev);
+            show(
+                side.queue.cancel(now, id.as_bytes(), rev, fx),
+                side.model.cancel(now, id, rev),
+                |r| !r,
+            )
+        }
+        Op::Update {
+            id,
+            rev,
+            priority,
+            boost,
+            payload,
+            tags,
+            excluded,
+        } => {
+            let rev = side.rev(id, rev);
+            let change = Change {
+                rev,
+                priority: *priority,
+                boost: *boost,
+                payload: payload.map(str::as_bytes),
+                tags: given(tags),
+                excluded: given(excluded),
+            };
+            show(
+                side.queue.update(now, id.as_bytes(), change, fx),
+                side.model.update(
+                    now,
+                    id,
+                    rev,
+                    *priority,
+                    *boost,
+                    payload.map(String::from),
+                    tags.clone(),
+                    excluded.clone(),
+                ),
+                |r| !matches!(r, Ok(Some(_))),
+            )
+        }
+        Op::Claim {
+            moderator,
+            count,
+            lock,
+            tags,
+            new_only,
+        } => {
+            let claim = Claim {
+                moderator: moderator.as_bytes(),
+                count: *count,
+                lock: *lock,
+                tags: given(tags),
+                new_only: *new_only,
+            };
+            let slots = side.queue.claim(now, &claim, fx);
+            let rows = slots
+                .iter()
+                .map(|slot| row(&side.queue.claim_view(*slot).expect("locked")));
+            let rows: Vec<Row> = rows.collect();
+            let expected =
+                side.model
+                    .claim(now, moderator, *count, *lock, tags.as_deref(), *new_only);
+            show(rows, expected, Vec::is_empty)
+        }
+        Op::Resolve(id, token, rev) => {
+            let (id, token) = side.aim(id, token);
+            let rev = side.rev(id, rev);
+            show(
+                side.queue.resolve(now, id.as_bytes(), token, rev, fx),
+                side.model.resolve(now, id, token, rev),
+                Result::is_err,
+            )
+        }
+        Op::Release(id, token, skip, delay) => {
+            let (id, token) = side.aim(id, token);
+            show(
+                side.queue
+                    .release(now, id.as_bytes(), token, *skip, *delay, fx),
+                side.model.release(now, id, token, *skip, *delay),
+                Result::is_err,
+            )
+        }
+        Op::Extend(id, token, ms) => {
+            let (id, token) = side.aim(id, token);
+            show(
+                side.queue.extend(now, id.as_bytes(), token, *ms, fx),
+                side.model.extend(now, id, token, *ms),
+                Result::is_err,
+            )
+        }
+        Op::Join {
+            moderator,
+            ttl,
+            count,
+            tags,
+        } => {
+            let join = Join {
+                moderator: moderator.as_bytes(),
+                ttl: *ttl,
+                count: *count,
+                tags: given(tags),
+            };
+            show(
+                side.queue.join(now, &join, fx),
+                side.model.join(now, moderator, *ttl, *count, tags.clone()),
+                |_| false,
+            )
+        }
+        Op::Leave(m, release) => {
+            let registered = side.model.registration(m).is_some();
+            let holds = !side.model.held(m).is_empty();
+            show(
+                side.queue.leave(now, m.as_bytes(), *release, fx),
+                side.model.leave(now, m, *release),
+                |_| !(registered || *release && holds),
+            )
+        }
+        Op::Assign(id, m, lock) => show(
+            side.queue
+                .assign(now, id.as_bytes(), m.as_bytes(), *lock, fx),
+            side.model.assign(now, id, m, *lock),
+            Result::is_err,
+        ),
+        Op::Pause(input, output) => {
+            let same = side.queue.paused() == (*input, *output);
+            side.queue.pause(now, *input, *output, fx);
+            side.model.pause(now, *input, *output);
+            show((), (), |()| same)
+        }
+        Op::Revive(id) => {
+            let dead = ITEMS
+                .iter()
+                .find(|i| side.model.item(i).is_some_and(|i| i.phase == Phase::Dead));
+            let id = dead.unwrap_or(id);
+            show(
+                side.queue.revive(now, id.as_bytes(), fx),
+                side.model.revive(now, id),
+                |r| !r,
+            )
+        }
+        Op::ReviveAll(count) => show(
+            side.queue.revive_all(now, *count, fx),
+            side.model.revive_all(now, *count),
+            |n| *n == 0,
+        ),
+        Op::Configure {
+            lock,
+            max_expiries,
+            max_len,
+            capacity,
+            late_accept,
+            aging,
+        } => {
+            let settings = Settings {
+                lock: *lock,
+                max_expiries: *max_expiries,
+                max_len: *max_len,
+                capacity: *capacity,
+                late_accept: *late_accept,
+                aging: match side.queue.is_empty() {
+                    true => *aging,
+                    // Else it would nearly always be refused.
+                    false if *aging == 1 => 1,
+                    false => side.queue.settings().aging,
+                },
+                ..Settings::default()
+            };
+            show(
+                side.queue.configure(now, settings.clone(), fx),
+                side.model.configure(now, settings),
+                Result::is_err,
+            )
+        }
+        Op::Move(id, token, priority) => {
+            let (id, token) = match token {
+                Some(token) => {
+                    let (id, token) = side.aim(id, token);
+                    (id, Some(token))
+                }
+                None => (*id, None),
+            };
+            let checked = side
+                .queue
+                .check_move_out(now, id.as_bytes(), token)
+                .and_then(|out| {
+                    other.queue.check_move_in(id.as_bytes())?;
+                    Ok(out)
+                });
+            let got = checked.map(|out| {
+                side.queue
+                    .move_item(now, out, *priority, &mut other.queue, fx, other_fx);
+            });
+            let expected = side
+                .model
+                .move_to(now, &mut other.model, id, token, *priority);
+            show(got, expected, Result::is_err)
+        }
+        Op::Tick => show((), (), |()| true),
+        Op::Resync(entries) => {
+            side.replica = load(&chunks(&side.queue, *entries)).expect("loads");
+            show((), (), |()| true)
+        }
+        Op::Reload(entries) => {
+            side.queue = load(&chunks(&side.queue, *entries)).expect("loads");
+            side.model.rematch = true;
+            show((), (), |()| true)
+        }
+    }
+}
