@@ -4,4 +4,7 @@
 mod support;
 
 mod harness;
+mod ratelimit_kit;
+mod ratelimit_options;
+mod ratelimit_replies;
 mod resp;
