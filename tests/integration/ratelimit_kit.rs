@@ -33,12 +33,6 @@ fn time_of(reply: &Value) -> i64 {
     part(0) * 1000 + part(1) / 1000
 }
 
-/// The server's clock in ms.
-#[track_caller]
-pub fn server_ms(c: &mut Client) -> i64 {
-    time_of(&c.line("TIME"))
-}
-
 /// The integers at the front of a reply.
 #[track_caller]
 pub fn ints(reply: &Value) -> Vec<i64> {
