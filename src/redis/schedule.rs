@@ -118,9 +118,22 @@ pub fn swap(first: i32, second: i32) {
     });
 }
 
-/// By how many ms the last tick came late, the most ever, and how many keys have a hint.
-pub fn lag() -> (u64, u64, usize) {
-    with(|s| (s.lag, s.max_lag, s.hints.len()))
+/// How punctual the timer is.
+pub struct Lag {
+    /// By how many ms the last tick came late, and the most ever.
+    pub last: u64,
+    pub most: u64,
+    /// How many keys have something to do by the clock.
+    pub keys: usize,
+}
+
+/// How punctual the timer is.
+pub fn lag() -> Lag {
+    with(|s| Lag {
+        last: s.lag,
+        most: s.max_lag,
+        keys: s.hints.len(),
+    })
 }
 
 unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
