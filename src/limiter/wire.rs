@@ -19,7 +19,7 @@ pub(super) fn length(value: u64) -> usize {
     match value.checked_ilog2() {
         Some(top) if top >= 56 => MAX_NUMBER,
         // A division by 7 that is right up to 56.
-        Some(top) => (top as usize * 37 >> 8) + 1,
+        Some(top) => ((top as usize * 37) >> 8) + 1,
         None => 1,
     }
 }
