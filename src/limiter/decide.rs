@@ -1,11 +1,12 @@
 //! CHECK, PEEK and MCHECK: whether a request is admitted, what the reply says, and the effect if
 //! it is carried out. Nothing is changed here.
 
-use super::effect::{Change, Effect, Specs};
+use super::effect::{Change, Effect};
 use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE};
 use super::state::Limiter;
 use super::usage::Usage;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A wait that does not end.
 const NEVER: u64 = u64::MAX;
@@ -54,8 +55,6 @@ pub struct Decision<'a> {
     /// stamped later than now (the clock has been set back): then it is restamped, because a full
     /// limiter that meets nothing but denials would otherwise stay full until the clock is there.
     pub effect: Option<Effect<'a>>,
-    /// Units charged.
-    charged: u64,
     /// Ms for which a block or a full log denies everything.
     held: u64,
     /// The request is remembered.
@@ -272,14 +271,13 @@ impl Limiter {
                     at: now,
                     change: Change::Charge {
                         units: charged,
-                        limits: Specs::Borrowed(limits),
+                        limits: Cow::Borrowed(limits),
                         id,
                     },
                 })
             } else {
                 self.restamp(now)
             },
-            charged,
             held,
             known,
         }
@@ -302,6 +300,9 @@ impl Limiter {
         for spec in request.limits {
             adds += u64::from(spec.algo() == Algo::Log);
         }
+        if adds == 0 {
+            return 0;
+        }
         // There are no more runs than units, which need not be counted.
         let mut at_most = self.ids.as_ref().map_or(0, |ids| ids.len() as u64);
         for limit in &self.limits {
@@ -309,7 +310,7 @@ impl Limiter {
                 at_most = at_most.saturating_add(log.total());
             }
         }
-        if adds == 0 || at_most.saturating_add(adds) <= log_max as u64 {
+        if at_most.saturating_add(adds) <= log_max as u64 {
             return 0;
         }
         self.counted_log_wait(now, request, adds, log_max as u64, now_counts)
@@ -381,7 +382,14 @@ impl Limiter {
         decision: &Decision,
     ) -> SmallVec<[LimitDetail; MAX_LIMITS_PER_REQUEST]> {
         let now = now.min(MAX_VALUE);
-        let &Decision { charged, held, .. } = decision;
+        let held = decision.held;
+        let charged = match &decision.effect {
+            Some(Effect {
+                change: Change::Charge { units, .. },
+                ..
+            }) => *units,
+            _ => 0,
+        };
         let detail = |spec| {
             let view = self.view(spec, now);
             let wait = |target| view.usage.wait(spec, now, charged, target);
