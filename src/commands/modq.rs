@@ -355,19 +355,23 @@ impl QueueKey {
     /// The queue may have something to do earlier than it had before.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
+        self.changed_in(ctx, ctx.db(), name);
+    }
+
+    fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         if let Some(due) = self.queue.next_due() {
             let due = due.max(1);
             if self.scheduled == 0 || due < self.scheduled {
                 self.scheduled = due;
-                schedule::note(ctx, ctx.db(), name.bytes(), due);
+                schedule::note(ctx, db, name.bytes(), due);
             }
         }
     }
 
     /// The queue came to this key by other means than a command of ours.
-    pub fn arrived(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
+    pub fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         self.scheduled = 0;
-        self.changed(ctx, name);
+        self.changed_in(ctx, db, name);
     }
 }
 

@@ -340,14 +340,16 @@ unsafe extern "C" fn on_key(
         }
         let ctx = unsafe { Context::new(ctx) };
         let key = unsafe { ServerStr::new(key) };
-        waiting::arrived(ctx.db(), key.bytes());
         // The server's own string may be one on its stack, which cannot be kept: open a copy.
         let name = Name::new(key.bytes());
+        let mut db = ctx.db();
         if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.get(), Mode::Glance) {
+            db = opened.db().unwrap_or(db);
             if let Some(queue) = opened.get_mut() {
-                queue.arrived(ctx, name.get());
+                queue.arrived(ctx, db, name.get());
             }
         }
+        waiting::arrived(db, key.bytes());
         OK
     })
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod harness;
+mod modq_clock;
 mod modq_moderators;
 mod modq_producers;
 mod modq_reading;
