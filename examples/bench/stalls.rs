@@ -1,7 +1,7 @@
 //! How long the server keeps others waiting, and how long it takes to load.
 
 use super::load::{fill, Load, Work};
-use super::probe::{hurry, Probe};
+use super::probe::{hurry, wait_for_quiet, Probe};
 use super::support::{cmd, Client, Random};
 use super::table::Verdict;
 use super::turns::{median, ms};
@@ -61,6 +61,7 @@ fn gaps(
     let (port, window) = (bench.server.port(), bench.plan.window);
     let (mut idle, mut loaded) = (Vec::new(), Vec::new());
     for _ in 0..bench.plan.windows {
+        wait_for_quiet(bench.plan.patience);
         idle.push(longest_gap(port, || std::thread::sleep(window)));
         prepare(bench);
         loaded.push(longest_gap(port, || load(bench, window)));
@@ -116,8 +117,6 @@ impl Work for Claiming {
 pub fn expiry(bench: &mut Bench, _: &str) {
     let locks = bench.plan.locks;
     let port = bench.server.port();
-    bench.client.line("MODQ.CONFIGURE q MAXEXPIRIES 0");
-    // Without that command an item would be dead after 20 expiries, of which there are fewer here.
     fill(port, 2 * locks, |i, out| {
         push(out, &[b"MODQ.SUBMIT", b"q", &name16(i), &PAYLOAD]);
     });
@@ -370,6 +369,7 @@ pub fn load(bench: &mut Bench, _: &str) {
     let (mut ratios, mut pairs, mut times) = (Vec::new(), 0, Vec::new());
     while ratios.len() < bench.plan.pairs && pairs < 2 * bench.plan.pairs {
         pairs += 1;
+        wait_for_quiet(bench.plan.patience);
         let (ours, busy) = seconds(bench, "queue.rdb");
         assert_eq!(bench.client.line("MODQ.LEN q").int() as u64, many);
         let (native, native_busy) = seconds(bench, "native.rdb");

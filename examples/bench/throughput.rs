@@ -1,11 +1,12 @@
 //! Speed: ratios to controls on the same server.
 
-use super::load::{fill, fill_lines, Measured, Work};
+use super::load::{fill, fill_lines, Work};
+use super::probe::wait_for_quiet;
 use super::support::{cmd, Client, Random};
 use super::table::Verdict;
 use super::turns::{in_turns, median, ms, ratio, Arm};
 use super::wire::{name16, push};
-use super::works::{ClaimRelease, Cycle, Cycled, Modq, Plain, Stream, Trio, PAYLOAD};
+use super::works::{ClaimRelease, Cycle, Cycled, Modq, Plain, Prebuilt, Stream, Trio, PAYLOAD};
 use super::{grouped, Bench, CONNECTIONS};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -152,12 +153,12 @@ pub fn limit(bench: &mut Bench, name: &str) {
         }
     }
     let mut arms = vec![
-        Arm::new("CHECK", Plain::new(6, check)),
-        Arm::new("INCR", Plain::new(1, incr)),
-        Arm::new("Lua window", Plain::new(4, lua)),
+        Arm::new("CHECK", Prebuilt::new(6, check)),
+        Arm::new("INCR", Prebuilt::new(1, incr)),
+        Arm::new("Lua window", Prebuilt::new(4, lua)),
     ];
     if has_cell {
-        arms.push(Arm::new("CL.THROTTLE", Plain::new(6, cell)));
+        arms.push(Arm::new("CL.THROTTLE", Prebuilt::new(6, cell)));
     }
     in_turns(&mut bench.load, &bench.probe, &bench.plan, &mut arms);
     // The arms did what their names say: one more request of each.
@@ -383,6 +384,7 @@ pub fn writes(bench: &mut Bench, _: &str) {
             (0..arms[1].turns.len()).filter(|&turn| busy(turn)).count()
         };
         while counted(&arms) < bench.plan.pairs && arms[1].turns.len() < 2 * bench.plan.pairs {
+            wait_for_quiet(bench.plan.patience);
             for (arm, spent) in arms.iter_mut().zip(&mut spent) {
                 let before = command_stats(&mut bench.client);
                 let (plan, warm) = (&bench.plan, bench.plan.arm / 5);
@@ -451,7 +453,7 @@ pub fn blocked(bench: &mut Bench, _: &str) {
         bench.table.absent(what, target, "not there yet");
         return;
     }
-    let rounds = if bench.quick { 200 } else { 2000 };
+    let rounds = if bench.plan.quick { 200 } else { 2000 };
     let id = waiter.id();
     let (giver, payload) = (&mut bench.client, &PAYLOAD[..]);
     // In line for sure: the server says that this client is blocked.
@@ -487,6 +489,7 @@ pub fn blocked(bench: &mut Bench, _: &str) {
     };
     let (mut a, mut b, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..bench.plan.pairs {
+        wait_for_quiet(bench.plan.patience);
         let mine = median((0..rounds).map(|i| ms(ours(giver, i))).collect());
         let lists = median((0..rounds).map(|_| ms(list(giver))).collect());
         ratios.push(mine / lists);
@@ -536,25 +539,25 @@ pub fn rank(bench: &mut Bench, _: &str) {
     let step = |random: &mut Random| random.below(100).to_string().into_bytes();
     let mut arms = [
         Arm::new("RANK.ADD", {
-            Plain::new(5, move |random, out| {
+            Prebuilt::new(5, move |random, out| {
                 let (member, step) = (name16(random.below(many)), step(random));
                 push(out, &[b"RANK.ADD", b"b", &member, &step]);
             })
         }),
         Arm::new("ZINCRBY", {
-            Plain::new(2, move |random, out| {
+            Prebuilt::new(2, move |random, out| {
                 let (member, step) = (name16(random.below(many)), step(random));
                 push(out, &[b"ZINCRBY", b"z", &step, &member]);
             })
         }),
         Arm::new("RANK.GET", {
             // `[[rank, score, achieved]]`
-            Plain::new(5, move |random, out| {
+            Prebuilt::new(5, move |random, out| {
                 push(out, &[b"RANK.GET", b"b", &name16(random.below(many))]);
             })
         }),
         Arm::new("ZREVRANK", {
-            Plain::new(1, move |random, out| {
+            Prebuilt::new(1, move |random, out| {
                 push(out, &[b"ZREVRANK", b"z", &name16(random.below(many))]);
             })
         }),

@@ -1,7 +1,7 @@
 //! Arms in turns, and the ratio of one to another.
 
 use super::load::{Load, Measured, Work};
-use super::probe::Probe;
+use super::probe::{wait_for_quiet, Probe};
 use super::{Plan, BUSY};
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ impl Ratio {
 pub fn in_turns(load: &mut Load, probe: &Probe, plan: &Plan, arms: &mut [Arm]) {
     let warm = plan.arm / 5;
     for turn in 0..2 * plan.pairs {
+        wait_for_quiet(plan.patience);
         for arm in &mut *arms {
             let measured = load.run(&mut *arm.work, probe, warm, plan.arm);
             arm.turns.push(measured);
