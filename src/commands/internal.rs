@@ -2,6 +2,7 @@
 //! They check what they are given, and never refuse for settings, memory or clock.
 
 use super::modq::QueueKey;
+use super::ratelimit::{LeaseKey, LimitKey};
 use super::{Command, Keys};
 use crate::codec::{DecodeError, Persist};
 use crate::queue::Record;
@@ -41,10 +42,10 @@ pub static COMMANDS: &[Command] = &[
 const INTERNAL: Refusal = Refusal::fixed(
     "ERR this command is internal; to replay an AOF through a client set modq.allow-apply to yes",
 );
-const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key");
+pub const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key");
 
 /// Lets pass what comes from the primary or a loading AOF.
-fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
+pub fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
     let flags = ctx.flags();
     if flags.is_loading() || flags.is_replicated() || config::ALLOW_APPLY.get() != 0 {
         Ok(())
@@ -55,7 +56,7 @@ fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
 
 fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     check_origin(ctx)?;
-    let (at, effects) = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
+    let effects = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Write)?;
     let is_new = key.get().is_none();
     let stored = match key.get_mut() {
@@ -64,7 +65,7 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     };
     let fit = effects
         .iter()
-        .take_while(|effect| stored.queue.apply(at, effect).is_ok())
+        .take_while(|(at, effect)| stored.queue.apply(*at, effect).is_ok())
         .count();
     if fit == 0 {
         if is_new {
@@ -77,7 +78,9 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     if fit < effects.len() {
         // What was applied stands, here and further on.
         let mut applied = Record::default();
-        effects[..fit].iter().for_each(|e| applied.push(at, e));
+        effects[..fit]
+            .iter()
+            .for_each(|(at, e)| applied.push(*at, e));
         ctx.replicate(APPLY_QUEUE, args.string(1), applied.bytes());
         return Err(BAD_RECORD);
     }
@@ -93,6 +96,10 @@ fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         if let Some(stored) = load_chunk::<QueueKey>(ctx, args)?.get_mut() {
             stored.changed(ctx, args.string(1));
         }
+    } else if word == LimitKey::WORD.to_bytes() {
+        load_chunk::<LimitKey>(ctx, args)?;
+    } else if word == LeaseKey::WORD.to_bytes() {
+        load_chunk::<LeaseKey>(ctx, args)?;
     } else {
         return Err(BAD_RECORD);
     }

@@ -2,6 +2,7 @@
 
 pub mod internal;
 pub mod modq;
+pub mod ratelimit;
 pub mod waiting;
 
 use crate::redis::guard::RawHandler;
@@ -10,6 +11,8 @@ use std::ffi::CStr;
 /// Where a command has its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
+    /// None of the arguments is one.
+    None,
     /// The first argument is one, only read.
     Reads,
     /// The first argument is one, and may be created, changed or deleted.
@@ -36,7 +39,22 @@ pub struct Command {
     pub handler: RawHandler,
 }
 
+/// A subcommand, without keys, as it is registered and documented.
+pub struct Subcommand {
+    pub name: &'static CStr,
+    pub flags: &'static CStr,
+    /// Words at the least (negative) or exactly, both names included.
+    pub arity: i32,
+    pub syntax: &'static str,
+    pub summary: &'static str,
+    pub complexity: &'static str,
+    pub handler: RawHandler,
+}
+
 /// Every command of the module.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    modq::COMMANDS.iter().chain(internal::COMMANDS)
+    modq::COMMANDS
+        .iter()
+        .chain(ratelimit::COMMANDS)
+        .chain(internal::COMMANDS)
 }

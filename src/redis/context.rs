@@ -1,6 +1,7 @@
 //! The context of one call: replies, replication, the clock, and what the server is doing.
 
 use super::api::api;
+use super::args::ServerStr;
 use crate::queue::Now;
 use redis_module::raw;
 use std::borrow::Cow;
@@ -63,6 +64,10 @@ impl Flags {
                 | raw::REDISMODULE_CTX_FLAGS_LUA
                 | raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING,
         )
+    }
+
+    pub fn has_aof(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_AOF)
     }
 
     pub fn is_cluster(self) -> bool {
@@ -155,20 +160,28 @@ impl<'a> Context<'a> {
 
     /// Sends `command key record` to replicas and the AOF.
     #[inline]
-    pub fn replicate(
-        self,
-        command: &'static CStr,
-        key: *mut raw::RedisModuleString,
-        record: &[u8],
-    ) {
+    pub fn replicate(self, command: &'static CStr, key: ServerStr<'_>, record: &[u8]) {
         unsafe {
             api!(RedisModule_Replicate(
                 self.raw,
                 command.as_ptr(),
                 c"sb".as_ptr(),
-                key,
+                key.raw(),
                 record.as_ptr(),
                 record.len()
+            ))
+        };
+    }
+
+    /// Writes `command data` to the AOF only.
+    pub fn write_to_aof(self, command: &'static CStr, data: &[u8]) {
+        unsafe {
+            api!(RedisModule_Replicate(
+                self.raw,
+                command.as_ptr(),
+                c"Rb".as_ptr(),
+                data.as_ptr(),
+                data.len()
             ))
         };
     }
@@ -180,19 +193,19 @@ impl<'a> Context<'a> {
 
     /// Tells WATCH and client tracking that the key has changed.
     #[inline]
-    pub fn signal_modified(self, key: *mut raw::RedisModuleString) {
-        unsafe { api!(RedisModule_SignalModifiedKey(self.raw, key)) };
+    pub fn signal_modified(self, key: ServerStr<'_>) {
+        unsafe { api!(RedisModule_SignalModifiedKey(self.raw, key.raw())) };
     }
 
     /// A keyspace notification of the module class.
-    pub fn notify(self, event: &'static CStr, key: *mut raw::RedisModuleString) {
+    pub fn notify(self, event: &'static CStr, key: ServerStr<'_>) {
         let class = raw::REDISMODULE_NOTIFY_MODULE;
         unsafe {
             api!(RedisModule_NotifyKeyspaceEvent(
                 self.raw,
                 class,
                 event.as_ptr(),
-                key
+                key.raw()
             ))
         };
     }
@@ -230,16 +243,6 @@ impl<'a> Context<'a> {
 
     pub fn select_db(self, db: i32) -> bool {
         unsafe { api!(RedisModule_SelectDb(self.raw, db)) == raw::REDISMODULE_OK as i32 }
-    }
-}
-
-/// The bytes of a key's name, for as long as the server's call lasts.
-pub fn name_bytes<'c>(_ctx: &'c Context<'_>, name: *mut raw::RedisModuleString) -> &'c [u8] {
-    let mut len = 0;
-    // SAFETY: names handed in by the server live, unchanged, as long as the call.
-    unsafe {
-        let ptr = api!(RedisModule_StringPtrLen(name, &mut len));
-        std::slice::from_raw_parts(ptr.cast(), len)
     }
 }
 

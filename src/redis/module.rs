@@ -1,16 +1,19 @@
 //! OnLoad: what the module registers with the server, and the server events it follows.
 
 use super::api::{self, api};
-use super::args::Args;
-use super::context::{log_notice, log_warning, name_bytes, Context};
+use super::args::{Args, ServerStr};
+use super::context::{log_notice, log_warning, must_not_replicate, Context};
 use super::guard::guarded;
 use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
-use crate::commands::modq::QueueKey;
+use crate::commands::modq::{self, QueueKey};
+use crate::commands::ratelimit::{self, LeaseKey, LimitKey};
 use crate::commands::{self, waiting, Command, Keys};
+use crate::limiter::Policies;
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
@@ -18,6 +21,7 @@ const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 /// The module's version: 1.2.3 is 10203.
 const VERSION: c_int = 100;
 
+const FORK_CHILD_BORN: u64 = raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN;
 const BEFORE_SLEEP: u64 = raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP;
 
 /// Valkey 9: the module can live with slots that migrate atomically.
@@ -61,7 +65,10 @@ fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
     }
     // SAFETY: a valid context and known bits.
     unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };
-    if !types::register::<QueueKey>(ctx) {
+    let known = types::register::<QueueKey>(ctx, false)
+        && types::register::<LimitKey>(ctx, true)
+        && types::register::<LeaseKey>(ctx, false);
+    if !known {
         return Err("its types are refused (another version loaded?)");
     }
     if !config::register(ctx, args) {
@@ -70,7 +77,12 @@ fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
     for command in commands::all() {
         register_command(ctx, command)?;
     }
+    register_policy(ctx)?;
     follow_events(ctx)?;
+    // SAFETY: a callback of the right type.
+    if unsafe { api!(RedisModule_RegisterInfoFunc(ctx.raw(), Some(info))) } == ERR {
+        return Err("its INFO section is refused");
+    }
     log_notice("modq is ready");
     Ok(())
 }
@@ -100,10 +112,10 @@ fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static 
     let (first, last) = match command.keys {
         Keys::Reads | Keys::Changes => (1, 1),
         Keys::ChangesTwo => (1, 2),
-        Keys::ChangesCounted => (0, 0),
+        Keys::None | Keys::ChangesCounted => (0, 0),
     };
-    // SAFETY: static names, a handler of the right type; the server copies the infos.
-    unsafe {
+    // SAFETY: a static name and a handler of the right type.
+    let handle = unsafe {
         let created = api!(RedisModule_CreateCommand(
             ctx.raw(),
             command.name.as_ptr(),
@@ -116,24 +128,108 @@ fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static 
         if created == ERR {
             return Err("a command is refused (another module has it?)");
         }
-        let handle = api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()));
-        let leak = |text: &str| {
-            CString::new(text)
-                .unwrap_or_default()
-                .into_raw()
-                .cast_const()
+        api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()))
+    };
+    describe(
+        handle,
+        command.arity,
+        command.syntax,
+        command.summary,
+        command.complexity,
+        command.keys,
+    )
+}
+
+/// Registers RATELIMIT.POLICY, which is nothing but its subcommands.
+fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
+    let parent = ratelimit::POLICY;
+    // SAFETY: a static name; a container has no handler.
+    let handle = unsafe {
+        let created = api!(RedisModule_CreateCommand(
+            ctx.raw(),
+            parent.as_ptr(),
+            None,
+            c"".as_ptr(),
+            0,
+            0,
+            0
+        ));
+        if created == ERR {
+            return Err("a command is refused (another module has it?)");
+        }
+        api!(RedisModule_GetCommand(ctx.raw(), parent.as_ptr()))
+    };
+    let summary = "A container for commands on named limits.";
+    describe(
+        handle,
+        -2,
+        "",
+        summary,
+        "depends on the subcommand",
+        Keys::None,
+    )?;
+    for sub in ratelimit::POLICY_COMMANDS {
+        let full = [parent.to_bytes(), b"|", sub.name.to_bytes()].concat();
+        let full = CString::new(full).unwrap_or_default();
+        // SAFETY: names that live through the calls and a handler of the right type.
+        let handle = unsafe {
+            let created = api!(RedisModule_CreateSubcommand(
+                handle,
+                sub.name.as_ptr(),
+                Some(sub.handler),
+                sub.flags.as_ptr(),
+                0,
+                0,
+                0
+            ));
+            if created == ERR {
+                return Err("a subcommand is refused");
+            }
+            api!(RedisModule_GetCommand(ctx.raw(), full.as_ptr()))
         };
+        describe(
+            handle,
+            sub.arity,
+            sub.syntax,
+            sub.summary,
+            sub.complexity,
+            Keys::None,
+        )?;
+    }
+    Ok(())
+}
+
+/// Tells the server what COMMAND and COMMAND DOCS say of a command.
+fn describe(
+    handle: *mut raw::RedisModuleCommand,
+    arity: i32,
+    syntax: &str,
+    summary: &str,
+    complexity: &str,
+    keys: Keys,
+) -> Result<(), &'static str> {
+    let leak = |text: &str| {
+        CString::new(text)
+            .unwrap_or_default()
+            .into_raw()
+            .cast_const()
+    };
+    // SAFETY: an all-zero description is an empty one; the server copies what it points to.
+    let status = unsafe {
         let mut info: raw::RedisModuleCommandInfo = std::mem::zeroed();
         info.version = &INFO_VERSION.0;
-        info.summary = leak(command.summary);
-        info.complexity = leak(command.complexity);
+        info.summary = leak(summary);
+        info.complexity = leak(complexity);
         info.since = leak(env!("CARGO_PKG_VERSION"));
-        info.arity = command.arity;
-        info.key_specs = Box::leak(Box::new(key_specs(command.keys))).as_mut_ptr();
-        info.args = docs::to_raw(&docs::parse(command.syntax));
-        if api!(RedisModule_SetCommandInfo(handle, &info)) == ERR {
-            return Err("the description of a command is refused");
+        info.arity = arity;
+        if keys != Keys::None {
+            info.key_specs = Box::leak(Box::new(key_specs(keys))).as_mut_ptr();
         }
+        info.args = docs::to_raw(&docs::parse(syntax));
+        api!(RedisModule_SetCommandInfo(handle, &info))
+    };
+    if status == ERR {
+        return Err("the description of a command is refused");
     }
     Ok(())
 }
@@ -157,7 +253,7 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
     let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
     specs[0].flags = u64::from(match keys {
         Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-        Keys::Changes | Keys::ChangesTwo | Keys::ChangesCounted => {
+        _ => {
             raw::REDISMODULE_CMD_KEY_RW
                 | raw::REDISMODULE_CMD_KEY_ACCESS
                 | raw::REDISMODULE_CMD_KEY_UPDATE
@@ -187,6 +283,7 @@ fn follow_events(ctx: Context<'_>) -> Result<(), &'static str> {
         let role = event(raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED);
         let loading = event(raw::REDISMODULE_EVENT_LOADING);
         let swap = event(raw::REDISMODULE_EVENT_SWAPDB);
+        let fork = event(raw::REDISMODULE_EVENT_FORK_CHILD);
         let turn = event(raw::REDISMODULE_EVENT_EVENTLOOP);
         [
             api!(RedisModule_SubscribeToKeyspaceEvents(
@@ -202,7 +299,12 @@ fn follow_events(ctx: Context<'_>) -> Result<(), &'static str> {
             api!(RedisModule_SubscribeToServerEvent(
                 ctx.raw(),
                 loading,
-                Some(on_wake)
+                Some(on_loading)
+            )),
+            api!(RedisModule_SubscribeToServerEvent(
+                ctx.raw(),
+                fork,
+                Some(on_fork)
             )),
             api!(RedisModule_SubscribeToServerEvent(
                 ctx.raw(),
@@ -237,21 +339,73 @@ unsafe extern "C" fn on_key(
             return OK;
         }
         let ctx = unsafe { Context::new(ctx) };
+        let key = unsafe { ServerStr::new(key) };
         // The server's own string may be one on its stack, which cannot be kept: open a copy.
-        let name = Name::new(name_bytes(&ctx, key));
+        let name = Name::new(key.bytes());
         let mut db = ctx.db();
-        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
+        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.get(), Mode::Glance) {
             db = opened.db().unwrap_or(db);
             if let Some(queue) = opened.get_mut() {
-                queue.arrived(ctx, db, name.raw());
+                queue.arrived(ctx, db, name.get());
             }
         }
-        waiting::arrived(db, name_bytes(&ctx, key));
+        waiting::arrived(db, key.bytes());
         OK
     })
 }
 
-/// The role changed or loading ended: time may act from now on.
+/// What is loaded replaces what was there, the policies too; then time may act.
+unsafe extern "C" fn on_loading(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    sub: u64,
+    _data: *mut c_void,
+) {
+    guarded("a server event", (), || match sub {
+        raw::REDISMODULE_SUBEVENT_LOADING_RDB_START
+        | raw::REDISMODULE_SUBEVENT_LOADING_AOF_START
+        | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
+            ratelimit::with_policies(|policies| *policies = Policies::default());
+        }
+        // SAFETY: the context is valid in this callback.
+        _ => schedule::wake(unsafe { Context::new(ctx) }),
+    });
+}
+
+/// A child may be rewriting the AOF: the new file has to have the policies too.
+unsafe extern "C" fn on_fork(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    sub: u64,
+    _data: *mut c_void,
+) {
+    if sub == FORK_CHILD_BORN {
+        POLICIES_TO_AOF.store(true, Relaxed);
+    }
+}
+
+/// The policies are to be written to the AOF, at the turn's end.
+static POLICIES_TO_AOF: AtomicBool = AtomicBool::new(false);
+
+/// Policies belong to no key, and a rewritten AOF without RDB preamble has nothing but keys: so
+/// they are written once more behind it, where the server goes on.
+fn policies_to_aof(ctx: Context<'_>) {
+    if !POLICIES_TO_AOF.load(Relaxed) || must_not_replicate() || ctx.flags().is_loading() {
+        return;
+    }
+    if !ctx.flags().has_aof() {
+        POLICIES_TO_AOF.store(false, Relaxed);
+        return;
+    }
+    POLICIES_TO_AOF.store(false, Relaxed);
+    let all =
+        ratelimit::with_policies(|policies| (!policies.is_empty()).then(|| policies.encode()));
+    if let Some(all) = all {
+        ctx.write_to_aof(ratelimit::LOAD_POLICIES, &all);
+    }
+}
+
+/// The role changed: time may act from now on.
 unsafe extern "C" fn on_wake(
     ctx: *mut raw::RedisModuleCtx,
     _event: raw::RedisModuleEvent,
@@ -274,7 +428,9 @@ unsafe extern "C" fn on_turn(
     if sub == BEFORE_SLEEP {
         guarded("the event loop", (), || {
             // SAFETY: the context is valid in this callback.
-            waiting::settle(unsafe { Context::new(ctx) });
+            let ctx = unsafe { Context::new(ctx) };
+            waiting::settle(ctx);
+            policies_to_aof(ctx);
         });
     }
 }
@@ -290,5 +446,38 @@ unsafe extern "C" fn on_swap(
         let info = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfo>() };
         schedule::swap(info.dbnum_first, info.dbnum_second);
         waiting::database_changed();
+    });
+}
+
+/// The section that INFO modules shows.
+unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
+    guarded("INFO", (), || {
+        // After a crash nothing is locked again: whoever holds a lock may be who crashed.
+        if for_crash_report != 0 {
+            return;
+        }
+        let lag = schedule::lag();
+        let fields = [
+            (c"queues", modq::live_queues() as u64),
+            (c"scheduled_keys", lag.keys as u64),
+            (c"timer_lag_ms", lag.last),
+            (c"timer_max_lag_ms", lag.most),
+            (c"deferred_max", modq::deferred_max()),
+            (c"waiting_clients", waiting::clients() as u64),
+            (c"ratelimit_log_full", ratelimit::log_full()),
+            (
+                c"ratelimit_policies",
+                ratelimit::with_policies(|p| p.len()) as u64,
+            ),
+        ];
+        // SAFETY: the context is valid in this callback and the names are static.
+        unsafe {
+            if api!(RedisModule_InfoAddSection(ctx, c"".as_ptr())) == ERR {
+                return;
+            }
+            for (name, value) in fields {
+                api!(RedisModule_InfoAddFieldULongLong(ctx, name.as_ptr(), value));
+            }
+        }
     });
 }

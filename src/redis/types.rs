@@ -5,6 +5,8 @@ use super::api::api;
 use super::context::{log_warning, Context};
 use super::guard::guarded;
 use crate::codec::{DecodeError, Persist};
+use crate::commands::ratelimit;
+use crate::limiter::Policies;
 use redis_module::raw;
 use std::ffi::{c_int, c_void, CStr};
 use std::ptr::null_mut;
@@ -42,8 +44,9 @@ pub trait Stored: Default + 'static {
 /// The command that puts a rewritten AOF's chunks back together.
 pub const LOAD_COMMAND: &CStr = c"modq._load";
 
-/// Registers the type. Answers whether the server took it.
-pub fn register<T: Stored>(ctx: Context<'_>) -> bool {
+/// Registers the type; one of them carries what belongs to no key (`with_policies`). Answers
+/// whether the server took it.
+pub fn register<T: Stored>(ctx: Context<'_>, with_policies: bool) -> bool {
     // SAFETY: an all-zero method table is a valid one without methods.
     let mut methods: raw::RedisModuleTypeMethods = unsafe { std::mem::zeroed() };
     methods.version = 5;
@@ -55,6 +58,15 @@ pub fn register<T: Stored>(ctx: Context<'_>) -> bool {
     methods.free = Some(free::<T>);
     methods.free_effort = Some(free_effort::<T>);
     methods.copy = Some(copy::<T>);
+    if with_policies {
+        methods.aux_load = Some(aux_load);
+        methods.aux_save_triggers = raw::REDISMODULE_AUX_AFTER_RDB as c_int;
+        // SAFETY: no arguments. From version 5 on nothing need be saved if there is nothing.
+        match unsafe { raw::RedisModule_GetTypeMethodVersion.map_or(0, |version| version()) } {
+            5.. => methods.aux_save2 = Some(aux_save::<false>),
+            _ => methods.aux_save = Some(aux_save::<true>),
+        }
+    }
     // SAFETY: the server copies name and table.
     let handle = unsafe {
         api!(RedisModule_CreateDataType(
@@ -206,6 +218,43 @@ unsafe extern "C" fn copy<T: Stored>(
         match result.and_then(|()| copy.core_mut().finish()) {
             Ok(()) => Box::into_raw(copy).cast(),
             Err(DecodeError) => null_mut(),
+        }
+    })
+}
+
+/// The policies, behind all keys; nothing if there are none, unless the server wants `always`.
+unsafe extern "C" fn aux_save<const ALWAYS: bool>(io: *mut raw::RedisModuleIO, _when: c_int) {
+    guarded("aux_save", (), || {
+        let all = ratelimit::with_policies(|policies| {
+            (ALWAYS || !policies.is_empty()).then(|| policies.encode())
+        });
+        if let Some(all) = all {
+            api!(RedisModule_SaveStringBuffer(
+                io,
+                all.as_ptr().cast(),
+                all.len()
+            ));
+        }
+    });
+}
+
+unsafe extern "C" fn aux_load(io: *mut raw::RedisModuleIO, _version: c_int, _when: c_int) -> c_int {
+    const OK: c_int = raw::REDISMODULE_OK as c_int;
+    const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+    guarded("aux_load", ERR, || {
+        let mut len = 0;
+        let data = api!(RedisModule_LoadStringBuffer(io, &mut len));
+        if data.is_null() || api!(RedisModule_IsIOError(io)) != 0 {
+            return ERR;
+        }
+        let decoded = Policies::decode(std::slice::from_raw_parts(data.cast::<u8>(), len));
+        api!(RedisModule_Free(data.cast()));
+        match decoded {
+            Ok(loaded) => {
+                ratelimit::with_policies(|policies| *policies = loaded);
+                OK
+            }
+            Err(DecodeError) => ERR,
         }
     })
 }

@@ -10,4 +10,7 @@ mod modq_persistence;
 mod modq_producers;
 mod modq_reading;
 mod modq_replication;
+mod ratelimit_kit;
+mod ratelimit_options;
+mod ratelimit_replies;
 mod resp;
