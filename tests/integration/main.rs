@@ -10,6 +10,7 @@ mod modq_persistence;
 mod modq_producers;
 mod modq_reading;
 mod modq_replication;
+mod modq_server;
 mod ratelimit_kit;
 mod ratelimit_options;
 mod ratelimit_replies;

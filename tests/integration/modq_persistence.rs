@@ -362,10 +362,9 @@ fn queues_are_keys_like_any_other(kind: Kind) {
             cmd!(c, "MODQ.SUBMIT", key, i, [b'x'; 65536]),
             simple("READY")
         );
-        assert_eq!(
-            claims(&cmd!(c, "MODQ.CLAIM", key, "m", "LOCK", 1 + i % 9, "NEW")).len(),
-            1
-        );
+        // Unless it has just been evicted.
+        let reply = cmd!(c, "MODQ.CLAIM", key, "m", "LOCK", 1 + i % 9, "NEW");
+        assert!(claims(&reply).len() <= 1);
     }
     assert_ne!(info(&mut c, "stats")["evicted_keys"], "0");
     c.expect_ok("DEBUG RELOAD");
