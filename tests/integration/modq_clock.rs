@@ -47,7 +47,7 @@ fn everybody_keeps_their_place(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
     submit(&mut c, "q a p");
-    assert_eq!(c.line("MODQ.SUBMIT q b p DELAY 30"), simple("DELAYED"));
+    assert_eq!(c.line("MODQ.SUBMIT q b p DELAY 200"), simple("DELAYED"));
     submit(&mut c, "q c p");
     submit(&mut c, "q d p");
     submit(&mut c, "q first p PRIORITY 1");
@@ -169,9 +169,14 @@ fn timers_follow_the_key(kind: Kind) {
     c.expect_ok("FLUSHALL");
     submit(&mut c, "q i p");
     submit(&mut c, "q j p");
-    claim(&mut c, "q m LOCK 15");
-    claim(&mut c, "q m LOCK 80 NEW");
-    let dump = c.line("DUMP q");
+    let replies = c.pipeline(&[
+        "MULTI",
+        "MODQ.CLAIM q m LOCK 15",
+        "MODQ.CLAIM q m LOCK 80 NEW",
+        "DUMP q",
+        "EXEC",
+    ]);
+    let dump = &replies[4][2];
     wait_unlocked(&mut c, "q");
     c.expect_ok("MULTI");
     cmd!(c, "RESTORE", "q", 0, dump, "REPLACE");

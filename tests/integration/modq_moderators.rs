@@ -436,7 +436,7 @@ fn extend_sets_the_deadline_from_now(kind: Kind) {
     });
     assert!(server_ms(&mut c) >= short);
     assert_err!(cmd!(c, "MODQ.EXTEND", "q", "i", lock.token, 5000), "STALE");
-    let lock = claim(&mut c, "q m LOCK 30");
+    let lock = claim(&mut c, "q m LOCK 300");
     cmd!(c, "MODQ.EXTEND", "q", "i", lock.token, 100_000);
     wait_until("the first deadline is over", PATIENCE, || {
         server_ms(&mut c) > lock.deadline + 20

@@ -383,7 +383,7 @@ fn at_maxmemory_what_gives_back_goes_on(kind: Kind) {
         assert_err!(c.line("MODQ.SUBMIT other new p"), "OOM");
         assert_err!(c.line("MODQ.UPDATE q i1 PAYLOAD new"), "OOM");
     });
-    assert_eq!(ids(&c.line("MODQ.CLAIM q m2 COUNT 2 LOCK 30")), "short i1");
+    assert_eq!(ids(&c.line("MODQ.CLAIM q m2 COUNT 2 LOCK 300")), "short i1");
     assert!(cmd!(c, "MODQ.EXTEND", "q", "i0", lock.token, 5000).int() > 0);
     assert_eq!(cmd!(c, "MODQ.RELEASE", "q", "i0", lock.token, "SKIP"), ok());
     let lock = claim(&mut c, "q m3");

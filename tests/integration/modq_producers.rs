@@ -710,7 +710,7 @@ fn changes_are_announced(kind: Kind) {
     assert!(watched(&mut || {
         cmd!(c, "MODQ.RELEASE", "q", "a", lock.token);
     }));
-    claim(&mut c, "q m LOCK 40");
+    claim(&mut c, "q m LOCK 200");
     assert!(watched(&mut || {
         wait_until("the lock is over", PATIENCE, || {
             len(&mut c, "q LOCKED") == 0

@@ -359,8 +359,8 @@ fn a_replica_waits_for_its_primary(kind: Kind) {
     let (mut c, mut r) = (one.client(), two.client());
     submit(&mut c, "q i p");
     submit(&mut c, "q long p");
-    c.line("MODQ.SUBMIT q late p DELAY 700");
-    let lock = claim(&mut c, "q m LOCK 700");
+    c.line("MODQ.SUBMIT q late p DELAY 1000");
+    let lock = claim(&mut c, "q m LOCK 1000");
     claim(&mut c, "q m NEW LOCK 600000");
     wait_until("the replica has it", PATIENCE, || {
         len(&mut r, "q LOCKED") == 2
@@ -410,10 +410,11 @@ fn a_promoted_replica_takes_over(kind: Kind) {
     submit(&mut c, "q j p");
     submit(&mut c, "q k p");
     c.line("MODQ.SUBMIT q late p DELAY 20");
-    claim(&mut c, "q m LOCK 20");
+    let overdue = claim(&mut c, "q m LOCK 3000000");
     let soon = claim(&mut c, "q m NEW LOCK 3000000");
     let before = claim(&mut c, "q m NEW LOCK 600000");
     cmd!(c, "MODQ.EXTEND", "q", "j", soon.token, 600);
+    cmd!(c, "MODQ.EXTEND", "q", "i", overdue.token, 20);
     one.freeze();
     r.expect_ok("SELECT 3");
     wait_until("the replica has it all", PATIENCE, || len(&mut r, "q") == 4);

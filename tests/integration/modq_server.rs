@@ -268,8 +268,9 @@ fn nothing_expires_during_a_pause(kind: Kind) {
         c.expect_ok("FLUSHALL");
         submit(&mut c, "q i p");
         submit(&mut c, "q long p");
-        c.line("MODQ.SUBMIT q late p DELAY 20");
-        let lock = claims(&c.pipeline(&["MODQ.CLAIM q m LOCK 20", round])[0]).remove(0);
+        let late = "MODQ.SUBMIT q late p DELAY 20";
+        let replies = c.pipeline(&["MODQ.CLAIM q m LOCK 20", late, round]);
+        let lock = claims(&replies[0]).remove(0);
         let mut waiting = server.client();
         waiting.send(&["MODQ.CLAIM", "q", "n", "COUNT", "3"]);
         if round.ends_with("100000 WRITE") {
