@@ -4,6 +4,8 @@
 mod support;
 
 mod harness;
+mod ratelimit_clock;
+mod ratelimit_effects;
 mod ratelimit_kit;
 mod ratelimit_options;
 mod ratelimit_replies;
