@@ -8,6 +8,8 @@ mod modq_clock;
 mod modq_moderators;
 mod modq_producers;
 mod modq_reading;
+mod ratelimit_clock;
+mod ratelimit_effects;
 mod ratelimit_kit;
 mod ratelimit_options;
 mod ratelimit_replies;
