@@ -8,5 +8,7 @@ mod ratelimit_clock;
 mod ratelimit_effects;
 mod ratelimit_kit;
 mod ratelimit_options;
+mod ratelimit_replicas;
 mod ratelimit_replies;
+mod ratelimit_saved;
 mod resp;
