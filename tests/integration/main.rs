@@ -5,8 +5,11 @@ mod support;
 
 mod harness;
 mod ratelimit_clock;
+mod ratelimit_commands;
 mod ratelimit_effects;
 mod ratelimit_kit;
+mod ratelimit_leases;
+mod ratelimit_memory;
 mod ratelimit_options;
 mod ratelimit_replicas;
 mod ratelimit_replies;
