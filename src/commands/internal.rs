@@ -56,7 +56,7 @@ pub fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
 
 fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     check_origin(ctx)?;
-    let (at, effects) = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
+    let effects = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Write)?;
     let is_new = key.get().is_none();
     let stored = match key.get_mut() {
@@ -65,7 +65,7 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     };
     let fit = effects
         .iter()
-        .take_while(|effect| stored.queue.apply(at, effect).is_ok())
+        .take_while(|(at, effect)| stored.queue.apply(*at, effect).is_ok())
         .count();
     if fit == 0 {
         if is_new {
@@ -78,7 +78,9 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     if fit < effects.len() {
         // What was applied stands, here and further on.
         let mut applied = Record::default();
-        effects[..fit].iter().for_each(|e| applied.push(at, e));
+        effects[..fit]
+            .iter()
+            .for_each(|(at, e)| applied.push(*at, e));
         ctx.replicate(APPLY_QUEUE, args.string(1), applied.bytes());
         return Err(BAD_RECORD);
     }

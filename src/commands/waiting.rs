@@ -4,12 +4,12 @@
 
 use super::modq::{self, QueueKey};
 use crate::queue::{Answer, Block, ClaimView, Now, Place};
+use crate::redis::args::ServerStr;
 use crate::redis::blocking::{Blocked, End};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
 use crate::redis::key::{Key, Mode, Name};
 use crate::redis::schedule;
-use redis_module::RedisModuleString;
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -36,7 +36,7 @@ struct Call {
 
 /// What a blocking command asked for.
 pub struct Wish<'a> {
-    pub keys: Vec<*mut RedisModuleString>,
+    pub keys: Vec<ServerStr<'a>>,
     pub moderator: &'a [u8],
     pub tags: Option<Vec<&'a Bytes>>,
     pub lock: Option<u64>,
@@ -77,6 +77,30 @@ fn with<R>(body: impl FnOnce(&mut Waiting) -> R) -> R {
     body(guard.get_or_insert_with(Waiting::default))
 }
 
+/// Looks at what a name holds, as no use of the key: a queue, nothing, or WRONGTYPE. The selected
+/// database is as before afterwards.
+fn glance<R>(
+    ctx: Context<'_>,
+    db: i32,
+    key: &[u8],
+    body: impl FnOnce(Result<Option<&mut QueueKey>, Refusal>) -> R,
+) -> R {
+    let before = ctx.db();
+    let name = Name::new(key);
+    let result = match ctx.select_db(db) {
+        false => body(Ok(None)),
+        true => {
+            let opened = Key::<QueueKey>::open(ctx, name.get(), Mode::Glance);
+            match opened {
+                Ok(mut opened) => body(Ok(opened.get_mut())),
+                Err(refusal) => body(Err(refusal)),
+            }
+        }
+    };
+    ctx.select_db(before);
+    result
+}
+
 /// How many clients wait.
 pub fn clients() -> usize {
     CALLS.load(Relaxed)
@@ -103,17 +127,12 @@ impl Waiting {
 /// Lets the client of this call wait. The keys were just found to have nothing for it.
 pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
     let db = ctx.db();
-    let names: Vec<Box<[u8]>> = wish
-        .keys
-        .iter()
-        .map(|key| context::name_bytes(&ctx, *key).into())
-        .collect();
+    let names: Vec<Box<[u8]>> = wish.keys.iter().map(|key| key.bytes().into()).collect();
     let id = with(|w| {
         w.last_call += 1;
         w.last_call
     });
-    let mut keys = wish.keys.clone();
-    let Some(client) = crate::redis::blocking::block(ctx, &mut keys, wish.block, id) else {
+    let Some(client) = crate::redis::blocking::block(ctx, &wish.keys, wish.block, id) else {
         ctx.reply_null_array();
         return;
     };
@@ -237,23 +256,17 @@ pub fn answers(ctx: Context<'_>, db: i32, key: &[u8], answers: &mut Vec<Answer>,
 
 /// Tells the queue at a name that a call no longer waits.
 fn detach(ctx: Context<'_>, db: i32, key: &[u8], id: u64, moderator: &[u8], now: Now) {
-    let before = ctx.db();
-    if !ctx.select_db(db) {
-        return;
-    }
-    let name = Name::new(key);
-    if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
-        if let Some(stored) = opened.get_mut() {
+    glance(ctx, db, key, |found| {
+        if let Ok(Some(stored)) = found {
             stored.queue.unblock(now, id, moderator);
         }
-    }
-    ctx.select_db(before);
+    });
 }
 
 /// A key came to be that a call waits for. Answers whether the call goes on waiting.
-pub fn key_ready(ctx: Context<'_>, id: u64, key: *mut RedisModuleString) -> bool {
+pub fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
     let other_type = Key::<QueueKey>::open(ctx, key, Mode::Glance).err();
-    arrived(ctx.db(), context::name_bytes(&ctx, key));
+    arrived(ctx.db(), key.bytes());
     match other_type {
         Some(refusal) => {
             forget(ctx, id);
@@ -313,13 +326,8 @@ pub fn ended(ctx: Context<'_>, id: u64, end: End) {
 
 /// Replies with the lock a call was answered with. Answers false if it is not there any more.
 fn reply(ctx: Context<'_>, call: &Call, at: usize, answer: &Answer) -> bool {
-    let before = ctx.db();
-    if !ctx.select_db(call.db) {
-        return false;
-    }
-    let name = Name::new(&call.keys[at]);
-    let replied = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance).is_ok_and(|opened| {
-        let Some(stored) = opened.get() else {
+    glance(ctx, call.db, &call.keys[at], |found| {
+        let Ok(Some(stored)) = found else {
             return false;
         };
         let slot = stored.queue.locked(&answer.item, answer.token);
@@ -333,9 +341,7 @@ fn reply(ctx: Context<'_>, call: &Call, at: usize, answer: &Answer) -> bool {
         ctx.reply_array(1);
         reply_claim(ctx, &view);
         true
-    });
-    ctx.select_db(before);
-    replied
+    })
 }
 
 /// One claim, as CLAIM, MCLAIM and HELD answer it.
@@ -353,16 +359,8 @@ pub fn reply_claim(ctx: Context<'_>, claim: &ClaimView<'_>) {
 
 /// WRONGTYPE, if one of the keys of a call holds another type.
 fn changed_type(ctx: Context<'_>, call: &Call) -> Option<Refusal> {
-    let before = ctx.db();
-    if !ctx.select_db(call.db) {
-        return None;
-    }
-    let refusal = call.keys.iter().find_map(|key| {
-        let name = Name::new(key);
-        Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance).err()
-    });
-    ctx.select_db(before);
-    refusal
+    let mut keys = call.keys.iter();
+    keys.find_map(|key| glance(ctx, call.db, key, |found| found.err()))
 }
 
 /// Before the server sleeps: takes back what reached nobody, sees to queues that came to names
@@ -385,9 +383,8 @@ pub fn settle(ctx: Context<'_>) {
     }
     for (db, key) in with(|w| std::mem::take(&mut w.arrivals)) {
         if ctx.select_db(db) {
-            let name = Name::new(&key);
             let budget = config::WORK_BUDGET.get() as usize;
-            modq::advance(ctx, name.raw(), now, budget);
+            modq::advance(ctx, Name::new(&key).get(), now, budget);
         }
     }
     send(ctx);
@@ -404,7 +401,7 @@ fn send(ctx: Context<'_>) {
         let Some((client, db, key, answer)) = found else {
             continue;
         };
-        if ctx.select_db(db) && lock_is_there(ctx, &key, &answer) {
+        if lock_is_there(ctx, db, &key, &answer) {
             client.wake();
             continue;
         }
@@ -423,25 +420,20 @@ fn send(ctx: Context<'_>) {
     }
 }
 
-fn lock_is_there(ctx: Context<'_>, key: &[u8], answer: &Answer) -> bool {
-    let name = Name::new(key);
-    Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance).is_ok_and(|opened| {
-        let stored = opened.get();
+fn lock_is_there(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer) -> bool {
+    glance(ctx, db, key, |found| {
+        let stored = found.ok().flatten();
         stored.is_some_and(|s| s.queue.locked(&answer.item, answer.token).is_some())
     })
 }
 
 /// Has the queue at a name ask anew who waits for it.
 fn forget_attachment(ctx: Context<'_>, db: i32, key: &[u8]) {
-    if !ctx.select_db(db) {
-        return;
-    }
-    let name = Name::new(key);
-    if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
-        if let Some(stored) = opened.get_mut() {
+    glance(ctx, db, key, |found| {
+        if let Ok(Some(stored)) = found {
             stored.attached = None;
         }
-    }
+    });
 }
 
 /// From the timer, while anybody waits: looks at some of the keys waited for, for what no event
@@ -473,26 +465,20 @@ pub fn patrol(ctx: Context<'_>) {
                 call.keys.iter().map(|k| (call.db, k.clone())).collect()
             })
         });
-        for (db, key) in names {
-            if !ctx.select_db(db) {
-                continue;
+        for here in names {
+            let (other_type, unknown) = glance(ctx, here.0, &here.1, |found| match found {
+                Err(_) => (true, false),
+                Ok(stored) => {
+                    let unknown = |s: &mut QueueKey| s.attached.as_ref() != Some(&here);
+                    (false, stored.is_some_and(unknown))
+                }
+            });
+            if other_type && waits {
+                client.wake();
+                break;
             }
-            let name = Name::new(&key);
-            match Key::<QueueKey>::open(ctx, name.raw(), Mode::Glance) {
-                Err(_) if waits => {
-                    client.wake();
-                    break;
-                }
-                Ok(mut opened) => {
-                    let here = (db, key);
-                    let unknown = opened
-                        .get_mut()
-                        .is_some_and(|stored| stored.attached.as_ref() != Some(&here));
-                    if unknown {
-                        with(|w| w.arrivals.insert(here));
-                    }
-                }
-                Err(_) => {}
+            if unknown {
+                with(|w| w.arrivals.insert(here));
             }
         }
     }

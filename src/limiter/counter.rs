@@ -90,6 +90,11 @@ impl Counter {
         fits
     }
 
+    /// Units in all buckets.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.buckets.is_empty()
     }

@@ -1,11 +1,12 @@
 //! CHECK, PEEK and MCHECK: whether a request is admitted, what the reply says, and the effect if
 //! it is carried out. Nothing is changed here.
 
-use super::effect::{Change, Effect, Specs};
+use super::effect::{Change, Effect};
 use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE};
 use super::state::Limiter;
 use super::usage::Usage;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A wait that does not end.
 const NEVER: u64 = u64::MAX;
@@ -54,8 +55,6 @@ pub struct Decision<'a> {
     /// stamped later than now (the clock has been set back): then it is restamped, because a full
     /// limiter that meets nothing but denials would otherwise stay full until the clock is there.
     pub effect: Option<Effect<'a>>,
-    /// Units charged.
-    charged: u64,
     /// Ms for which a block or a full log denies everything.
     held: u64,
     /// The request is remembered.
@@ -148,6 +147,55 @@ impl Limiter {
         charge: bool,
     ) -> Result<Decision<'r>, LimitError> {
         let now = now.min(MAX_VALUE);
+        let block = self.blocked_until.saturating_sub(now);
+        // A block that outlasts the memory of the request denies it as if it were new.
+        let memo = request
+            .id
+            .and_then(|id| self.known(id, now))
+            .filter(|memo| block == 0 || memo.due_seen_at(now) > self.blocked_until);
+        let known = memo.map(|memo| memo.units);
+        if request.cost > 0 && known.is_none() && !self.has_room_for(request.limits, now) {
+            return Err(LimitError::TooManyLimits);
+        }
+        // One limit is the usual case; the code for it has no loops left.
+        Ok(match request.limits {
+            [spec] => self.judge(
+                now,
+                request,
+                log_max,
+                charge,
+                known,
+                &[self.view(spec, now)],
+            ),
+            _ => self.judge_many(now, request, log_max, charge, known),
+        })
+    }
+
+    #[inline(never)]
+    fn judge_many<'r>(
+        &self,
+        now: u64,
+        request: &Request<'r>,
+        log_max: usize,
+        charge: bool,
+        known: Option<u64>,
+    ) -> Decision<'r> {
+        let views = request.limits.iter().map(|spec| self.view(spec, now));
+        let views: SmallVec<[View; MAX_LIMITS_PER_REQUEST]> = views.collect();
+        self.judge(now, request, log_max, charge, known, &views)
+    }
+
+    /// The decision on a request for these limits. `known`: what was granted if it is remembered.
+    #[inline(always)]
+    fn judge<'r>(
+        &self,
+        now: u64,
+        request: &Request<'r>,
+        log_max: usize,
+        charge: bool,
+        known: Option<u64>,
+        views: &[View],
+    ) -> Decision<'r> {
         let &Request {
             limits,
             cost,
@@ -155,79 +203,44 @@ impl Limiter {
             partial,
         } = request;
         let block = self.blocked_until.saturating_sub(now);
-        // A block that outlasts the memory of the request denies it as if it were new.
-        let memo = id
-            .and_then(|id| self.known(id, now))
-            .filter(|memo| block == 0 || memo.due_seen_at(now) > self.blocked_until);
-        let known = memo.is_some();
-        if cost > 0 && !known && !self.has_room_for(limits, now) {
-            return Err(LimitError::TooManyLimits);
-        }
-
-        let views: SmallVec<[View; MAX_LIMITS_PER_REQUEST]> =
-            limits.iter().map(|spec| self.view(spec, now)).collect();
         let least = views.iter().map(|view| view.left).min().unwrap_or(0);
 
         // What is to fit into every limit, and what is then granted.
-        let (ask, granted) = match memo {
-            Some(memo) => (0, memo.units),
+        let (ask, granted) = match known {
+            Some(units) => (0, units),
             None if partial => (cost.min(least.max(1)), cost.min(least)),
             None => (cost, cost),
         };
+        let known = known.is_some();
         let exempt = known || (partial && cost == 0);
         let violates = |view: &View| !exempt && view.used + ask > view.spec.cap();
-        let fits = !views.iter().any(violates);
+        let mut fits = true;
+        for view in views {
+            fits &= !violates(view);
+        }
         let full = match cost > 0 && !known {
             true => self.log_wait(now, request, log_max, fits && block == 0),
             false => 0,
         };
         let held = block.max(full);
+        let allowed = fits && held == 0;
+        let charged = if allowed && charge && !known {
+            granted
+        } else {
+            0
+        };
 
-        if fits && held == 0 {
-            let charged = if known || !charge { 0 } else { granted };
-            // The view of least remaining, the first on ties.
-            let deciding = views.iter().min_by_key(|view| view.left);
-            let (limit, remaining, reset) = deciding.map_or((0, 0, 0), |view| {
-                let reset = view.usage.wait(view.spec, now, charged, 0);
-                (view.spec.quota(), view.left - charged, reset)
-            });
-            let in_place = |view: &View| view.present && !view.usage.grows(view.spec.window(), now);
-            return Ok(Decision {
-                allowed: 1,
-                limit: limit as i64,
-                remaining: remaining as i64,
-                retry_after: 0,
-                reset_after: shown(reset.min(MAX_VALUE)),
-                granted,
-                log_full: false,
-                needs_alloc: charged > 0 && (id.is_some() || !views.iter().all(in_place)),
-                effect: if charged > 0 {
-                    Some(Effect {
-                        at: now,
-                        change: Change::Charge {
-                            units: charged,
-                            limits: Specs::Borrowed(limits),
-                            id,
-                        },
-                    })
-                } else {
-                    self.restamp(now)
-                },
-                charged,
-                held,
-                known,
-            });
-        }
-
+        // The violated limit with the longest wait, else the one with least left.
         let mut longest: Option<(u64, &View)> = None;
-        for view in views.iter().filter(|view| violates(view)) {
-            let cap = view.spec.cap();
-            let wait = match cap.checked_sub(ask) {
-                Some(target) => view.usage.wait(view.spec, now, 0, target).min(MAX_VALUE),
-                None => NEVER,
-            };
-            if longest.is_none_or(|(most, _)| wait > most) {
-                longest = Some((wait, view));
+        if !fits {
+            for view in views.iter().filter(|view| violates(view)) {
+                let wait = match view.spec.cap().checked_sub(ask) {
+                    Some(target) => view.usage.wait(view.spec, now, 0, target).min(MAX_VALUE),
+                    None => NEVER,
+                };
+                if longest.is_none_or(|(most, _)| wait > most) {
+                    longest = Some((wait, view));
+                }
             }
         }
         let (wait, deciding) = match longest {
@@ -235,23 +248,39 @@ impl Limiter {
             None => (0, views.iter().min_by_key(|view| view.left)),
         };
         let (limit, remaining, reset) = deciding.map_or((0, 0, 0), |view| {
-            let reset = view.usage.wait(view.spec, now, 0, 0);
-            (view.spec.quota(), view.left, reset)
+            let reset = view.usage.wait(view.spec, now, charged, 0);
+            (view.spec.quota(), view.left - charged, reset)
         });
-        Ok(Decision {
-            allowed: 0,
+        let mut needs_alloc = id.is_some();
+        if charged > 0 {
+            for view in views {
+                needs_alloc |= !view.present || view.usage.grows(view.spec.window(), now);
+            }
+        }
+        Decision {
+            allowed: i64::from(allowed),
             limit: limit as i64,
             remaining: if held > 0 { 0 } else { remaining as i64 },
             retry_after: shown(wait.max(held)),
             reset_after: shown(reset.min(MAX_VALUE)),
-            granted: 0,
-            log_full: fits && block == 0,
-            needs_alloc: false,
-            effect: self.restamp(now),
-            charged: 0,
+            granted: if allowed { granted } else { 0 },
+            log_full: fits && block == 0 && !allowed,
+            needs_alloc: charged > 0 && needs_alloc,
+            effect: if charged > 0 {
+                Some(Effect {
+                    at: now,
+                    change: Change::Charge {
+                        units: charged,
+                        limits: Cow::Borrowed(limits),
+                        id,
+                    },
+                })
+            } else {
+                self.restamp(now)
+            },
             held,
             known,
-        })
+        }
     }
 
     /// The effect of a write that changes nothing but stamps from the future, if there are any.
@@ -267,27 +296,28 @@ impl Limiter {
     /// limit and the id. `now_counts`: the charge may be made now, where it can share a run.
     #[inline]
     fn log_wait(&self, now: u64, request: &Request, log_max: usize, now_counts: bool) -> u64 {
-        let logs = request.limits.iter().filter(|s| s.algo() == Algo::Log);
-        let adds = logs.count() as u64 + u64::from(request.id.is_some());
-        let runs = self.limits.iter().map(|limit| match &limit.usage {
-            Usage::Log(log) => log.runs_held(),
-            _ => 0,
-        });
-        let held = runs.sum::<u64>() + self.ids.as_ref().map_or(0, |ids| ids.len() as u64);
-        if adds == 0 || held + adds <= log_max as u64 {
+        let mut adds = u64::from(request.id.is_some());
+        for spec in request.limits {
+            adds += u64::from(spec.algo() == Algo::Log);
+        }
+        if adds == 0 {
             return 0;
         }
-        if self.ahead(now) {
-            let mut here = self.clone();
-            here.settle(now);
-            here.sweep();
-            return here.room_after(now, request, adds, log_max as u64, now_counts);
+        // There are no more runs than units, which need not be counted.
+        let mut at_most = self.ids.as_ref().map_or(0, |ids| ids.len() as u64);
+        for limit in &self.limits {
+            if let Usage::Log(log) = &limit.usage {
+                at_most = at_most.saturating_add(log.total());
+            }
         }
-        self.room_after(now, request, adds, log_max as u64, now_counts)
+        if at_most.saturating_add(adds) <= log_max as u64 {
+            return 0;
+        }
+        self.counted_log_wait(now, request, adds, log_max as u64, now_counts)
     }
 
     #[cold]
-    fn room_after(
+    fn counted_log_wait(
         &self,
         now: u64,
         request: &Request,
@@ -295,6 +325,12 @@ impl Limiter {
         max: u64,
         now_counts: bool,
     ) -> u64 {
+        if self.ahead(now) {
+            let mut here = self.clone();
+            here.settle(now);
+            here.sweep();
+            return here.counted_log_wait(now, request, adds, max, now_counts);
+        }
         let entries = |time: u64| {
             let runs = self.limits.iter().map(|limit| match &limit.usage {
                 Usage::Log(log) => log.runs_live(limit.window, time),
@@ -346,7 +382,14 @@ impl Limiter {
         decision: &Decision,
     ) -> SmallVec<[LimitDetail; MAX_LIMITS_PER_REQUEST]> {
         let now = now.min(MAX_VALUE);
-        let &Decision { charged, held, .. } = decision;
+        let held = decision.held;
+        let charged = match &decision.effect {
+            Some(Effect {
+                change: Change::Charge { units, .. },
+                ..
+            }) => *units,
+            _ => 0,
+        };
         let detail = |spec| {
             let view = self.view(spec, now);
             let wait = |target| view.usage.wait(spec, now, charged, target);

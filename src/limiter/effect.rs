@@ -3,12 +3,12 @@
 //!
 //! Bytes: a tag (3 bits what; for a charge 1 bit whether there is an id, 3 bits how many limits,
 //! less one), then numbers: the time, the key's expiry less the time, and what the tag calls for.
-//! An id comes last and takes the rest. A charge of one unit to one limit takes about 16 bytes.
+//! An id comes last and takes the rest. A charge of one unit to one limit takes about 17 bytes.
 
 use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE};
-use super::wire::{Reader, Writer, MAX_VARINT};
+use super::wire::{Reader, Writer, MAX_NUMBER};
 use crate::codec::DecodeError;
-use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A change, with the time it happened. It comes out of a decision or of [`Effect::decode`],
 /// both of which see to it that its numbers are in range.
@@ -23,7 +23,8 @@ pub(super) enum Change<'a> {
     /// Units charged to each of the limits, by a request to be remembered if it has an id.
     Charge {
         units: u64,
-        limits: Specs<'a>,
+        /// The request's own, or decoded ones.
+        limits: Cow<'a, [LimitSpec]>,
         id: Option<&'a [u8]>,
     },
     /// Units given back by every limit in use.
@@ -39,31 +40,6 @@ pub(super) enum Change<'a> {
     Restamp,
 }
 
-/// Limits: the request's own, or decoded ones.
-#[derive(Debug, Clone)]
-pub(super) enum Specs<'a> {
-    Borrowed(&'a [LimitSpec]),
-    Owned(SmallVec<[LimitSpec; 1]>),
-}
-
-impl std::ops::Deref for Specs<'_> {
-    type Target = [LimitSpec];
-
-    #[inline]
-    fn deref(&self) -> &[LimitSpec] {
-        match self {
-            Specs::Borrowed(specs) => specs,
-            Specs::Owned(specs) => specs,
-        }
-    }
-}
-
-impl PartialEq for Specs<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
 const CHARGE: u8 = 0;
 const REFUND: u8 = 1;
 const REFUND_ID: u8 = 2;
@@ -76,8 +52,11 @@ const WHAT: u8 = 0b111;
 const HAS_ID: u8 = 1 << 3;
 const LIMITS_SHIFT: u32 = 4;
 
-/// Tag, time, expiry, units; per limit window with algorithm, quota, burst.
-const MAX_BYTES: usize = 1 + 3 * MAX_VARINT + MAX_LIMITS_PER_REQUEST * 3 * MAX_VARINT;
+/// Most bytes without the id: tag, time, expiry, units; per limit window with algorithm, quota
+/// and burst.
+const fn max_bytes(limits: usize) -> usize {
+    1 + (3 + 3 * limits) * MAX_NUMBER // numbers leave bytes behind them, times one
+}
 
 impl<'a> Effect<'a> {
     /// The time of the effect (Unix ms).
@@ -88,10 +67,21 @@ impl<'a> Effect<'a> {
     /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
     /// key has none, being empty).
     pub fn encode_into(&self, expires_at: u64, out: &mut Vec<u8>) {
-        let mut w = Writer::<MAX_BYTES>::new();
+        match &self.change {
+            Change::Charge { limits, .. } if limits.len() > 1 => self.encode(
+                expires_at,
+                out,
+                Writer::<{ max_bytes(MAX_LIMITS_PER_REQUEST) }>::new(),
+            ),
+            _ => self.encode(expires_at, out, Writer::<{ max_bytes(1) }>::new()),
+        }
+    }
+
+    #[inline]
+    fn encode<const N: usize>(&self, expires_at: u64, out: &mut Vec<u8>, mut w: Writer<N>) {
         let mut head = |tag: u8| {
             w.byte(tag);
-            w.number(self.at);
+            w.time(self.at);
             w.number(expires_at.wrapping_sub(self.at));
         };
         let mut tail: &[u8] = &[];
@@ -137,7 +127,7 @@ impl<'a> Effect<'a> {
         if tag & WHAT != CHARGE && tag & !WHAT != 0 {
             return Err(DecodeError);
         }
-        let at = r.within(0..=MAX_VALUE)?;
+        let at = r.time()?;
         let expires_at = at.wrapping_add(r.number()?);
         if expires_at > MAX_VALUE {
             return Err(DecodeError);
@@ -146,7 +136,7 @@ impl<'a> Effect<'a> {
             CHARGE => {
                 let units = r.within(1..=MAX_VALUE)?;
                 let count = (tag >> LIMITS_SHIFT) + 1;
-                let mut limits = SmallVec::new();
+                let mut limits = Vec::with_capacity(usize::from(count));
                 for _ in 0..count {
                     let limit = decode_limit(&mut r)?;
                     if units > limit.cap() {
@@ -157,7 +147,7 @@ impl<'a> Effect<'a> {
                 LimitSpec::check_list(&limits).map_err(|_| DecodeError)?;
                 Change::Charge {
                     units,
-                    limits: Specs::Owned(limits),
+                    limits: Cow::Owned(limits),
                     id: match tag & HAS_ID {
                         0 => None,
                         _ => Some(r.id()?),

@@ -61,6 +61,15 @@ impl Gcra {
         u128::from(self.high) << 64 | u128::from(self.low)
     }
 
+    /// A bound on the units outstanding that costs nothing: v itself, as long as it is small.
+    #[inline]
+    pub(super) fn at_most(&self) -> u64 {
+        match self.high {
+            0 => self.low.min(MAX_VALUE),
+            _ => MAX_VALUE,
+        }
+    }
+
     fn set(&mut self, v: u128) {
         self.high = (v >> 64) as u64;
         self.low = v as u64;
@@ -127,15 +136,16 @@ impl Gcra {
         self.quota = spec.quota();
     }
 
-    /// Takes back up to `n` units. `gone` is when the charge to take back will have drained, being
-    /// on top of what was there before it; of a charge that has drained in part, only the rest is
-    /// still there, and what came later is not touched. u64::MAX: no such bound. Returns by how
-    /// much the units outstanding fell.
-    pub(super) fn refund(&mut self, window: u64, now: u64, n: u64, gone: u64) -> u64 {
+    /// Takes back up to `n` units; returns by how much the units outstanding fell.
+    ///
+    /// Of a charge, on top of what was there before it, that will have drained by `gone` at
+    /// `rate`, only what has not drained is still there; what came later is not touched. `gone` =
+    /// u64::MAX: no such bound.
+    pub(super) fn refund(&mut self, window: u64, now: u64, n: u64, gone: u64, rate: u64) -> u64 {
         let before = self.v_at(now, self.quota);
         let mut back = times(n, window).min(before);
         if gone != u64::MAX {
-            back = back.min(times(gone.saturating_sub(now), self.quota));
+            back = back.min(times(gone.saturating_sub(now), rate));
         }
         self.set(before - back);
         self.at = now;

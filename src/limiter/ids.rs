@@ -2,7 +2,7 @@
 
 use super::agenda::{Agenda, Row};
 use super::limits::Algo;
-use super::usage::Limit;
+use super::usage::{Limit, Usage};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,22 +12,26 @@ use std::sync::Arc;
 pub(super) struct Part {
     pub(super) algo: Algo,
     pub(super) window: u64,
-    /// When the charge is gone: FIXED, when its window closes; GCRA, when the bucket would have
-    /// been empty right after it. Otherwise 0: the time of the charge says it all.
+    /// When the charge is gone: FIXED, when its window closes; GCRA, when the bucket as it was
+    /// right after it would be empty. Otherwise 0: the time of the charge says it all.
     pub(super) gone: u64,
+    /// GCRA: the quota it drains by; else 0.
+    pub(super) rate: u64,
 }
 
 impl Part {
     /// The part of a request just charged to `limit`.
     pub(super) fn of(limit: &Limit) -> Part {
-        let algo = limit.usage.algo();
+        let (gone, rate) = match &limit.usage {
+            Usage::Log(_) | Usage::Counter(_) => (0, 0),
+            Usage::Fixed(_) => (limit.end(), 0),
+            Usage::Gcra(gcra) => (limit.end(), gcra.quota()),
+        };
         Part {
-            algo,
+            algo: limit.usage.algo(),
             window: limit.window,
-            gone: match algo {
-                Algo::Fixed | Algo::Gcra => limit.end(),
-                Algo::Log | Algo::Counter => 0,
-            },
+            gone,
+            rate,
         }
     }
 

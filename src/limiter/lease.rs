@@ -4,7 +4,7 @@
 use super::agenda::{Agenda, Row};
 use super::limits::MAX_VALUE;
 use super::state::ApplyError;
-use super::wire::{Reader, Writer, MAX_VARINT};
+use super::wire::{Reader, Writer, MAX_NUMBER};
 use crate::codec::DecodeError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -257,12 +257,12 @@ impl<'a> LeaseEffect<'a> {
     /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
     /// key has none, being empty).
     pub fn encode_into(&self, expires_at: u64, out: &mut Vec<u8>) {
-        let mut w = Writer::<{ 1 + 5 * MAX_VARINT }>::new();
+        let mut w = Writer::<{ 1 + 5 * MAX_NUMBER }>::new();
         w.byte(match self.lease {
             Some(_) => ACQUIRE,
             None => RELEASE,
         });
-        w.number(self.at);
+        w.time(self.at);
         w.number(expires_at.wrapping_sub(self.at));
         if let Some(lease) = self.lease {
             w.number(lease.expires - self.at);
@@ -277,7 +277,7 @@ impl<'a> LeaseEffect<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<(LeaseEffect<'a>, u64), DecodeError> {
         let mut r = Reader(bytes);
         let tag = r.byte()?;
-        let at = r.within(0..=MAX_VALUE)?;
+        let at = r.time()?;
         let expires_at = at.wrapping_add(r.number()?);
         if expires_at > MAX_VALUE {
             return Err(DecodeError);

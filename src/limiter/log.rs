@@ -6,7 +6,7 @@
 //! How runs are cut into chunks depends on history and has no meaning: every operation is defined
 //! on runs.
 
-use super::wire::{self, MAX_VARINT};
+use super::wire::{self, MAX_NUMBER};
 use std::collections::VecDeque;
 
 /// Runs per chunk: few enough to decode in about a microsecond, enough to hide the header.
@@ -151,7 +151,7 @@ impl Chunk {
     }
 
     fn push(&mut self, (time, units): Run) {
-        let mut code = [0; 2 * MAX_VARINT];
+        let mut code = [0; 2 * MAX_NUMBER];
         let mut n = wire::put(&mut code, (time - self.last) << 1 | u64::from(units != 1));
         if units != 1 {
             n += wire::put(&mut code[n..], units);
@@ -160,7 +160,10 @@ impl Chunk {
             self.bytes
                 .reserve_exact(growth(self.bytes.capacity()).max(n));
         }
-        self.bytes.extend_from_slice(&code[..n]);
+        match n {
+            1 => self.bytes.push(code[0]),
+            _ => self.bytes.extend_from_slice(&code[..n]),
+        }
         self.last = time;
         self.end.add(units);
         self.written += 1;
@@ -209,7 +212,10 @@ impl Closed {
         if self.chunks.front().is_none_or(|chunk| chunk.first > time) {
             return Count::ZERO;
         }
-        let i = self.chunks.partition_point(|chunk| chunk.last <= time);
+        let i = match self.chunks.front() {
+            Some(chunk) if chunk.last > time => 0,
+            _ => self.chunks.partition_point(|chunk| chunk.last <= time),
+        };
         let mut count = self.before(i);
         if let Some(chunk) = self.chunks.get(i) {
             for run in chunk.runs().take_while(|run| run.time <= time) {

@@ -57,8 +57,8 @@ struct IdV1<'a> {
     id: &'a [u8],
     at: u64,
     units: u64,
-    /// (algorithm, window, when gone)
-    parts: Vec<(u8, u64, u64)>,
+    /// (algorithm, window, when gone, rate)
+    parts: Vec<(u8, u64, u64, u64)>,
 }
 
 /// A part of a set of leases.
@@ -233,17 +233,22 @@ impl Limiter {
             units: id.units,
             parts: Default::default(),
         };
-        for (algo, window, gone) in id.parts {
+        for (algo, window, gone, rate) in id.parts {
             let algo = Algo::from_code(algo).ok_or(DecodeError)?;
             ensure((1..=MAX_VALUE).contains(&window))?;
             ensure(match algo {
-                Algo::Log | Algo::Counter => gone == 0,
-                Algo::Fixed => gone > id.at && gone <= id.at + window,
-                Algo::Gcra => gone > id.at,
+                Algo::Log | Algo::Counter => (gone, rate) == (0, 0),
+                Algo::Fixed => gone > id.at && gone <= id.at + window && rate == 0,
+                Algo::Gcra => gone > id.at && (1..=MAX_VALUE).contains(&rate),
             })?;
             let same = |part: &Part| part.algo == algo && part.window == window;
             ensure(!memo.parts.iter().any(same))?;
-            memo.parts.push(Part { algo, window, gone });
+            memo.parts.push(Part {
+                algo,
+                window,
+                gone,
+                rate,
+            });
         }
         let ids: &mut Ids = self.ids.get_or_insert_default();
         ensure(!ids.contains(id.id))?;
@@ -332,8 +337,9 @@ impl Persist for Limiter {
         let ids = self.ids.iter().flat_map(|ids| ids.iter());
         let ids = ids.map(|(id, memo)| {
             let parts = memo.parts.iter();
-            let parts: Vec<_> = parts.map(|p| (p.algo as u8, p.window, p.gone)).collect();
-            let size = id.len() + 30 + 20 * parts.len();
+            let part = |p: &Part| (p.algo as u8, p.window, p.gone, p.rate);
+            let parts: Vec<_> = parts.map(part).collect();
+            let size = id.len() + 30 + 28 * parts.len();
             let id = IdV1 {
                 id,
                 at: memo.at,

@@ -42,6 +42,16 @@ impl Limiter {
         let now = effect.at;
         let given = match &effect.change {
             Change::Charge { units, limits, id } => {
+                // By far the most charges are to the only limit there is.
+                if let ([spec], None, None) = (&**limits, id, &self.ids) {
+                    if let [limit] = &mut self.limits[..] {
+                        if limit.is(spec) {
+                            limit.charge(now, *units, spec)?;
+                            self.end_block(now);
+                            return Ok(0);
+                        }
+                    }
+                }
                 self.charge(now, *units, limits, *id)?;
                 0
             }
@@ -72,7 +82,6 @@ impl Limiter {
         Ok(given)
     }
 
-    #[inline]
     fn charge(
         &mut self,
         now: u64,
@@ -81,7 +90,7 @@ impl Limiter {
         id: Option<&[u8]>,
     ) -> Result<(), ApplyError> {
         let fits = |spec| match self.find(spec) {
-            Some(limit) => limit.usage.used(spec, now) + units <= MAX_VALUE,
+            Some(limit) => limit.has_room(now, units, spec),
             None => true,
         };
         if !specs.iter().all(fits)
@@ -96,7 +105,7 @@ impl Limiter {
                 Some(i) => i,
                 None => self.add_limit(spec),
             };
-            self.limits[i].usage.charge(spec, now, units);
+            self.limits[i].charge(now, units, spec)?;
         }
         if let Some(id) = id {
             let charged = specs.iter().filter_map(|spec| self.find(spec));
@@ -132,7 +141,7 @@ impl Limiter {
         let mut most = 0;
         for part in &memo.parts {
             if let Some(limit) = self.limits.iter_mut().find(|limit| part.is(limit)) {
-                most = most.max(limit.refund_charge(now, memo.units, memo.at, part.gone));
+                most = most.max(limit.refund_part(now, memo.units, memo.at, part));
             }
         }
         Ok(most)
@@ -144,11 +153,16 @@ impl Limiter {
         for limit in &mut self.limits {
             limit.settle(now);
         }
-        if self.blocked_until <= now {
-            self.blocked_until = 0;
-        }
+        self.end_block(now);
         if let Some(ids) = &mut self.ids {
             ids.settle(now);
+        }
+    }
+
+    #[inline]
+    fn end_block(&mut self, now: u64) {
+        if self.blocked_until <= now {
+            self.blocked_until = 0;
         }
     }
 
@@ -245,18 +259,23 @@ impl Limiter {
     }
 
     /// Whether nothing is charged, blocked or remembered: the key is to be deleted.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.limits.is_empty() && self.blocked_until == 0 && self.ids.is_none()
     }
 
     /// From when on nothing in it is in use, if nothing else comes (Unix ms, at most 2^53).
     /// `None` if it is empty.
+    #[inline]
     pub fn expires_at(&self) -> Option<u64> {
-        let ends = self.limits.iter().map(Limit::end);
-        let block = (self.blocked_until > 0).then_some(self.blocked_until);
-        let ids = self.ids.as_ref().and_then(|ids| ids.end());
-        let end = ends.chain(block).chain(ids).max()?;
-        Some(end.min(MAX_VALUE))
+        let mut end = self.blocked_until;
+        for limit in &self.limits {
+            end = end.max(limit.end());
+        }
+        if let Some(ids) = &self.ids {
+            end = end.max(ids.end().unwrap_or(0));
+        }
+        (!self.is_empty()).then_some(end.min(MAX_VALUE))
     }
 
     /// Bytes of memory, its own and on the heap. Looks at headers, not at charges or ids.

@@ -7,8 +7,10 @@
 use super::counter::Counter;
 use super::fixed::Fixed;
 use super::gcra::Gcra;
-use super::limits::{Algo, LimitSpec};
+use super::ids::Part;
+use super::limits::{Algo, LimitSpec, MAX_VALUE};
 use super::log::Log;
+use super::state::ApplyError;
 
 #[derive(Debug, Clone)]
 pub(super) enum Usage {
@@ -79,17 +81,6 @@ impl Usage {
             Usage::Fixed(_) | Usage::Gcra(_) => false,
         }
     }
-
-    /// Charges; the limit must be settled at `now`.
-    #[inline]
-    pub(super) fn charge(&mut self, spec: &LimitSpec, now: u64, units: u64) {
-        match self {
-            Usage::Log(log) => log.charge(now, units),
-            Usage::Counter(counter) => counter.charge(spec.window(), now, units),
-            Usage::Fixed(fixed) => fixed.charge(now, units),
-            Usage::Gcra(gcra) => gcra.charge(spec, now, units),
-        }
-    }
 }
 
 impl Limit {
@@ -98,6 +89,7 @@ impl Limit {
         self.window == spec.window() && self.usage.algo() == spec.algo()
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         match &self.usage {
             Usage::Log(log) => log.is_empty(),
@@ -119,6 +111,7 @@ impl Limit {
     }
 
     /// From when on nothing is used, if nothing else comes. May be past 2^53.
+    #[inline]
     pub(super) fn end(&self) -> u64 {
         match &self.usage {
             Usage::Log(log) => log.end(self.window),
@@ -150,25 +143,59 @@ impl Limit {
         }
     }
 
+    /// Whether so many more units are within what a limit can hold. Cheap: only if they might not
+    /// be is it worth finding out what has expired.
+    #[inline]
+    pub(super) fn has_room(&self, now: u64, units: u64, spec: &LimitSpec) -> bool {
+        let at_most = match &self.usage {
+            Usage::Log(log) => log.total(),
+            Usage::Counter(counter) => counter.total(),
+            Usage::Fixed(fixed) => fixed.parts().1,
+            Usage::Gcra(gcra) => gcra.at_most(),
+        };
+        at_most + units <= MAX_VALUE || self.usage.used(spec, now) + units <= MAX_VALUE
+    }
+
+    /// Settles and charges. Fails, and changes nothing, if there is no room.
+    #[inline]
+    pub(super) fn charge(
+        &mut self,
+        now: u64,
+        units: u64,
+        spec: &LimitSpec,
+    ) -> Result<(), ApplyError> {
+        if !self.has_room(now, units, spec) {
+            return Err(ApplyError);
+        }
+        self.settle(now);
+        match &mut self.usage {
+            Usage::Log(log) => log.charge(now, units),
+            Usage::Counter(counter) => counter.charge(spec.window(), now, units),
+            Usage::Fixed(fixed) => fixed.charge(now, units),
+            Usage::Gcra(gcra) => gcra.charge(spec, now, units),
+        }
+        Ok(())
+    }
+
     /// Takes back min(n, used) from a settled limit, newest first; returns that number.
     pub(super) fn refund(&mut self, now: u64, n: u64) -> u64 {
         match &mut self.usage {
             Usage::Log(log) => log.refund(n),
             Usage::Counter(counter) => counter.refund(self.window, now, n),
             Usage::Fixed(fixed) => fixed.refund(n),
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX, 0),
         }
     }
 
-    /// Takes back from a settled limit what is still there of `n` units charged at `at`, which
-    /// were to be gone at `gone` (FIXED and GCRA). Returns by how much the units used fell.
-    pub(super) fn refund_charge(&mut self, now: u64, n: u64, at: u64, gone: u64) -> u64 {
+    /// Takes back from a settled limit what is still there of `n` units charged at `at`. Returns
+    /// by how much the units used fell.
+    pub(super) fn refund_part(&mut self, now: u64, n: u64, at: u64, part: &Part) -> u64 {
         match &mut self.usage {
             Usage::Log(log) => log.refund_at(at, n),
             Usage::Counter(counter) => counter.refund_at(self.window, now, at, n),
-            Usage::Fixed(fixed) if fixed.end(self.window) == gone => fixed.refund(n),
+            Usage::Fixed(fixed) if fixed.end(self.window) == part.gone => fixed.refund(n),
             Usage::Fixed(_) => 0,
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, gone),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, part.gone, part.rate),
         }
     }
 

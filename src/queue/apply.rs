@@ -397,9 +397,12 @@ impl Queue {
                 self.set_excluded(slot, excluded);
                 self.with_extra(slot, |extra| {
                     extra.reports = *reports;
+                    extra.moved = true;
                     extra.due = *due;
                 });
                 self.last_token = self.last_token.max(*token);
+                // Who comes later is not older: stamps do not run backwards.
+                self.last_at = self.last_at.max(*submitted);
                 if *delayed {
                     self.enter_delayed(slot, *due);
                     return Ok(Opportunity::None);

@@ -7,11 +7,12 @@ use super::moderators::BlockedCall;
 use super::state::{OrderKey, Place, Queue, State, Timed};
 use super::tags::{covers, TagSet};
 use super::MAX_CLAIM_BYTES;
-use crate::counted_tree::CountedTree;
+use crate::counted_tree::first_difference;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
 
-/// The time of a command or tick, read once: the same instant in Unix ms and in µs.
+/// The time of a command or tick, read once: an instant in Unix ms, and for tokens in µs, which is
+/// later where this server has given as large a token before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     pub ms: u64,
@@ -1160,22 +1161,4 @@ impl Queue {
         }
         self.timers.first().map(|t| t.time)
     }
-}
-
-/// The first element of `all` that is not in `some`, a subset of it in the same order: by halving
-/// the length of their common beginning.
-fn first_difference(
-    all: &CountedTree<u32, OrderKey>,
-    some: &CountedTree<u32, OrderKey>,
-) -> Option<u32> {
-    let (mut same, mut different) = (0, some.len());
-    while same < different {
-        let middle = same + (different - same) / 2;
-        if all.select(middle) == some.select(middle) {
-            same = middle + 1;
-        } else {
-            different = middle;
-        }
-    }
-    all.select(same)
 }

@@ -4,6 +4,7 @@
 //! applied (`apply`, the only thing that changes state) and recorded in [`Effects`], which the
 //! shell replicates; a replica applies the same record and ends in the same state.
 
+mod ages;
 mod apply;
 mod decide;
 mod effect;

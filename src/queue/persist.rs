@@ -81,6 +81,7 @@ struct ExtraV1<'a> {
     excluded: Vec<(&'a Bytes, bool)>,
     reports: u32,
     expiries: u32,
+    moved: bool,
     late: Option<LockV1<'a>>,
 }
 
@@ -143,6 +144,7 @@ impl Queue {
                     .map(|(m, skip)| (Bytes::new(&self.moderators[*m].name), *skip))
                     .collect(),
                 reports: extra.reports,
+                moved: extra.moved,
                 expiries: extra.expiries,
                 late: extra.late.as_ref().map(|late| self.lock_v1(late)),
             }),
@@ -251,6 +253,7 @@ impl Queue {
                 to.due = extra.due;
                 to.reports = extra.reports;
                 to.expiries = extra.expiries;
+                to.moved = extra.moved;
                 to.late = late;
             });
         }

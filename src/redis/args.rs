@@ -6,6 +6,38 @@ use redis_module::raw;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
+/// A string of the server's: a key's name, a word of a command.
+#[derive(Clone, Copy)]
+pub struct ServerStr<'a> {
+    raw: *mut raw::RedisModuleString,
+    life: PhantomData<&'a ()>,
+}
+
+impl<'a> ServerStr<'a> {
+    /// # Safety
+    /// `raw` is a string that lives, unchanged, for `'a`.
+    pub unsafe fn new(raw: *mut raw::RedisModuleString) -> ServerStr<'a> {
+        ServerStr {
+            raw,
+            life: PhantomData,
+        }
+    }
+
+    pub fn raw(self) -> *mut raw::RedisModuleString {
+        self.raw
+    }
+
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        let mut len = 0;
+        // SAFETY: the string lives, unchanged, for `'a`.
+        unsafe {
+            let ptr = api!(RedisModule_StringPtrLen(self.raw, &mut len));
+            std::slice::from_raw_parts(ptr.cast(), len)
+        }
+    }
+}
+
 /// The words of a command, the name first.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
@@ -25,7 +57,8 @@ impl<'a> Args<'a> {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// How many words there are.
+    pub fn count(&self) -> usize {
         self.len
     }
 
@@ -33,10 +66,10 @@ impl<'a> Args<'a> {
     ///
     /// # Panics
     /// If there is no such word.
-    pub fn string(&self, i: usize) -> *mut raw::RedisModuleString {
+    pub fn string(&self, i: usize) -> ServerStr<'a> {
         assert!(i < self.len);
-        // SAFETY: within the array the server handed in.
-        unsafe { *self.first.add(i) }
+        // SAFETY: within the array the server handed in; its strings live as long as the call.
+        unsafe { ServerStr::new(*self.first.add(i)) }
     }
 
     /// The bytes of a word.
@@ -45,12 +78,7 @@ impl<'a> Args<'a> {
     /// If there is no such word.
     #[inline]
     pub fn get(&self, i: usize) -> &'a [u8] {
-        let mut len = 0;
-        // SAFETY: the string lives, unchanged, as long as the call.
-        unsafe {
-            let ptr = api!(RedisModule_StringPtrLen(self.string(i), &mut len));
-            std::slice::from_raw_parts(ptr.cast(), len)
-        }
+        self.string(i).bytes()
     }
 }
 
@@ -100,7 +128,7 @@ impl<'a> Parser<'a> {
     /// Whether there are more words.
     #[inline]
     pub fn more(&self) -> bool {
-        self.at < self.args.len()
+        self.at < self.args.count()
     }
 
     /// The next word, called `name` in errors.
@@ -175,7 +203,7 @@ impl<'a> Parser<'a> {
         wrap: impl Fn(&'a [u8]) -> T,
     ) -> Result<Vec<T>, Refusal> {
         let n = self.number(name, 0..=most as i64)? as usize;
-        if n > self.args.len() - self.at {
+        if n > self.args.count() - self.at {
             return Err(Refusal::missing(name));
         }
         (0..n)

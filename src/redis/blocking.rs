@@ -2,6 +2,7 @@
 //! is decided by `commands::waiting`; the server sees to time-outs, redirections and kills.
 
 use super::api::api;
+use super::args::ServerStr;
 use super::context::Context;
 use super::guard::guarded;
 use crate::commands::waiting;
@@ -26,12 +27,8 @@ pub enum End {
 }
 
 /// Blocks the client of this call on `keys` for `ms` (0: for ever), under the number `call`.
-pub fn block(
-    ctx: Context<'_>,
-    keys: &mut [*mut raw::RedisModuleString],
-    ms: u64,
-    call: u64,
-) -> Option<Blocked> {
+pub fn block(ctx: Context<'_>, keys: &[ServerStr<'_>], ms: u64, call: u64) -> Option<Blocked> {
+    let mut keys: Vec<_> = keys.iter().map(|key| key.raw()).collect();
     // SAFETY: the callbacks have the right types and the private data is a number, not a pointer.
     unsafe {
         let client = api!(RedisModule_BlockClientOnKeys(
@@ -77,7 +74,7 @@ unsafe extern "C" fn on_key_ready(
         // SAFETY: valid in this callback, as is the key it was called for.
         let ctx = unsafe { Context::new(ctx) };
         let key = unsafe { api!(RedisModule_GetBlockedClientReadyKey(ctx.raw())) };
-        waiting::key_ready(ctx, unsafe { call_of(ctx) }, key)
+        waiting::key_ready(ctx, unsafe { call_of(ctx) }, unsafe { ServerStr::new(key) })
     });
     if still_waits {
         raw::REDISMODULE_ERR as c_int

@@ -66,11 +66,11 @@ static ALL: [&Setting; 4] = [&WORK_BUDGET, &MAX_PAYLOAD, &LOG_MAX_ENTRIES, &ALLO
 /// registers every setting. Answers false, with a line in the log, if something is wrong.
 pub fn register(ctx: Context<'_>, args: Args<'_>) -> bool {
     let mut defaults = ALL.map(|s| s.default);
-    if args.len() % 2 != 0 {
+    if args.count() % 2 != 0 {
         log_warning("module arguments must be pairs of name and value");
         return false;
     }
-    for i in (0..args.len()).step_by(2) {
+    for i in (0..args.count()).step_by(2) {
         let word = args.get(i).to_ascii_lowercase();
         let name = word.strip_prefix(b"modq.").unwrap_or(&word);
         let Some(which) = ALL.iter().position(|s| s.name.to_bytes() == name) else {

@@ -1,11 +1,13 @@
 //! The context of one call: replies, replication, the clock, and what the server is doing.
 
 use super::api::api;
+use super::args::ServerStr;
 use crate::queue::Now;
 use redis_module::raw;
 use std::borrow::Cow;
 use std::ffi::{c_long, CStr, CString};
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why a command is refused, in the words of the reply: the code first. Never holds user bytes.
@@ -158,18 +160,13 @@ impl<'a> Context<'a> {
 
     /// Sends `command key record` to replicas and the AOF.
     #[inline]
-    pub fn replicate(
-        self,
-        command: &'static CStr,
-        key: *mut raw::RedisModuleString,
-        record: &[u8],
-    ) {
+    pub fn replicate(self, command: &'static CStr, key: ServerStr<'_>, record: &[u8]) {
         unsafe {
             api!(RedisModule_Replicate(
                 self.raw,
                 command.as_ptr(),
                 c"sb".as_ptr(),
-                key,
+                key.raw(),
                 record.as_ptr(),
                 record.len()
             ))
@@ -196,19 +193,19 @@ impl<'a> Context<'a> {
 
     /// Tells WATCH and client tracking that the key has changed.
     #[inline]
-    pub fn signal_modified(self, key: *mut raw::RedisModuleString) {
-        unsafe { api!(RedisModule_SignalModifiedKey(self.raw, key)) };
+    pub fn signal_modified(self, key: ServerStr<'_>) {
+        unsafe { api!(RedisModule_SignalModifiedKey(self.raw, key.raw())) };
     }
 
     /// A keyspace notification of the module class.
-    pub fn notify(self, event: &'static CStr, key: *mut raw::RedisModuleString) {
+    pub fn notify(self, event: &'static CStr, key: ServerStr<'_>) {
         let class = raw::REDISMODULE_NOTIFY_MODULE;
         unsafe {
             api!(RedisModule_NotifyKeyspaceEvent(
                 self.raw,
                 class,
                 event.as_ptr(),
-                key
+                key.raw()
             ))
         };
     }
@@ -249,16 +246,6 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The bytes of a key's name, for as long as the server's call lasts.
-pub fn name_bytes<'c>(_ctx: &'c Context<'_>, name: *mut raw::RedisModuleString) -> &'c [u8] {
-    let mut len = 0;
-    // SAFETY: names handed in by the server live, unchanged, as long as the call.
-    unsafe {
-        let ptr = api!(RedisModule_StringPtrLen(name, &mut len));
-        std::slice::from_raw_parts(ptr.cast(), len)
-    }
-}
-
 /// Whether replicating from a timer would now abort the server: CLIENT PAUSE or a failover.
 pub fn must_not_replicate() -> bool {
     // SAFETY: no arguments, no state; a server that lacks the function has no such pause.
@@ -271,13 +258,32 @@ pub fn out_of_memory() -> bool {
     unsafe { api!(RedisModule_GetUsedMemoryRatio()) > 1.0 }
 }
 
+/// The largest token given so far by this process, unless far ahead of the clock.
+static LAST_TOKEN: AtomicU64 = AtomicU64::new(0);
+
+/// How far tokens may run ahead of the clock for `note_token`, µs. Only a stored value can be further.
+const TOKEN_LEAD: u64 = 60_000_000;
+
 /// The time, read once per call and passed down.
 #[inline]
 pub fn now() -> Now {
     let us = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_micros() as u64);
-    Now { ms: us / 1000, us }
+    let floor = LAST_TOKEN.load(Relaxed) + 1;
+    Now {
+        ms: us / 1000,
+        us: us.max(floor),
+    }
+}
+
+/// A token was given. Many at once run ahead of the clock; whatever is given next, also by a queue
+/// that takes the place of this one, must be larger.
+#[inline]
+pub fn note_token(token: u64, now: Now) {
+    if token < now.ms * 1000 + TOKEN_LEAD {
+        LAST_TOKEN.fetch_max(token, Relaxed);
+    }
 }
 
 fn log(level: &'static CStr, text: &str) {

@@ -1,6 +1,7 @@
 //! Open keys of our own types.
 
 use super::api::api;
+use super::args::ServerStr;
 use super::context::{Context, Refusal};
 use super::types::Stored;
 use redis_module::raw;
@@ -24,8 +25,9 @@ impl Name {
         Name { raw }
     }
 
-    pub fn raw(&self) -> *mut raw::RedisModuleString {
-        self.raw
+    pub fn get(&self) -> ServerStr<'_> {
+        // SAFETY: lives as long as `self`.
+        unsafe { ServerStr::new(self.raw) }
     }
 }
 
@@ -55,7 +57,7 @@ const NO_EXPIRE: u32 = 1 << 19;
 /// An open key that is empty or holds a `T`.
 pub struct Key<'a, T> {
     raw: *mut raw::RedisModuleKey,
-    name: *mut raw::RedisModuleString,
+    name: ServerStr<'a>,
     value: *mut T,
     life: PhantomData<&'a mut T>,
 }
@@ -66,11 +68,7 @@ impl<'a, T: Stored> Key<'a, T> {
     /// # Errors
     /// WRONGTYPE if it holds anything but a `T`.
     #[inline]
-    pub fn open(
-        ctx: Context<'a>,
-        name: *mut raw::RedisModuleString,
-        mode: Mode,
-    ) -> Result<Key<'a, T>, Refusal> {
+    pub fn open(ctx: Context<'a>, name: ServerStr<'a>, mode: Mode) -> Result<Key<'a, T>, Refusal> {
         let (read, write) = (raw::REDISMODULE_READ, raw::REDISMODULE_WRITE);
         let mode = match mode {
             Mode::Read => read,
@@ -82,7 +80,7 @@ impl<'a, T: Stored> Key<'a, T> {
         // value of a key of our type is a `T` that we put there (see `types`), and the borrow of
         // it is bound to this `Key`: one is open at a time for one name.
         unsafe {
-            let raw = api!(RedisModule_OpenKey(ctx.raw(), name, mode as i32));
+            let raw = api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode as i32));
             let mut key = Key {
                 raw,
                 name,
@@ -102,6 +100,13 @@ impl<'a, T: Stored> Key<'a, T> {
             }
             Ok(key)
         }
+    }
+
+    /// The database the key is in, if there is a key. In a notification inside MULTI, Valkey 9.1 says
+    /// another as the selected one.
+    pub fn db(&self) -> Option<i32> {
+        // SAFETY: the key is open.
+        (!self.raw.is_null()).then(|| unsafe { api!(RedisModule_GetDbIdFromModuleKey(self.raw)) })
     }
 
     #[inline]
@@ -151,7 +156,7 @@ impl<'a, T: Stored> Key<'a, T> {
         unsafe { api!(RedisModule_SetAbsExpire(self.raw, at)) };
     }
 
-    pub fn name(&self) -> *mut raw::RedisModuleString {
+    pub fn name(&self) -> ServerStr<'a> {
         self.name
     }
 }

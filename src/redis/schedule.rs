@@ -118,9 +118,22 @@ pub fn swap(first: i32, second: i32) {
     });
 }
 
-/// By how many ms the last tick came late, the most ever, and how many keys have a hint.
-pub fn lag() -> (u64, u64, usize) {
-    with(|s| (s.lag, s.max_lag, s.hints.len()))
+/// How punctual the timer is.
+pub struct Lag {
+    /// By how many ms the last tick came late, and the most ever.
+    pub last: u64,
+    pub most: u64,
+    /// How many keys have something to do by the clock.
+    pub keys: usize,
+}
+
+/// How punctual the timer is.
+pub fn lag() -> Lag {
+    with(|s| Lag {
+        last: s.lag,
+        most: s.max_lag,
+        keys: s.hints.len(),
+    })
 }
 
 unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
@@ -152,7 +165,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
                 continue;
             }
             let name = Name::new(&key);
-            let (steps, next) = crate::commands::modq::advance(ctx, name.raw(), start, budget);
+            let (steps, next) = crate::commands::modq::advance(ctx, name.get(), start, budget);
             budget = budget.saturating_sub(steps.max(1));
             if let Some(next) = next {
                 // What is left of a key's work waits for the next tick: others have their turn.

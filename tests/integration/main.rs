@@ -4,6 +4,10 @@
 mod support;
 
 mod harness;
+mod modq_clock;
+mod modq_moderators;
+mod modq_producers;
+mod modq_reading;
 mod ratelimit_clock;
 mod ratelimit_commands;
 mod ratelimit_effects;

@@ -90,13 +90,26 @@ impl Client {
             .unwrap_or_else(|e| panic!("cannot send {}: {e}", self.last));
     }
 
+    /// Sends lines (see `line`) in one piece and reads their replies: the server runs them without a pause between,
+    /// so no timer fires in between.
+    #[track_caller]
+    pub fn pipeline(&mut self, lines: &[impl AsRef<str>]) -> Vec<Value> {
+        let words = |line: &str| line.split_whitespace().map(Arg::to_arg).collect();
+        let commands: Vec<Vec<Vec<u8>>> = lines.iter().map(|line| words(line.as_ref())).collect();
+        self.pipeline_of(&commands)
+    }
+
+    /// The same of commands with any arguments.
+    #[track_caller]
+    pub fn pipeline_of(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Value> {
+        let bytes: Vec<u8> = commands.iter().flat_map(|args| encode(args)).collect();
+        self.last = bytes[..bytes.len().min(200)].escape_ascii().to_string();
+        self.send_raw(&bytes).unwrap();
+        commands.iter().map(|_| self.reply()).collect()
+    }
+
     fn try_send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> std::io::Result<()> {
-        let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
-        for arg in args.iter().map(AsRef::as_ref) {
-            bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-            bytes.extend_from_slice(arg);
-            bytes.extend_from_slice(b"\r\n");
-        }
+        let bytes = encode(args);
         self.last = bytes[..bytes.len().min(200)].escape_ascii().to_string();
         self.send_raw(&bytes)
     }
@@ -166,6 +179,17 @@ impl Client {
     pub fn id(&mut self) -> i64 {
         self.line("CLIENT ID").int()
     }
+}
+
+/// A command as it goes over the wire.
+fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args.iter().map(AsRef::as_ref) {
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
 }
 
 /// Anything that can be an argument of `cmd!`.

@@ -6,6 +6,7 @@
 
 mod client;
 mod cluster;
+mod modq;
 mod resp;
 mod sentinel;
 mod server;
@@ -14,6 +15,7 @@ mod wait;
 pub(crate) use client::cmd;
 pub use client::{Arg, Client};
 pub use cluster::Cluster;
+pub use modq::*;
 pub(crate) use resp::{arr, assert_err, map};
 pub use resp::{bulk, ok, simple, Value};
 pub use sentinel::SentinelSetup;

@@ -5,6 +5,8 @@ use crate::limiter::{Algo, LimitSpec, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
 const SATURATED: u64 = 1 << 53;
+/// Past any clock.
+const FAR: u128 = u64::MAX as u128;
 
 /// The first time at or after `from` at which `holds`, which stays true; None by from + 2^53.
 fn first(from: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
@@ -190,16 +192,19 @@ impl Use {
 pub struct Memory {
     at: u64,
     units: u64,
-    /// (algo, window, end of the FIXED window, when a GCRA bucket would have been empty)
-    parts: Vec<(Algo, u64, u128)>,
+    /// (algo, window, end of the FIXED window or time at which a GCRA bucket would be empty, quota)
+    parts: Vec<(Algo, u64, u128, u64)>,
 }
 
 impl Memory {
     fn until(&self) -> u64 {
-        let until = self.parts.iter().map(|&(algo, window, gone)| match algo {
-            Algo::Fixed => gone as u64,
-            _ => self.at + window,
-        });
+        let until = self
+            .parts
+            .iter()
+            .map(|&(algo, window, gone, _)| match algo {
+                Algo::Fixed => gone as u64,
+                _ => self.at + window,
+            });
         until.max().unwrap()
     }
 }
@@ -243,10 +248,10 @@ impl Model {
             self.blocked_until = 0;
         }
         for memory in self.ids.values_mut().filter(|memory| memory.at > now) {
-            for (algo, window, gone) in &mut memory.parts {
+            for (algo, window, gone, _) in &mut memory.parts {
                 match algo {
                     Algo::Fixed => *gone = (*gone).min(u128::from(now + *window)),
-                    Algo::Gcra => *gone -= u128::from(memory.at - now),
+                    Algo::Gcra if *gone < FAR => *gone -= u128::from(memory.at - now),
                     _ => {}
                 }
             }
@@ -444,10 +449,12 @@ impl Model {
             usage.charge(spec, now, units);
             let gone = match usage {
                 Use::Fixed(opened, _) => u128::from(*opened + spec.window()),
-                Use::Gcra(v, at, last) => u128::from(*at) + v.div_ceil(u128::from(*last)),
+                Use::Gcra(v, at, last) => {
+                    (u128::from(*at) + v.div_ceil(u128::from(*last))).min(FAR)
+                }
                 _ => 0,
             };
-            parts.push((spec.algo(), spec.window(), gone));
+            parts.push((spec.algo(), spec.window(), gone, spec.quota()));
         }
         if let Some(id) = id {
             let memory = Memory {
@@ -473,7 +480,7 @@ impl Model {
             return 0;
         };
         let mut most = 0;
-        for (algo, window, gone) in memory.parts {
+        for (algo, window, gone, rate) in memory.parts {
             let Some(limit) = self
                 .limits
                 .iter_mut()
@@ -505,7 +512,10 @@ impl Model {
                     let quota = u128::from(*last);
                     let now_v = v.saturating_sub(u128::from(now - *at) * quota);
                     let charged = u128::from(memory.units) * u128::from(window);
-                    let there = gone.saturating_sub(u128::from(now)).saturating_mul(quota);
+                    let there = match gone {
+                        FAR => u128::MAX,
+                        _ => gone.saturating_sub(u128::from(now)) * u128::from(rate),
+                    };
                     *v = now_v - charged.min(there).min(now_v);
                     *at = now;
                 }

@@ -128,6 +128,7 @@ impl Trio {
                 let mut model = self.model.clone();
                 model.settle(now);
                 assert_eq!(given, model.refund(now, *n));
+                model.settle(now);
                 if given > 0 {
                     self.model = model;
                 }
@@ -141,6 +142,7 @@ impl Trio {
                 model.settle(now);
                 assert_eq!(known, model.ids.contains_key(&id[..]));
                 assert_eq!(given, model.refund_id(now, &id));
+                model.settle(now);
                 if known {
                     self.model = model;
                 }

@@ -541,6 +541,7 @@ impl World {
         for side in [side, other] {
             side.compare(now);
             verify(&side.queue);
+            verify_ages(&side.queue);
         }
         if idle {
             assert!(fx.record.is_empty(), "{:?} recorded {got}", step.op);
@@ -748,7 +749,7 @@ fn run(
             show(
                 side.queue.leave(now, m.as_bytes(), *release, fx),
                 side.model.leave(now, m, *release),
-                |_| !registered && !(*release && holds),
+                |_| !(registered || *release && holds),
             )
         }
         Op::Assign(id, m, lock) => show(
