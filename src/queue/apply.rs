@@ -52,13 +52,10 @@ impl Settings {
 
 impl Queue {
     /// Checks that the moderator of that name may stand there.
-    fn check_place(&self, place: Option<Place>, name: &[u8]) -> Result<(), ApplyError> {
-        let Some((since, tie)) = place else {
-            return Ok(());
-        };
-        check(since < U48::MAX && tie <= self.next_tie.max(MAX_LEAP))?;
-        let holder = self.line.get(&(since, tie));
-        check(holder.is_none_or(|m| *self.moderators[*m].name == *name))
+    fn check_place(&self, place: Option<Place>) -> Result<(), ApplyError> {
+        check(
+            place.is_none_or(|(since, tie)| since < U48::MAX && tie <= self.next_tie.max(MAX_LEAP)),
+        )
     }
 
     fn need(&self, id: &Bytes) -> Result<u32, ApplyError> {
@@ -267,11 +264,7 @@ impl Queue {
             }
             Effect::Undo { id, place } => {
                 let slot = self.need_in(id, State::Locked)?;
-                let holder = self
-                    .lock(slot)
-                    .map(|lock| lock.moderator)
-                    .ok_or(ApplyError)?;
-                self.check_place(*place, &self.moderators[holder].name)?;
+                self.check_place(*place)?;
                 let lock = self.leave_state(slot);
                 self.items[slot].deliveries = self.items[slot].deliveries.saturating_sub(1);
                 if let (Some(lock), Some(place)) = (lock, place) {
@@ -295,7 +288,7 @@ impl Queue {
                 check(*expires < MAX_TIME)?;
                 check_names(tags)?;
                 check(*ttl <= MAX_DURATION)?;
-                self.check_place(*place, moderator)?;
+                self.check_place(*place)?;
                 let slot = self.moderators.intern(moderator);
                 self.unlist(slot);
                 let tags = self.tags.acquire(tags);
@@ -305,6 +298,7 @@ impl Queue {
                     count: *count,
                     tags,
                     place: *place,
+                    seen: 0,
                 };
                 let old = self.moderators[slot].profile.replace(Box::new(profile));
                 if let Some(old) = old {
@@ -352,7 +346,7 @@ impl Queue {
                 let aging_kept = settings.aging == self.settings.aging;
                 check(settings.fit() && (aging_kept || self.items.len() == 0))?;
                 if settings.capacity != self.settings.capacity {
-                    let waiting: Vec<u32> = self.line.values().copied().collect();
+                    let waiting: Vec<u32> = self.line.iter().map(|(_, m)| *m).collect();
                     waiting.iter().for_each(|m| self.unlist(*m));
                     self.settings = settings.clone();
                     waiting.iter().for_each(|m| self.enlist(*m));
@@ -403,9 +397,12 @@ impl Queue {
                 self.set_excluded(slot, excluded);
                 self.with_extra(slot, |extra| {
                     extra.reports = *reports;
+                    extra.moved = true;
                     extra.due = *due;
                 });
                 self.last_token = self.last_token.max(*token);
+                // Who comes later is not older: stamps do not run backwards.
+                self.last_at = self.last_at.max(*submitted);
                 if *delayed {
                     self.enter_delayed(slot, *due);
                     return Ok(Opportunity::None);
@@ -418,8 +415,8 @@ impl Queue {
 
     /// Has the next `advance` go along the whole line. A replica, too, remembers to, and so does
     /// what was loaded: nobody else knows how far the primary came.
-    pub(super) fn match_everyone(&mut self) {
-        self.sweep = self.line.keys().next().copied();
+    pub fn match_everyone(&mut self) {
+        self.sweep = self.line.first().copied();
     }
 
     /// Files a new item, which is in no state yet.
@@ -556,7 +553,7 @@ impl Queue {
     }
 
     /// Later arrivals stand behind this place.
-    fn note_place(&mut self, place: Option<(u64, u64)>) {
+    pub(super) fn note_place(&mut self, place: Option<(u64, u64)>) {
         if let Some((since, tie)) = place {
             self.last_since = self.last_since.max(since);
             self.next_tie = self.next_tie.max(tie.saturating_add(1));

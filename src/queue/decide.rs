@@ -3,14 +3,16 @@
 //! make one possible.
 
 use super::effect::{Effect, Names, Record, Settings};
+use super::moderators::BlockedCall;
 use super::state::{OrderKey, Place, Queue, State, Timed};
 use super::tags::{covers, TagSet};
 use super::MAX_CLAIM_BYTES;
-use crate::counted_tree::CountedTree;
+use crate::counted_tree::first_difference;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
 
-/// The time of a command or tick, read once: the same instant in Unix ms and in µs.
+/// The time of a command or tick, read once: an instant in Unix ms, and for tokens in µs, which is
+/// later where this server has given as large a token before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     pub ms: u64,
@@ -68,10 +70,42 @@ pub struct Match {
     pub item: Box<[u8]>,
     pub moderator: Box<[u8]>,
     pub token: u64,
-    /// Where they stood by JOIN, in case the match must be undone.
-    pub place: Option<Place>,
     /// By ASSIGN rather than from the line.
     pub assign: bool,
+}
+
+/// How a moderator came to hold a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// They asked in this very call.
+    Claim,
+    Match,
+    Assign,
+}
+
+/// A blocked call that is to be answered with a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub call: u64,
+    pub item: Box<[u8]>,
+    pub token: u64,
+    /// If the lock came by a match: where the moderator stood by JOIN, for undoing it.
+    pub undo: Option<Option<Place>>,
+}
+
+/// A client that is about to wait in a blocked CLAIM.
+#[derive(Debug, Clone)]
+pub struct Block<'a> {
+    /// The shell's number for the client.
+    pub call: u64,
+    pub moderator: &'a [u8],
+    /// None: those joined with.
+    pub tags: Option<Names<'a>>,
+    pub new_only: bool,
+    /// ms; none is the queue's.
+    pub lock: Option<u64>,
+    /// Where they stand; none for the end of the line.
+    pub place: Option<Place>,
 }
 
 /// What happened during one command or tick.
@@ -81,6 +115,8 @@ pub struct Effects {
     pub record: Record,
     /// To be announced, and answered to blocked calls.
     pub matches: Vec<Match>,
+    /// To be answered.
+    pub answers: Vec<Answer>,
     /// To be notified.
     pub notices: SmallVec<[Notice; 4]>,
 }
@@ -90,6 +126,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.record.clear();
         self.matches.clear();
+        self.answers.clear();
         self.notices.clear();
     }
 }
@@ -400,7 +437,7 @@ impl Queue {
                     break;
                 }
                 payload += size;
-                self.lock_for(slot, claim.moderator, lock, false, now, fx);
+                self.lock_for(slot, claim.moderator, lock, How::Claim, now, fx);
                 slots.push(slot);
             }
         }
@@ -431,27 +468,164 @@ impl Queue {
         }
     }
 
-    /// Locks an item. The effect borrows the item's own id, so it is copied first.
+    /// Locks an item, and answers the moderator's blocked calls with it.
     fn lock_for(
         &mut self,
         slot: u32,
         moderator: &[u8],
         lock: u64,
-        assign: bool,
+        how: How,
         now: Now,
         fx: &mut Effects,
     ) -> u64 {
+        // The effect would borrow the item's own id, so it is copied first.
         let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+        let known = self.moderators.find(moderator);
+        let joined = known.and_then(|m| self.moderators[m].profile.as_ref());
+        let place = joined.and_then(|p| p.place);
         let token = self.next_token(now);
         let effect = Effect::Lock {
             id: bytes(&id),
             moderator: bytes(moderator),
             token,
             deadline: now.ms + lock,
-            assign,
+            assign: how == How::Assign,
         };
         self.commit(now, &effect, fx);
+        if self.blocked == 0 {
+            return token;
+        }
+        // Looked up anew: the lock may be what makes them known.
+        if let Some(m) = self.moderators.find(moderator) {
+            let undo = (how == How::Match).then_some(place);
+            for call in self.take_calls(m, how != How::Claim, now) {
+                fx.answers.push(Answer {
+                    call,
+                    item: id.as_slice().into(),
+                    token,
+                    undo,
+                });
+            }
+        }
         token
+    }
+
+    /// Takes the blocked calls of a moderator that a new lock answers: all that do not insist on
+    /// a new item; if all do, and `or_newest`, the most recent one.
+    fn take_calls(&mut self, moderator: u32, or_newest: bool, now: Now) -> Vec<u64> {
+        let blocked = &self.moderators[moderator].blocked;
+        let mut calls: Vec<u64> = blocked
+            .iter()
+            .filter(|b| !b.new_only)
+            .map(|b| b.call)
+            .collect();
+        if calls.is_empty() && or_newest {
+            calls.extend(blocked.iter().map(|b| b.call).max());
+        }
+        for call in &calls {
+            self.remove_call(moderator, *call, now);
+        }
+        calls
+    }
+
+    /// A client waits in line from now on. Not an effect: only the primary knows of it. Answers
+    /// where the moderator's call stands.
+    pub fn block(&mut self, now: Now, block: &Block<'_>) -> Place {
+        let place = match block.place {
+            Some(place) => place,
+            None => self.next_place(now),
+        };
+        self.note_place(Some(place));
+        let moderator = self.moderators.intern(block.moderator);
+        self.unlist(moderator);
+        let call = BlockedCall {
+            call: block.call,
+            place,
+            tags: self.tags.acquire(block.tags.as_deref().unwrap_or(&[])),
+            own_tags: block.tags.is_some(),
+            new_only: block.new_only,
+            lock: block.lock,
+        };
+        self.moderators[moderator].blocked.push(call);
+        self.enlist(moderator);
+        self.blocked += 1;
+        place
+    }
+
+    /// A client no longer waits. Answers whether it did.
+    pub fn unblock(&mut self, now: Now, call: u64, moderator: &[u8]) -> bool {
+        let Some(slot) = self.moderators.find(moderator) else {
+            return false;
+        };
+        let waited = self.remove_call(slot, call, now);
+        self.moderators.forget_if_idle(slot);
+        waited
+    }
+
+    fn remove_call(&mut self, moderator: u32, call: u64, now: Now) -> bool {
+        let blocked = &self.moderators[moderator].blocked;
+        let Some(i) = blocked.iter().position(|b| b.call == call) else {
+            return false;
+        };
+        self.unlist(moderator);
+        let removed = self.moderators[moderator].blocked.remove(i);
+        if let Some(profile) = &mut self.moderators[moderator].profile {
+            profile.seen = profile.seen.max(now.ms);
+        }
+        self.enlist(moderator);
+        self.tags.release(removed.tags);
+        self.blocked -= 1;
+        true
+    }
+
+    /// How many blocked calls wait here.
+    pub fn blocked(&self) -> usize {
+        self.blocked
+    }
+
+    /// Forgets all blocked calls: the queue is about to be known by another name.
+    pub fn unblock_all(&mut self, now: Now) {
+        let with_calls = |(slot, m): (u32, &super::moderators::Moderator)| {
+            let calls: Vec<u64> = m.blocked.iter().map(|b| b.call).collect();
+            (!calls.is_empty()).then_some((slot, calls))
+        };
+        let all: Vec<(u32, Vec<u64>)> = self.moderators.iter().filter_map(with_calls).collect();
+        for (moderator, calls) in all {
+            for call in calls {
+                self.remove_call(moderator, call, now);
+            }
+            self.moderators.forget_if_idle(moderator);
+        }
+    }
+
+    /// Undoes a match whose client went away before it was answered: item and deliveries are as
+    /// before, and so is the moderator's place by JOIN. Answers whether the lock was still there.
+    pub fn undo(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        token: u64,
+        place: Option<Place>,
+        fx: &mut Effects,
+    ) -> bool {
+        let Some(slot) = self.find(id) else {
+            return false;
+        };
+        if self.items[slot].state != State::Locked
+            || self.lock(slot).is_none_or(|lock| lock.token != token)
+        {
+            return false;
+        }
+        let id = bytes(id);
+        self.commit_and_match(now, &Effect::Undo { id, place }, fx);
+        true
+    }
+
+    /// Whether the lock of this token is there, to answer a blocked call with it.
+    pub fn locked(&self, id: &[u8], token: u64) -> Option<u32> {
+        let slot = self.find(id)?;
+        let locked = self.items[slot].state == State::Locked;
+        (locked && self.lock(slot)?.token == token).then_some(slot)
     }
 
     /// The item a moderator with these tag sets would be given now, capacity and pause aside.
@@ -672,7 +846,7 @@ impl Queue {
             return Err(Error::Excluded);
         }
         let lock = lock.unwrap_or(self.settings.lock);
-        Ok(self.hand_to(slot, moderator, lock, true, now, fx))
+        Ok(self.hand_to(slot, moderator, lock, How::Assign, now, fx))
     }
 
     /// Refuses input, output or both from now on, or accepts them again.
@@ -810,23 +984,18 @@ impl Queue {
         slot: u32,
         moderator: &[u8],
         lock: u64,
-        assign: bool,
+        how: How,
         now: Now,
         fx: &mut Effects,
     ) -> u64 {
-        let known = self.moderators.find(moderator);
-        let place = known
-            .and_then(|m| self.moderators[m].profile.as_ref())
-            .and_then(|p| p.place);
         let item = self.items[slot].id().into();
-        let token = self.lock_for(slot, moderator, lock, assign, now, fx);
+        let token = self.lock_for(slot, moderator, lock, how, now, fx);
         fx.notices.push(Notice::Assign);
         fx.matches.push(Match {
             item,
             moderator: moderator.into(),
             token,
-            place,
-            assign,
+            assign: how == How::Assign,
         });
         token
     }
@@ -863,7 +1032,7 @@ impl Queue {
         if self.ready == 0 || self.paused_out {
             return None;
         }
-        let waits = self.line.values().next().is_some()
+        let waits = !self.line.is_empty()
             && self.moderators.is_known(moderator)
             && self.moderators[moderator].place().is_some();
         if !waits || !self.has_capacity(moderator) {
@@ -889,7 +1058,7 @@ impl Queue {
         let asked = m.blocked.iter().filter_map(|call| call.lock).next();
         let lock = asked.unwrap_or(self.settings.lock);
         let name = m.name.clone();
-        self.hand_to(slot, &name, lock, false, now, fx);
+        self.hand_to(slot, &name, lock, How::Match, now, fx);
     }
 
     // ---- the clock ----
@@ -900,16 +1069,16 @@ impl Queue {
     pub fn advance(&mut self, now: Now, budget: usize, fx: &mut Effects) -> usize {
         let mut steps = 0;
         while steps < budget {
-            let Some(place) = self.sweep else {
+            let Some(from) = self.sweep else {
                 break;
             };
-            let next = self.line.range(place..).next().map(|(p, m)| (*p, *m));
+            let next = self.line.range(from..).next().copied();
             let possible = self.ready > 0 && !self.paused_out;
             let Some((place, moderator)) = next.filter(|_| possible) else {
                 self.sweep = None;
                 break;
             };
-            self.sweep = Some((place.0, place.1 + 1));
+            self.sweep = Some((place, moderator + 1));
             self.match_moderator(moderator, now, fx);
             steps += 1;
         }
@@ -955,38 +1124,30 @@ impl Queue {
         batch.len()
     }
 
-    /// A registration ran out; a blocked call counts as a sign of life while it lasts.
+    /// A registration ran out; a blocked call counted as a sign of life while it lasted.
     fn registration_over(&mut self, moderator: u32, now: Now, fx: &mut Effects) {
         let m = &self.moderators[moderator];
         let name = m.name.clone();
-        if m.blocked.is_empty() {
+        let Some(profile) = m.profile.as_deref().cloned() else {
+            return;
+        };
+        let seen = if m.blocked.is_empty() {
+            profile.seen
+        } else {
+            now.ms
+        };
+        let expires = seen.saturating_add(profile.ttl);
+        if expires <= now.ms {
             let moderator = bytes(&name);
             self.commit(now, &Effect::Leave { moderator }, fx);
             return;
         }
-        let alive = Join {
-            moderator: &name,
-            ..Join::default()
-        };
-        self.keep_alive(now, &alive, fx);
-    }
-
-    /// Prolongs a registration without changing anything else about it.
-    fn keep_alive(&mut self, now: Now, join: &Join<'_>, fx: &mut Effects) {
-        let Some(profile) = self
-            .moderators
-            .find(join.moderator)
-            .and_then(|m| self.moderators[m].profile.as_deref())
-            .cloned()
-        else {
-            return;
-        };
         let tags: Vec<Box<[u8]>> = self.tags.names(profile.tags).map(Box::from).collect();
         let effect = Effect::Join {
-            moderator: bytes(join.moderator),
+            moderator: bytes(&name),
             place: profile.place,
             ttl: profile.ttl,
-            expires: now.ms + profile.ttl,
+            expires,
             count: profile.count,
             tags: tags.iter().map(|t| bytes(t)).collect(),
         };
@@ -1000,22 +1161,4 @@ impl Queue {
         }
         self.timers.first().map(|t| t.time)
     }
-}
-
-/// The first element of `all` that is not in `some`, a subset of it in the same order: by halving
-/// the length of their common beginning.
-fn first_difference(
-    all: &CountedTree<u32, OrderKey>,
-    some: &CountedTree<u32, OrderKey>,
-) -> Option<u32> {
-    let (mut same, mut different) = (0, some.len());
-    while same < different {
-        let middle = same + (different - same) / 2;
-        if all.select(middle) == some.select(middle) {
-            same = middle + 1;
-        } else {
-            different = middle;
-        }
-    }
-    all.select(same)
 }

@@ -143,6 +143,8 @@ pub enum Effect<'a> {
 #[derive(Debug, Default)]
 pub struct Record {
     bytes: Vec<u8>,
+    /// The time of the last effect, Unix ms.
+    at: u64,
 }
 
 impl Record {
@@ -161,21 +163,29 @@ impl Record {
         &self.bytes
     }
 
-    /// Adds an effect that happened at `at`.
+    /// Adds an effect that happened at `at`, not before the one added before it.
     pub fn push(&mut self, at: u64, effect: &Effect<'_>) {
-        if self.bytes.is_empty() {
-            codec::encode_into(&at, &mut self.bytes);
-        }
+        let since = match self.bytes.is_empty() {
+            true => at,
+            false => at - self.at,
+        };
+        self.at = at;
+        codec::encode_into(&since, &mut self.bytes);
         codec::encode_into(effect, &mut self.bytes);
     }
 
-    /// Reads a record: its time and its effects. All of it must decode.
-    pub fn decode(mut bytes: &[u8]) -> Result<(u64, Vec<Effect<'_>>), DecodeError> {
-        let at = codec::decode_next(&mut bytes)?;
-        let mut effects = Vec::new();
-        while !bytes.is_empty() {
-            effects.push(codec::decode_next(&mut bytes)?);
+    /// Reads a record: its effects and when they happened. All of it must decode.
+    pub fn decode(mut bytes: &[u8]) -> Result<Vec<(u64, Effect<'_>)>, DecodeError> {
+        if bytes.is_empty() {
+            return Err(DecodeError);
         }
-        Ok((at, effects))
+        let mut effects = Vec::new();
+        let mut at = 0u64;
+        while !bytes.is_empty() {
+            let since = codec::decode_next(&mut bytes)?;
+            at = at.checked_add(since).ok_or(DecodeError)?;
+            effects.push((at, codec::decode_next(&mut bytes)?));
+        }
+        Ok(effects)
     }
 }

@@ -4,6 +4,7 @@
 //! applied (`apply`, the only thing that changes state) and recorded in [`Effects`], which the
 //! shell replicates; a replica applies the same record and ends in the same state.
 
+mod ages;
 mod apply;
 mod decide;
 mod effect;
@@ -21,8 +22,8 @@ mod tests;
 
 pub use apply::ApplyError;
 pub use decide::{
-    Assigned, Change, Claim, Effects, Error, Join, Joined, Match, MoveOut, Notice, Now,
-    OnDuplicate, Submit, Submitted,
+    Answer, Assigned, Block, Change, Claim, Effects, Error, Join, Joined, Match, MoveOut, Notice,
+    Now, OnDuplicate, Submit, Submitted,
 };
 pub use effect::{Effect, Record, Settings};
 pub use read::{ClaimView, ItemView, Listed, Reason, Summary, WaiterView};

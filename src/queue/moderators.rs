@@ -21,6 +21,8 @@ pub struct Profile {
     pub tags: u32,
     /// In line since, by JOIN; none once served.
     pub place: Option<Place>,
+    /// Not part of the state: when a blocked call of theirs ended, Unix ms.
+    pub seen: u64,
 }
 
 /// A client waiting in a blocked CLAIM for this moderator. Known to the primary only.
@@ -110,6 +112,8 @@ impl Moderators {
         self.all.contains(slot)
     }
 
+    /// How many are known (to be sure that nothing leaks).
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.all.len()
     }

@@ -81,6 +81,7 @@ struct ExtraV1<'a> {
     excluded: Vec<(&'a Bytes, bool)>,
     reports: u32,
     expiries: u32,
+    moved: bool,
     late: Option<LockV1<'a>>,
 }
 
@@ -143,6 +144,7 @@ impl Queue {
                     .map(|(m, skip)| (Bytes::new(&self.moderators[*m].name), *skip))
                     .collect(),
                 reports: extra.reports,
+                moved: extra.moved,
                 expiries: extra.expiries,
                 late: extra.late.as_ref().map(|late| self.lock_v1(late)),
             }),
@@ -251,6 +253,7 @@ impl Queue {
                 to.due = extra.due;
                 to.reports = extra.reports;
                 to.expiries = extra.expiries;
+                to.moved = extra.moved;
                 to.late = late;
             });
         }
@@ -278,7 +281,6 @@ impl Queue {
         check(m.ttl <= MAX_DURATION && m.expires < MAX_TIME)?;
         if let Some(place) = m.place {
             check(place.0 < U48::MAX && place.1 <= MAX_LEAP)?;
-            check(!self.line.contains_key(&place))?;
         }
         let slot = self.moderators.intern(m.name);
         check(self.moderators[slot].profile.is_none())?;
@@ -288,6 +290,7 @@ impl Queue {
             count: m.count,
             tags: self.tags.acquire(&m.tags),
             place: m.place,
+            seen: 0,
         }));
         self.timers.insert(Timer {
             time: m.expires,

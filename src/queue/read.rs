@@ -103,6 +103,11 @@ impl Queue {
         }
     }
 
+    /// The largest token given so far; 0 if none.
+    pub fn last_token(&self) -> u64 {
+        self.last_token
+    }
+
     /// How many moderators are in line.
     pub fn waiting(&self) -> usize {
         self.line.len()
@@ -272,6 +277,7 @@ impl Queue {
             + self.items.memory_bytes()
             + self.ids.memory_bytes()
             + self.by_seq.memory_bytes()
+            + self.ages.memory_bytes()
             + self.tags.memory_bytes()
             + classes
             + self.moderators.memory_bytes()
@@ -288,5 +294,170 @@ impl Queue {
             + btree(self.line.len(), 20)
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
+    }
+}
+
+/// How many slots LIST READY looks at beyond those it answers, so that one call stays short.
+const LIST_SCAN: usize = 10_000;
+
+impl Queue {
+    fn listed(&self, slot: u32, now: Now) -> Listed<'_> {
+        let item = &self.items[slot];
+        Listed {
+            item: item.id(),
+            priority: item.priority,
+            submitted: item.submitted(),
+            lock: self
+                .live_lock(slot, now)
+                .map(|lock| (&*self.moderators[lock.moderator].name, lock.deadline)),
+        }
+    }
+
+    /// Up to `count` items of a state in the order they arrived, from `cursor` on (0: the first),
+    /// and the cursor to go on with (0: that was all). What is there throughout an iteration is
+    /// answered, whatever else changes.
+    pub fn list(
+        &self,
+        state: State,
+        cursor: u64,
+        count: usize,
+        now: Now,
+    ) -> (u64, Vec<Listed<'_>>) {
+        let mut rows = Vec::new();
+        let mut next = 0;
+        match state {
+            State::Ready => {
+                let from = self.by_seq.rank(cursor, |s| self.items[s].seq());
+                for (looked, slot) in self.by_seq.iter_from(from).enumerate() {
+                    if rows.len() == count || looked == LIST_SCAN {
+                        next = self.items[slot].seq();
+                        break;
+                    }
+                    if self.items[slot].state == State::Ready {
+                        rows.push(self.listed(slot, now));
+                    }
+                }
+            }
+            State::Locked => {
+                for (seq, lock) in self.locks.range(cursor..) {
+                    if rows.len() == count {
+                        next = *seq;
+                        break;
+                    }
+                    rows.push(self.listed(lock.slot, now));
+                }
+            }
+            State::Delayed | State::Dead => {
+                let set = match state {
+                    State::Dead => &self.dead,
+                    _ => &self.delayed,
+                };
+                for (seq, slot) in set.range((cursor, 0)..) {
+                    if rows.len() == count {
+                        next = *seq;
+                        break;
+                    }
+                    rows.push(self.listed(*slot, now));
+                }
+            }
+        }
+        (next, rows)
+    }
+
+    /// The moderators in line, the longest waiting first.
+    pub fn waiters(&self, count: usize) -> Vec<WaiterView<'_>> {
+        let view = |(place, slot): &((u64, u64), u32)| {
+            let m = &self.moderators[*slot];
+            let joined = m.profile.as_ref().filter(|p| p.place.is_some());
+            // One who waits in several ways is shown with the tags of the first.
+            let list = match (joined, m.blocked.iter().min_by_key(|b| b.place)) {
+                (Some(profile), _) => profile.tags,
+                (None, Some(call)) => match &m.profile {
+                    Some(profile) if !call.own_tags => profile.tags,
+                    _ => call.tags,
+                },
+                (None, None) => super::tags::EMPTY,
+            };
+            WaiterView {
+                moderator: &m.name,
+                joined: joined.is_some(),
+                since: place.0,
+                tags: self.tags.names(list).collect(),
+            }
+        };
+        self.line.iter().take(count).map(view).collect()
+    }
+
+    /// Why an item would not go to a moderator now; none at all if there is no such item.
+    pub fn why(
+        &self,
+        id: &[u8],
+        moderator: &[u8],
+        given: Option<&[&Bytes]>,
+        now: Now,
+    ) -> Option<Vec<Reason>> {
+        let slot = self.find(id)?;
+        let known = self.moderators.find(moderator);
+        let set = self.claim_tags(known, given);
+        let needed = self.tags.set(self.items[slot].tags);
+        let mut reasons = Vec::new();
+        let (state, _) = self.judged(slot, now);
+        if state != State::Ready {
+            reasons.push(Reason::State);
+        }
+        if !covers(&set, needed) {
+            reasons.push(Reason::Tags);
+        }
+        let excluded = |m: u32| self.excluded(slot).iter().any(|(e, _)| *e == m);
+        if known.is_some_and(excluded) {
+            reasons.push(Reason::Excluded);
+        }
+        let capacity = self.settings.capacity;
+        let held = known.map_or(0, |m| self.held(m, now).count() as u64);
+        if capacity > 0 && held >= capacity {
+            reasons.push(Reason::Capacity);
+        }
+        if self.paused_out {
+            reasons.push(Reason::Paused);
+        }
+        // Others come first only where this one could come at all.
+        let behind = reasons.is_empty()
+            && self
+                .best(known, &[&set])
+                .is_some_and(|best| best != slot && self.key(best) < self.key(slot));
+        if behind {
+            reasons.push(Reason::Behind);
+        }
+        Some(reasons)
+    }
+
+    /// How many transitions are overdue.
+    pub fn overdue(&self, now: Now) -> usize {
+        self.timers.iter().take_while(|t| t.time <= now.ms).count()
+    }
+
+    /// The totals and histograms.
+    pub fn stats(&self) -> &super::stats::Stats {
+        &self.stats
+    }
+
+    /// Ready items by priority, highest first.
+    pub fn ready_by_priority(&self) -> impl Iterator<Item = (i32, usize)> + '_ {
+        self.by_priority.iter().rev().map(|(p, n)| (*p, *n))
+    }
+
+    /// How long the ready item that waits longest has waited, from submit or its last due time,
+    /// ms; 0 if none is ready.
+    pub fn oldest_ready_ms(&self, now: Now) -> u64 {
+        let since = self.ages.oldest_ready(&self.by_seq).into_iter().flatten();
+        let since = since.map(|slot| self.waiting_since(slot)).min();
+        since.map_or(0, |since| now.ms.saturating_sub(since))
+    }
+
+    /// The largest age since submit of all items that are not dead, ms.
+    pub fn oldest_item_ms(&self, now: Now) -> u64 {
+        let submitted = self.ages.oldest(&self.by_seq).into_iter().flatten();
+        let submitted = submitted.map(|slot| self.items[slot].submitted()).min();
+        submitted.map_or(0, |submitted| now.ms.saturating_sub(submitted))
     }
 }

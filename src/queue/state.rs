@@ -2,6 +2,7 @@
 //! by deadline and by moderator. Everything here keeps these in step; what changes and why is
 //! decided elsewhere.
 
+use super::ages::{Aged, Ages};
 use super::effect::Settings;
 use super::index::SlotIndex;
 use super::moderators::Moderators;
@@ -172,6 +173,8 @@ pub struct Extra {
     pub excluded: Vec<(u32, bool)>,
     pub reports: u32,
     pub expiries: u32,
+    /// Came from another queue: older than its seq tells.
+    pub moved: bool,
     /// The last lock, if it ended by its deadline: whose decision may be accepted late.
     pub late: Option<Lock>,
 }
@@ -183,6 +186,7 @@ impl Default for Extra {
             excluded: Vec::new(),
             reports: 1,
             expiries: 0,
+            moved: false,
             late: None,
         }
     }
@@ -241,13 +245,19 @@ pub struct Queue {
     /// Seq and slot.
     pub(super) delayed: BTreeSet<(u64, u32)>,
     pub(super) dead: BTreeSet<(u64, u32)>,
+    pub(super) ages: Ages,
+    /// Ready items by priority.
+    pub(super) by_priority: BTreeMap<i32, usize>,
     pub(super) timers: BTreeSet<Timer>,
-    pub(super) line: BTreeMap<Place, u32>,
+    /// Who waits, in order: place and moderator.
+    pub(super) line: BTreeSet<(Place, u32)>,
     /// Not part of the state: the next tie breaker in line and the latest since.
     pub(super) next_tie: u64,
     pub(super) last_since: u64,
+    /// Not part of the state: how many blocked calls wait here.
+    pub(super) blocked: usize,
     /// Not part of the state: from where in line the match has to be caught up.
-    pub(super) sweep: Option<Place>,
+    pub(super) sweep: Option<(Place, u32)>,
     /// Heap bytes of ids and payloads.
     pub(super) content_bytes: usize,
 }
@@ -355,6 +365,10 @@ impl Queue {
         }
         ready.insert(slot, key, |s| items[s].key(aging));
         self.ready += 1;
+        *self.by_priority.entry(items[slot].priority).or_default() += 1;
+        let aged = self.aged(slot);
+        let items = &self.items;
+        self.ages.enter(aged, |s| items[s].seq());
         if items[slot].has_extra {
             for (moderator, _) in self.extras.get(&slot).iter().flat_map(|e| &e.excluded) {
                 self.moderators[*moderator]
@@ -377,6 +391,13 @@ impl Queue {
             self.tags.with_ready.remove(&class);
         }
         self.ready -= 1;
+        let priority = items[slot].priority;
+        if let Some(n) = self.by_priority.get_mut(&priority) {
+            *n -= 1;
+            if *n == 0 {
+                self.by_priority.remove(&priority);
+            }
+        }
         if items[slot].has_extra {
             for (moderator, _) in self.extras.get(&slot).iter().flat_map(|e| &e.excluded) {
                 let excluded = &mut self.moderators[*moderator].excluded;
@@ -401,12 +422,14 @@ impl Queue {
             time: due,
             what: Timed::Due(seq, slot),
         });
+        self.enter_ages(slot);
     }
 
     pub(super) fn enter_dead(&mut self, slot: u32) {
         let item = &mut self.items[slot];
         item.state = State::Dead;
         self.dead.insert((item.seq(), slot));
+        self.enter_ages(slot);
     }
 
     /// An item in no state is locked.
@@ -414,6 +437,7 @@ impl Queue {
         let item = &mut self.items[lock.slot];
         item.state = State::Locked;
         self.locks.insert(item.seq(), lock);
+        self.enter_ages(lock.slot);
         self.timers.insert(Timer {
             time: lock.deadline,
             what: Timed::Deadline(lock.token, lock.slot),
@@ -450,6 +474,9 @@ impl Queue {
     /// Takes an item out of its state, to be put into another or dropped. Answers its lock, whose
     /// moderator stays known until `settle` is called.
     pub(super) fn leave_state(&mut self, slot: u32) -> Option<Lock> {
+        let aged = self.aged(slot);
+        let items = &self.items;
+        self.ages.leave(aged, |s| items[s].seq());
         let item = &self.items[slot];
         let seq = item.seq();
         match item.state {
@@ -519,7 +546,7 @@ impl Queue {
         let Some(place) = self.moderators[moderator].place() else {
             return;
         };
-        self.line.remove(&place);
+        self.line.remove(&(place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
                 let waiting = &mut self.tags.classes[class].waiting;
@@ -536,13 +563,33 @@ impl Queue {
         let Some(place) = self.moderators[moderator].place() else {
             return;
         };
-        self.line.insert(place, moderator);
+        self.line.insert((place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
                 self.tags.classes[class].waiting.insert((place, moderator));
                 self.tags.with_waiting.insert(class);
             }
         }
+    }
+
+    fn aged(&self, slot: u32) -> Aged {
+        let item = &self.items[slot];
+        Aged {
+            slot,
+            seq: item.seq(),
+            submitted: item.submitted(),
+            waiting_since: self.waiting_since(slot),
+            moved: self.extra(slot).is_some_and(|e| e.moved),
+            ready: item.state == State::Ready,
+            dead: item.state == State::Dead,
+        }
+    }
+
+    /// An item has got into a state that is not ready.
+    fn enter_ages(&mut self, slot: u32) {
+        let aged = self.aged(slot);
+        let items = &self.items;
+        self.ages.enter(aged, |s| items[s].seq());
     }
 
     /// Since when an item has been waiting: its submit or, if later, its last due time.

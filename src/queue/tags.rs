@@ -182,12 +182,6 @@ impl Tags {
         list
     }
 
-    /// Uses a list once more.
-    pub fn share(&mut self, list: u32) -> u32 {
-        self.lists[list].users += 1;
-        list
-    }
-
     /// Uses a list once less; what nobody uses any more is forgotten.
     pub fn release(&mut self, list: u32) {
         self.lists[list].users -= 1;

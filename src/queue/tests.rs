@@ -64,10 +64,28 @@ fn load(chunks: &[Vec<u8>]) -> Result<Queue, DecodeError> {
 
 /// Applies a record as a replica does.
 fn replay(queue: &mut Queue, record: &[u8]) {
-    let (at, effects) = Record::decode(record).expect("a record decodes");
-    for effect in &effects {
-        queue.apply(at, effect).expect("an effect applies");
+    let effects = Record::decode(record).expect("a record decodes");
+    for (at, effect) in &effects {
+        queue.apply(*at, effect).expect("an effect applies");
     }
+}
+
+/// What STATS tells without looking at every item, against looking at every item.
+fn verify_ages(queue: &Queue) {
+    let now = at(1 << 41);
+    let in_state = |state| move |slot: &u32| queue.items[*slot].state == state;
+    let all = || queue.by_seq.iter();
+    let oldest_ready = all().filter(in_state(State::Ready));
+    let oldest_ready = oldest_ready.map(|s| now.ms - queue.waiting_since(s)).max();
+    assert_eq!(queue.oldest_ready_ms(now), oldest_ready.unwrap_or(0));
+    let oldest = all().filter(|s| queue.items[*s].state != State::Dead);
+    let oldest = oldest.map(|s| now.ms - queue.items[s].submitted()).max();
+    assert_eq!(queue.oldest_item_ms(now), oldest.unwrap_or(0));
+    let mut by_priority = BTreeMap::<i32, usize>::new();
+    for slot in all().filter(in_state(State::Ready)) {
+        *by_priority.entry(queue.items[slot].priority).or_default() += 1;
+    }
+    assert!(queue.ready_by_priority().eq(by_priority.into_iter().rev()));
 }
 
 /// Rebuilds every index of the queue from its records, and compares.
@@ -144,7 +162,7 @@ fn verify(queue: &Queue) {
 
     let mut count = 0;
     let mut waiting = BTreeMap::<u32, BTreeSet<(Place, u32)>>::new();
-    let mut line = BTreeMap::new();
+    let mut line = BTreeSet::new();
     let mut held = 0;
     for (slot, m) in queue.moderators.iter() {
         assert_eq!(queue.moderators.find(&m.name), Some(slot));
@@ -168,7 +186,7 @@ fn verify(queue: &Queue) {
             });
         }
         if let Some(place) = m.place() {
-            line.insert(place, slot);
+            line.insert((place, slot));
             if queue.has_capacity(slot) {
                 for class in queue.offers(slot) {
                     waiting.entry(class).or_default().insert((place, slot));

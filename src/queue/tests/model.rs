@@ -741,6 +741,7 @@ impl Model {
         }
         self.stamp(now);
         to.stamp(now);
+        to.last_stamp = to.last_stamp.max(self.items[index].submitted);
         let mut item = self.items.remove(index);
         item.priority = priority.unwrap_or(item.priority);
         item.rev += 1;

@@ -292,7 +292,8 @@ fn i5_work_in_portions_ends_where_work_at_once_does() {
             }
             let mut parts: Vec<Queue> = world.sides.iter().map(|s| copy(&s.queue)).collect();
             for (part, side) in parts.iter_mut().zip(&world.sides) {
-                part.sweep = side.queue.sweep;
+                // Moderators have other numbers in a copy.
+                part.sweep = side.queue.sweep.map(|(place, _)| (place, 0));
             }
             world.before(&step);
             for (part, side) in parts.iter_mut().zip(&world.sides) {
@@ -309,7 +310,7 @@ fn i5_work_in_portions_ends_where_work_at_once_does() {
                     prop_assert!(done <= budget);
                     prop_assert!(done > 0 || part.sweep != swept, "it gets on");
                     if !fx.record.is_empty() {
-                        let (_, effects) = Record::decode(fx.record.bytes()).expect("decodes");
+                        let effects = Record::decode(fx.record.bytes()).expect("decodes");
                         prop_assert!(effects.len() <= 3 * budget, "a step and its matches");
                     }
                     verify(part);

@@ -541,6 +541,7 @@ impl World {
         for side in [side, other] {
             side.compare(now);
             verify(&side.queue);
+            verify_ages(&side.queue);
         }
         if idle {
             assert!(fx.record.is_empty(), "{:?} recorded {got}", step.op);

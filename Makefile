@@ -1,0 +1,42 @@
+# Everything there is to do, in one word each; `make` alone lists it.
+
+SHELL := /bin/bash
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PORT ?= 6379
+# Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
+export RUST_TEST_THREADS ?= 4
+
+.PHONY: help setup servers build run test demo bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: build ## start redis-server with the module on 127.0.0.1:6379 (PORT=7000 for another)
+	@exec scripts/run.sh
+
+test: ## format, lints, and every test on every server
+	@scripts/setup.sh --test
+	@scripts/servers.sh
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo build --release --lib
+	cargo test --lib --tests --no-fail-fast
+
+demo: build ## a moderation desk at work, on a server of its own
+	@cargo run --release --example demo
+
+bench: build ## measure against the targets
+	@cargo run --release --example bench
+
+build: setup ## the module, target/release/libmodq.so
+	cargo build --release --lib
+
+setup: ## install what building and running needs and is missing
+	@scripts/setup.sh
+
+servers: ## fetch the servers the tests run on into .servers/
+	@scripts/setup.sh --test
+	@scripts/servers.sh
+
+clean: ## remove what was built (not .servers/ or data/)
+	cargo clean

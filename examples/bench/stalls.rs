@@ -1,0 +1,396 @@
+//! How long the server keeps others waiting, and how long it takes to load.
+
+use super::load::{fill, Load, Work};
+use super::probe::{hurry, wait_for_quiet, Probe};
+use super::support::{cmd, Client, Random};
+use super::table::Verdict;
+use super::turns::{median, ms};
+use super::wire::{name16, push};
+use super::works::{Modq, PAYLOAD};
+use super::{grouped, Bench, BUSY};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Sends a PING every millisecond while `busy` goes on; the longest time that one was without its answer, in ms.
+fn longest_gap(port: u16, busy: impl FnOnce()) -> f64 {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            hurry();
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
+            stream.set_nodelay(true).expect("set an option");
+            let (mut longest, mut answer) = (Duration::ZERO, [0; 7]);
+            let mut due = Instant::now();
+            while !over.load(Ordering::Relaxed) {
+                due += Duration::from_millis(1);
+                match due.checked_duration_since(Instant::now()) {
+                    Some(left) => std::thread::sleep(left),
+                    None => due = Instant::now(),
+                }
+                let sent = Instant::now();
+                stream.write_all(b"PING\r\n").expect("send");
+                stream.read_exact(&mut answer).expect("an answer");
+                longest = longest.max(sent.elapsed());
+            }
+            ms(longest)
+        });
+        // Also if it panics: the watch must not go on for ever.
+        struct End<'a>(&'a AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let end = End(&over);
+        busy();
+        drop(end);
+        watch.join().expect("the watch")
+    })
+}
+
+/// Median of the longest gaps of windows with `load`, and of as many without, in turns. `prepare` comes before each
+/// window with load, unwatched.
+fn gaps(
+    bench: &mut Bench,
+    mut prepare: impl FnMut(&mut Bench),
+    mut load: impl FnMut(&mut Bench, Duration),
+) -> (f64, f64) {
+    let (port, window) = (bench.server.port(), bench.plan.window);
+    let (mut idle, mut loaded) = (Vec::new(), Vec::new());
+    for _ in 0..bench.plan.windows {
+        wait_for_quiet(bench.plan.patience);
+        idle.push(longest_gap(port, || std::thread::sleep(window)));
+        prepare(bench);
+        loaded.push(longest_gap(port, || load(bench, window)));
+    }
+    eprintln!("    longest gaps, ms: idle {idle:.2?}, under load {loaded:.2?}");
+    (median(idle), median(loaded))
+}
+
+fn gap_row(bench: &mut Bench, what: String, most: f64, (idle, loaded): (f64, f64), note: String) {
+    let over = loaded - idle;
+    let target = format!("≤ {most:.0} ms above noise");
+    let note = format!("{loaded:.2} ms under load, {idle:.2} idle; {note}");
+    bench.table.row(
+        what,
+        target,
+        format!("{over:.2} ms"),
+        Verdict::of(over <= most),
+        note,
+    );
+}
+
+/// Claims and gives back one item at a time, unhurried: the queue is to be busy, not the sockets.
+struct Claiming {
+    held: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    claims: u64,
+}
+
+impl Work for Claiming {
+    fn batch(&mut self, conn: usize, out: &mut Vec<u8>) {
+        match &self.held[conn] {
+            Some((id, token)) => push(out, &[b"MODQ.RELEASE", b"q", id, token]),
+            None => {
+                let worker = name16(1 << 51 | conn as u64);
+                push(out, &[b"MODQ.CLAIM", b"q", &worker, b"NEW"]);
+            }
+        }
+    }
+
+    fn answered(&mut self, conn: usize, data: &[u8]) -> Option<u64> {
+        let mut from = super::wire::Cursor::new(data);
+        if self.held[conn].is_some() {
+            from.lines(1)?;
+            self.held[conn] = None;
+        } else {
+            self.held[conn] = Some(Modq::claimed(&mut from)?);
+            self.claims += 1;
+        }
+        Some(1)
+    }
+}
+
+/// 100,000 locks that expire at one instant, while others claim.
+pub fn expiry(bench: &mut Bench, _: &str) {
+    let locks = bench.plan.locks;
+    let port = bench.server.port();
+    fill(port, 2 * locks, |i, out| {
+        push(out, &[b"MODQ.SUBMIT", b"q", &name16(i), &PAYLOAD]);
+    });
+    let mut few = Load::new(port, 8);
+    let mut work = Claiming {
+        held: vec![None; 8],
+        claims: 0,
+    };
+    // Enough for locking them all before the watch begins.
+    let lead = bench.plan.window / 4 + Duration::from_millis(700);
+    let prepare = |bench: &mut Bench| {
+        let at = now_ms() + lead.as_millis() as u64;
+        for i in 0..locks / 1000 {
+            let left = at.saturating_sub(now_ms()).max(1);
+            let worker = name16(1 << 52 | i);
+            let claims = cmd!(
+                bench.client,
+                "MODQ.CLAIM",
+                "q",
+                worker,
+                "COUNT",
+                "1000",
+                "LOCK",
+                left,
+                "NEW"
+            );
+            assert_eq!(claims.items().len(), 1000, "there are enough items");
+        }
+        let held = bench.client.line("MODQ.LEN q LOCKED").int() as u64;
+        assert!(now_ms() < at && held >= locks, "locked all of them in time");
+    };
+    let mut claims = Vec::new();
+    let mut left = 0;
+    let found = gaps(bench, prepare, |bench, window| {
+        work.claims = 0;
+        let slack = Duration::ZERO;
+        few.run(&mut work, &bench.probe, slack, window);
+        claims.push(work.claims as f64 / window.as_secs_f64());
+        left = left.max(bench.client.line("MODQ.LEN q LOCKED").int());
+    });
+    let note = format!(
+        "{:.0} claims and releases a second meanwhile, {left} locks left",
+        median(claims)
+    );
+    let what = format!("{} locks expire at once", grouped(locks));
+    gap_row(bench, what, 5.0, found, note);
+}
+
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_millis() as u64
+}
+
+/// Every command there is on a queue of a million, one after the other, and then UNLINK of as many.
+pub fn commands(bench: &mut Bench, _: &str) {
+    let many = bench.plan.many;
+    fill(bench.server.port(), many, |i, out| {
+        let priority = [b'0' + (i % 10) as u8];
+        push(
+            out,
+            &[
+                b"MODQ.SUBMIT",
+                b"q",
+                &name16(i),
+                &PAYLOAD,
+                b"PRIORITY",
+                &priority,
+            ],
+        );
+    });
+    let lines: Vec<&str> = ROUND
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .filter(|line| bench.has(line.split(' ').next().unwrap_or_default()))
+        .collect();
+    bench
+        .client
+        .expect_ok("CONFIG SET slowlog-log-slower-than 500");
+    bench.client.expect_ok("SLOWLOG RESET");
+    let mut random = Random::new(1);
+    let (mut rounds, mut refused) = (0, HashMap::new());
+    let prepare = |bench: &mut Bench| {
+        assert_eq!(bench.client.line("COPY q away").int(), 1, "COPY works");
+        bench.client.expect_ok("SLOWLOG RESET");
+    };
+    let mut slow: HashMap<String, f64> = HashMap::new();
+    let found = gaps(bench, prepare, |bench, window| {
+        let start = Instant::now();
+        let mut unlinked = false;
+        while start.elapsed() < window {
+            rounds += 1;
+            round(&mut bench.client, &lines, &mut random, many, &mut refused);
+            if !unlinked && start.elapsed() > window / 2 {
+                unlinked = true;
+                bench.client.line("UNLINK away");
+            }
+        }
+        slowest(&mut bench.client, &mut slow);
+    });
+    let mut slow: Vec<_> = slow.into_iter().collect();
+    slow.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let slow: Vec<String> = slow
+        .iter()
+        .take(3)
+        .map(|(name, ms)| format!("{name} {ms:.1} ms"))
+        .collect();
+    for (line, answer) in refused {
+        eprintln!("    {line}: {answer}");
+    }
+    let note = format!(
+        "{} commands, {rounds} rounds; slowest by the server's log: {}",
+        lines.len(),
+        if slow.is_empty() {
+            "none over 0.5 ms".into()
+        } else {
+            slow.join(", ")
+        }
+    );
+    let what = format!("{} items: every command, and UNLINK", grouped(many));
+    gap_row(bench, what, 2.0, found, note);
+    bench
+        .client
+        .expect_ok("CONFIG SET slowlog-log-slower-than 10000");
+}
+
+/// The longest that each command took, by SLOWLOG.
+fn slowest(client: &mut Client, longest: &mut HashMap<String, f64>) {
+    for entry in client.line("SLOWLOG GET 1000").items() {
+        let words = entry[3].items();
+        let mut name = words[0].text().to_uppercase();
+        if let Some(at) = words.iter().position(|word| word.bytes() == b"COUNT") {
+            name += &format!(" COUNT {}", words[at + 1].text());
+        }
+        let ms = entry[2].int() as f64 / 1e3;
+        if name.starts_with("MODQ.") || name == "UNLINK" {
+            let most = longest.entry(name).or_default();
+            *most = most.max(ms);
+        }
+    }
+}
+
+/// A round of commands. `$new` is an id that is not in the queue, `$any` one that most likely is, `$item` and `$token`
+/// what was claimed last, `$mod` somebody.
+const ROUND: &str = "
+    MODQ.SUBMIT q $new payload PRIORITY 5
+    MODQ.SUBMIT q $any payload ONDUP BUMP
+    MODQ.SUBMIT q $any payload PRIORITY 3 ONDUP REPLACE
+    MODQ.UPDATE q $any PRIORITY 9
+    MODQ.UPDATE q $any PRIORITY 1 TAGS 2 x y
+    MODQ.UPDATE q $any TAGS 0
+    MODQ.CLAIM q $mod NEW
+    MODQ.EXTEND q $item $token 60000
+    MODQ.RELEASE q $item $token SKIP
+    MODQ.CLAIM q $mod NEW TAGS 2 x y
+    MODQ.RESOLVE q $item $token DECISION fine
+    MODQ.CLAIM q $mod COUNT 1000 LOCK 20
+    MODQ.HELD q $mod COUNT 1000
+    MODQ.CANCEL q $new
+    MODQ.GET q $any
+    MODQ.LEN q
+    MODQ.LEN q LOCKED
+    MODQ.PEEK q COUNT 1000
+    MODQ.PEEK q COUNT 1000 FOR $mod
+    MODQ.POSITION q $any
+    MODQ.LIST q READY COUNT 1000
+    MODQ.LIST q LOCKED COUNT 1000
+    MODQ.STATS q
+    MODQ.WAITERS q COUNT 1000
+    MODQ.WHY q $any $mod
+    MODQ.MCLAIM 2 none q $mod NEW LOCK 20
+    MODQ.JOIN q $mod TTL 1000
+    MODQ.LEAVE q $mod RELEASE
+    MODQ.ASSIGN q $any $mod LOCK 20
+    MODQ.PAUSE q
+    MODQ.UNPAUSE q
+    MODQ.REVIVE q ALL
+    MODQ.CONFIGURE q CAPACITY 0
+    MODQ.CONFIGURE q MAXEXPIRIES 0
+    MODQ.SUBMIT q $new payload
+    MODQ.MOVE q other $new
+    MODQ.MOVE other q $new
+";
+
+fn round(
+    client: &mut Client,
+    lines: &[&str],
+    random: &mut Random,
+    many: u64,
+    refused: &mut HashMap<String, String>,
+) {
+    let text = |n: u64| String::from_utf8_lossy(&name16(n)).into_owned();
+    let moderator = format!("m{}", random.below(1000));
+    let new = text(1 << 45 | random.below(1 << 40));
+    let (mut item, mut token) = (String::new(), String::new());
+    for line in lines {
+        let words: Vec<String> = line
+            .split(' ')
+            .map(|word| match word {
+                "$new" => new.clone(),
+                "$any" => text(random.below(many)),
+                "$item" => item.clone(),
+                "$token" => token.clone(),
+                "$mod" => moderator.clone(),
+                word => word.to_owned(),
+            })
+            .collect();
+        let reply = client.cmd(&words);
+        if line.starts_with("MODQ.CLAIM") && !reply.is_null() {
+            let claim = &reply[0];
+            (item, token) = (claim[0].text(), claim[2].int().to_string());
+        }
+        // Items locked by the way, or resolved, are nothing to worry about.
+        if !["", "STALE", "NOITEM", "EXISTS"].contains(&reply.err_code()) {
+            refused.insert(line.to_string(), format!("{reply:?}"));
+        }
+    }
+}
+
+/// How long an RDB file of a million items takes, against the same in a sorted set and a hash.
+pub fn load(bench: &mut Bench, _: &str) {
+    let (port, many) = (bench.server.port(), bench.plan.many);
+    let save = |client: &mut Client, name: &str| {
+        client.expect_ok(&format!("CONFIG SET dbfilename {name}"));
+        client.expect_ok("SAVE");
+    };
+    fill(port, many, |i, out| {
+        push(out, &[b"MODQ.SUBMIT", b"q", &name16(i), &PAYLOAD]);
+    });
+    save(&mut bench.client, "queue.rdb");
+    bench.clear();
+    fill(port, many, |i, out| {
+        let submitted = (1_700_000_000_000 + i).to_string();
+        push(out, &[b"ZADD", b"z", submitted.as_bytes(), &name16(i)]);
+    });
+    fill(port, many, |i, out| {
+        push(out, &[b"HSET", b"h", &name16(i), &PAYLOAD]);
+    });
+    save(&mut bench.client, "native.rdb");
+    let seconds = |bench: &mut Bench, name: &str| {
+        bench.clear();
+        let client = &mut bench.client;
+        client.expect_ok(&format!("CONFIG SET dbfilename {name}"));
+        let (start, before) = (Instant::now(), Probe::read(&bench.probe));
+        client.expect_ok("DEBUG RELOAD NOSAVE");
+        let wall = start.elapsed().as_secs_f64();
+        let busy = (bench.probe.read().cpu - before.cpu) / wall;
+        (wall, busy)
+    };
+    let (mut ratios, mut pairs, mut times) = (Vec::new(), 0, Vec::new());
+    while ratios.len() < bench.plan.pairs && pairs < 2 * bench.plan.pairs {
+        pairs += 1;
+        wait_for_quiet(bench.plan.patience);
+        let (ours, busy) = seconds(bench, "queue.rdb");
+        assert_eq!(bench.client.line("MODQ.LEN q").int() as u64, many);
+        let (native, native_busy) = seconds(bench, "native.rdb");
+        if busy.min(native_busy) >= BUSY {
+            ratios.push(native / ours);
+        }
+        times.push((ours, native));
+    }
+    let note = format!(
+        "{} of {pairs} pairs counted; {:.2} s against {:.2} s",
+        ratios.len(),
+        median(times.iter().map(|time| time.0).collect()),
+        median(times.iter().map(|time| time.1).collect())
+    );
+    let what = format!("RDB load of {} items ÷ sorted set and hash", grouped(many));
+    let (measured, verdict) = match ratios.len() {
+        0 => ("core not busy enough".into(), Verdict::Open),
+        _ => {
+            let found = median(ratios);
+            (format!("{found:.2}"), Verdict::of(found >= 1.0))
+        }
+    };
+    bench.table.row(what, "≥ 1.00", measured, verdict, note);
+}

@@ -1,0 +1,219 @@
+//! What the clients saw, and whether the queue kept its word.
+//!
+//! A client knows when it sent a request and when it had the answer; the server acted somewhere between. So each check
+//! uses the bound that is certain, and never blames the server for what it may not have done. All times are µs of the
+//! one clock of this machine, which the server stamps with as well.
+
+use std::collections::{BTreeMap, HashMap};
+
+pub struct Submitted {
+    pub priority: i64,
+    pub sent: u64,
+    pub acked: u64,
+}
+
+/// How a moderator and an item parted.
+pub enum End {
+    Resolved { acked: u64 },
+    Skipped { sent: u64, acked: u64 },
+    Expired,
+}
+
+pub struct Claim {
+    pub moderator: usize,
+    pub item: String,
+    pub token: u64,
+    pub deadline: u64,
+    /// As the server stamped it, ms.
+    pub submitted: u64,
+    pub deliveries: u64,
+    pub sent: u64,
+    pub answered: u64,
+    pub end: End,
+}
+
+impl Claim {
+    /// Until when the moderator held the item for certain. A decision ends the item, so holding lasts until it is
+    /// answered; what is released may be with another before the answer arrives.
+    fn held_until(&self) -> u64 {
+        match self.end {
+            End::Resolved { acked } => acked.min(self.deadline),
+            End::Skipped { sent, .. } => sent.min(self.deadline),
+            End::Expired => self.deadline,
+        }
+    }
+
+    /// From when the item was for certain not held by this claim any more; never, once resolved.
+    fn free_from(&self) -> Option<u64> {
+        match self.end {
+            End::Resolved { .. } => None,
+            End::Skipped { acked, .. } => Some(acked),
+            End::Expired => Some(self.deadline),
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct Record {
+    pub submitted: HashMap<String, Submitted>,
+    pub claims: Vec<Claim>,
+}
+
+pub struct Counts {
+    pub submitted: usize,
+    pub resolved: usize,
+    pub skipped: usize,
+    pub expired: usize,
+}
+
+/// A time in which an item was ready for certain: from when it must have been there until a claim may have taken it.
+struct Ready {
+    from: u64,
+    until: u64,
+}
+
+impl Record {
+    pub fn counts(&self) -> Counts {
+        let count = |end: fn(&End) -> bool| self.claims.iter().filter(|c| end(&c.end)).count();
+        Counts {
+            submitted: self.submitted.len(),
+            resolved: count(|end| matches!(end, End::Resolved { .. })),
+            skipped: count(|end| matches!(end, End::Skipped { .. })),
+            expired: count(|end| matches!(end, End::Expired)),
+        }
+    }
+
+    /// The claims of each item, as they followed each other: tokens only grow.
+    fn histories(&self) -> BTreeMap<&str, Vec<&Claim>> {
+        let mut histories = BTreeMap::<&str, Vec<&Claim>>::new();
+        for claim in &self.claims {
+            histories.entry(&claim.item).or_default().push(claim);
+        }
+        for claims in histories.values_mut() {
+            claims.sort_by_key(|claim| claim.token);
+        }
+        histories
+    }
+
+    /// Items that expired and were then claimed anew.
+    pub fn reviewed_again(&self) -> usize {
+        let again = |claims: Vec<&Claim>| {
+            let pairs = claims.windows(2);
+            pairs
+                .filter(|pair| matches!(pair[0].end, End::Expired))
+                .count()
+        };
+        self.histories().into_values().map(again).sum()
+    }
+
+    /// The longest time from SUBMIT to the first claim.
+    pub fn longest_wait(&self) -> u64 {
+        let first = self.claims.iter().filter(|claim| claim.deliveries == 1);
+        let waits = first.map(|claim| claim.answered - self.submitted[&claim.item].sent);
+        waits.max().unwrap_or(0)
+    }
+
+    /// Items that were with two people at once, or that were handed out after they had been resolved.
+    pub fn shared(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (item, claims) in self.histories() {
+            for (i, earlier) in claims.iter().enumerate() {
+                for later in &claims[i + 1..] {
+                    // Held for certain: [answered, held_until) each. The later one may have ended before the earlier.
+                    let from = earlier.answered.max(later.answered);
+                    let until = earlier.held_until().min(later.held_until());
+                    if from < until {
+                        found.push(format!(
+                            "{item} was with moderators {} and {} for {} µs",
+                            earlier.moderator,
+                            later.moderator,
+                            until - from
+                        ));
+                    }
+                    if matches!(earlier.end, End::Resolved { .. }) {
+                        found.push(format!("{item} was claimed after it had been resolved"));
+                    }
+                    if earlier.token == later.token {
+                        found.push(format!("{item} was claimed twice by token {}", later.token));
+                    }
+                }
+                if claims[i].deliveries != i as u64 + 1 {
+                    found.push(format!(
+                        "{item} was delivered {} times at its claim number {}",
+                        claims[i].deliveries,
+                        i + 1
+                    ));
+                }
+            }
+        }
+        found
+    }
+
+    /// How many comparisons were made, and the claims that passed over an item that was due before: one that was ready
+    /// for certain all the time from sending the claim until its answer, and was not skipped by this moderator.
+    pub fn disorder(&self) -> (usize, Vec<String>) {
+        let histories = self.histories();
+        // What is known of each item: its stamp (from any of its claims), and when it was ready.
+        struct Item<'a> {
+            stamp: u64,
+            submitted: &'a Submitted,
+            ready: Vec<Ready>,
+            skips: Vec<(usize, u64)>,
+        }
+        let items: BTreeMap<&str, Item<'_>> = histories
+            .iter()
+            .map(|(&id, claims)| {
+                let submitted = &self.submitted[id];
+                let mut from = Some(submitted.acked);
+                let mut ready = Vec::new();
+                for claim in claims {
+                    let until = claim.sent;
+                    ready.extend(from.map(|from| Ready { from, until }));
+                    from = claim.free_from();
+                }
+                // Never claimed again.
+                let until = u64::MAX;
+                ready.extend(from.map(|from| Ready { from, until }));
+                let skips = claims.iter().filter_map(|claim| match claim.end {
+                    End::Skipped { sent, .. } => Some((claim.moderator, sent)),
+                    _ => None,
+                });
+                let item = Item {
+                    stamp: claims[0].submitted,
+                    submitted,
+                    ready,
+                    skips: skips.collect(),
+                };
+                (id, item)
+            })
+            .collect();
+        let (mut compared, mut found) = (0, Vec::new());
+        for claim in &self.claims {
+            let mine = &items[claim.item.as_str()];
+            for (&id, other) in &items {
+                let waited = other
+                    .ready
+                    .iter()
+                    .any(|ready| ready.from <= claim.sent && claim.answered <= ready.until);
+                let skipped = other.skips.iter().any(|&(moderator, sent)| {
+                    moderator == claim.moderator && sent <= claim.answered
+                });
+                if id == claim.item || !waited || skipped {
+                    continue;
+                }
+                compared += 1;
+                // Of one priority and one millisecond the order of submission decides, which is known only where
+                // one was answered before the other was sent.
+                let (a, b) = (other.submitted, mine.submitted);
+                let before = a.priority > b.priority
+                    || a.priority == b.priority
+                        && (other.stamp < mine.stamp
+                            || other.stamp == mine.stamp && a.acked < b.sent);
+                if before {
+                    found.push(format!("{id} waited when {} was claimed", claim.item));
+                }
+            }
+        }
+        (compared, found)
+    }
+}

@@ -1,0 +1,364 @@
+//! A review room at work: submitters, one of them held back by a rate limit, and moderators who decide, skip, or wander
+//! off and let their lock expire. At the end it is checked, from what the clients saw, that the queue kept its word.
+
+mod check;
+#[path = "../support/mod.rs"]
+mod support;
+
+use check::{Claim, End, Record, Submitted};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use support::{cmd, Client, Random, Server, Value};
+
+/// How long new posts come in; what is left is then worked off.
+const OPEN_FOR: Duration = Duration::from_secs(10);
+/// How long working off may take.
+const REST: Duration = Duration::from_secs(10);
+/// How long a moderator has for an item. Short, so that one who wanders off is soon noticed.
+const LOCK_MS: u64 = 400;
+/// Posts that a submitter may send per `LIMIT_MS`.
+const LIMIT: u64 = 8;
+const LIMIT_MS: u64 = 1000;
+
+const QUEUE: &str = "review";
+/// Who submits, and how long they rest between posts, in ms at the most. The last one is too quick.
+const SUBMITTERS: [(&str, u64); 4] = [("anna", 500), ("ben", 400), ("cleo", 300), ("spam-bot", 60)];
+const MODERATORS: [&str; 4] = ["mia", "noah", "olga", "paul"];
+
+/// What everybody in the room shares.
+struct Room {
+    port: u16,
+    start: Instant,
+    record: Mutex<Record>,
+    denied: AtomicU64,
+    /// Requests that came again after the wait they were told, and how many of them were let in.
+    waited: AtomicU64,
+    admitted_after: AtomicU64,
+    /// No more posts come.
+    closed: AtomicBool,
+    /// Nothing is left to do, or something went wrong.
+    over: AtomicBool,
+}
+
+/// The clock that the server stamps with, in µs.
+fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_micros() as u64
+}
+
+fn sleep_ms(ms: u64) {
+    std::thread::sleep(Duration::from_millis(ms));
+}
+
+fn main() -> ExitCode {
+    support::end_with_signals();
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("modq demo: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<bool, String> {
+    let module = support::module()?;
+    let server = Server::start(&[format!("loadmodule {}", module.display())])?;
+    println!(
+        "A review room: {} submitters, {} moderators, {} s of posts; each submitter may send {LIMIT} a second.",
+        SUBMITTERS.len(),
+        MODERATORS.len(),
+        OPEN_FOR.as_secs()
+    );
+    let room = Room {
+        port: server.port(),
+        start: Instant::now(),
+        record: Mutex::default(),
+        denied: AtomicU64::new(0),
+        waited: AtomicU64::new(0),
+        admitted_after: AtomicU64::new(0),
+        closed: AtomicBool::new(false),
+        over: AtomicBool::new(false),
+    };
+    let left = std::thread::scope(|scope| {
+        let room = &room;
+        // However a thread ends, the others must not go on for ever.
+        let submitters: Vec<_> = (0..SUBMITTERS.len())
+            .map(|i| scope.spawn(move || ending_all_on_panic(room, || submitter(room, i))))
+            .collect();
+        for i in 0..MODERATORS.len() {
+            scope.spawn(move || ending_all_on_panic(room, || moderator(room, i)));
+        }
+        ending_all_on_panic(room, || watch(room, submitters))
+    });
+    Ok(report(&room, left))
+}
+
+fn ending_all_on_panic<R>(room: &Room, body: impl FnOnce() -> R) -> R {
+    struct End<'a>(&'a Room);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.over.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+    let _end = End(room);
+    body()
+}
+
+/// Asks whether a submitter may send: none if so, else how long to wait in ms.
+fn must_wait(client: &mut Client, who: &str) -> Option<u64> {
+    let key = format!("limit:{who}");
+    let reply = cmd!(client, "RATELIMIT.CHECK", key, LIMIT, LIMIT_MS);
+    // allowed, limit, remaining, retry_after, reset_after
+    (reply[0].int() == 0).then(|| reply[3].int() as u64)
+}
+
+fn submitter(room: &Room, number: usize) {
+    let (who, rest) = SUBMITTERS[number];
+    let mut client = Client::connect(room.port);
+    let mut random = Random::new(number as u64 + 1);
+    for post in 1.. {
+        sleep_ms(1 + random.below(rest));
+        if room.start.elapsed() > OPEN_FOR || room.over.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(ms) = must_wait(&mut client, who) {
+            room.denied.fetch_add(1, Ordering::Relaxed);
+            if random.below(2) == 0 {
+                continue;
+            }
+            // Sometimes they do as they are told, and then they must be let in.
+            sleep_ms(ms);
+            room.waited.fetch_add(1, Ordering::Relaxed);
+            if must_wait(&mut client, who).is_some() {
+                continue;
+            }
+            room.admitted_after.fetch_add(1, Ordering::Relaxed);
+        }
+        let id = format!("{who}:{post}");
+        // Urgent reports are few.
+        let priority = [0, 0, 0, 0, 0, 5, 5, 9][random.below(8) as usize];
+        let text = format!("post {post} of {who}");
+        let sent = now_us();
+        let reply = cmd!(client, "MODQ.SUBMIT", QUEUE, id, text, "PRIORITY", priority);
+        // Or straight to a moderator who waits.
+        let fine = ["READY", "ASSIGNED"].contains(&reply.text().as_str());
+        assert!(fine, "SUBMIT {id}: {reply:?}");
+        room.record.lock().unwrap().submitted.insert(
+            id,
+            Submitted {
+                priority,
+                sent,
+                acked: now_us(),
+            },
+        );
+    }
+}
+
+fn moderator(room: &Room, number: usize) {
+    let who = MODERATORS[number];
+    let mut client = Client::connect(room.port);
+    let mut random = Random::new(number as u64 + 100);
+    while !room.over.load(Ordering::Relaxed) {
+        let sent = now_us();
+        let claims = cmd!(
+            client,
+            "MODQ.CLAIM",
+            QUEUE,
+            who,
+            "LOCK",
+            LOCK_MS,
+            "BLOCK",
+            200
+        );
+        let answered = now_us();
+        if claims.is_null() {
+            continue;
+        }
+        let claim = &claims[0];
+        let (item, token) = (claim[0].text(), claim[2].int() as u64);
+        let deliveries = claim[6].int() as u64;
+        let deadline = claim[3].int() as u64;
+        // Three in twenty wander off, two in twenty pass the first time they see an item; the rest decide.
+        let mood = random.below(20);
+        let end = match mood {
+            0..3 => {
+                let left = (1000 * deadline).saturating_sub(now_us());
+                std::thread::sleep(Duration::from_micros(left + 1000));
+                End::Expired
+            }
+            _ => {
+                sleep_ms(20 + random.below(120));
+                let sent = now_us();
+                let skips = mood < 5 && deliveries == 1;
+                let reply = match skips {
+                    true => cmd!(client, "MODQ.RELEASE", QUEUE, item, token, "SKIP"),
+                    false => cmd!(
+                        client,
+                        "MODQ.RESOLVE",
+                        QUEUE,
+                        item,
+                        token,
+                        "DECISION",
+                        "fine"
+                    ),
+                };
+                let acked = now_us();
+                match (reply, skips) {
+                    (Value::Simple(_), true) => End::Skipped { sent, acked },
+                    (Value::Simple(_), false) => End::Resolved { acked },
+                    // They took too long.
+                    (reply, _) if ["STALE", "NOITEM"].contains(&reply.err_code()) => End::Expired,
+                    (reply, _) => panic!("{who} and {item}: {reply:?}"),
+                }
+            }
+        };
+        room.record.lock().unwrap().claims.push(Claim {
+            moderator: number,
+            item,
+            token,
+            deadline: 1000 * deadline,
+            submitted: claim[5].int() as u64,
+            deliveries,
+            sent,
+            answered,
+            end,
+        });
+    }
+}
+
+/// Shows how it goes until nothing is left to do, and answers how many items are left.
+fn watch(room: &Room, submitters: Vec<std::thread::ScopedJoinHandle<'_, ()>>) -> u64 {
+    let mut client = Client::connect(room.port);
+    let mut out = std::io::stdout();
+    let terminal = out.is_terminal();
+    let mut lines = 0;
+    loop {
+        let [all, ready, locked] = ["", " READY", " LOCKED"]
+            .map(|state| client.line(&format!("MODQ.LEN {QUEUE}{state}")).int() as u64);
+        let (seconds, counts) = {
+            let record = room.record.lock().unwrap();
+            (room.start.elapsed().as_secs_f64(), record.counts())
+        };
+        let line = format!(
+            "{seconds:5.1} s  submitted {:3}  denied {:3}  waiting {ready:3}  in review {locked}  resolved {:3}  skipped {:2}  expired {:2}",
+            counts.submitted,
+            room.denied.load(Ordering::Relaxed),
+            counts.resolved,
+            counts.skipped,
+            counts.expired
+        );
+        if terminal {
+            print!("\r\x1b[K{line}");
+            let _ = out.flush();
+        } else if seconds >= 2.0 * f64::from(lines) {
+            println!("{line}");
+            lines += 1;
+        }
+        if !room.closed.load(Ordering::Relaxed)
+            && submitters.iter().all(|thread| thread.is_finished())
+        {
+            room.closed.store(true, Ordering::Relaxed);
+        }
+        let closed = room.closed.load(Ordering::Relaxed);
+        if (closed && all == 0) || room.start.elapsed() > OPEN_FOR + REST {
+            room.over.store(true, Ordering::Relaxed);
+        }
+        if room.over.load(Ordering::Relaxed) {
+            if terminal {
+                println!();
+            }
+            return all;
+        }
+        sleep_ms(100);
+    }
+}
+
+/// Prints what came of it; whether all is well.
+fn report(room: &Room, left: u64) -> bool {
+    let record = room.record.lock().unwrap();
+    let counts = record.counts();
+    let shared = record.shared();
+    let disorder = record.disorder();
+    let denied = room.denied.load(Ordering::Relaxed);
+    let waited = room.waited.load(Ordering::Relaxed);
+    let admitted = room.admitted_after.load(Ordering::Relaxed);
+    println!();
+    let line = |what: &str, value: String| println!("{what:46} {value}");
+    line("submitted", counts.submitted.to_string());
+    line("resolved", counts.resolved.to_string());
+    line(
+        "skipped, then reviewed by another",
+        counts.skipped.to_string(),
+    );
+    line(
+        "expired and re-reviewed",
+        format!(
+            "{} of {} that expired",
+            record.reviewed_again(),
+            counts.expired
+        ),
+    );
+    line("denied by the rate limit", denied.to_string());
+    line(
+        "longest wait for a moderator",
+        format!("{} ms", record.longest_wait() / 1000),
+    );
+    let mut by_moderator = BTreeMap::<usize, u64>::new();
+    for claim in &record.claims {
+        *by_moderator.entry(claim.moderator).or_default() += 1;
+    }
+    let shares: Vec<String> = by_moderator
+        .iter()
+        .map(|(&who, n)| format!("{} {n}", MODERATORS[who]))
+        .collect();
+    line("claims", shares.join(", "));
+    let mut well = true;
+    let mut verdict = |what: &str, broken: &[String], checked: String| {
+        well &= broken.is_empty();
+        let yes = if broken.is_empty() { "yes" } else { "NO" };
+        println!("{:46} {yes} ({checked})", format!("{what}:"));
+        broken.iter().take(5).for_each(|how| println!("    {how}"));
+    };
+    let claims = format!("{} claims checked", record.claims.len());
+    verdict("no item was ever with two people", &shared, claims);
+    let (compared, disorder) = disorder;
+    verdict(
+        "order was kept",
+        &disorder,
+        format!(
+            "{} claims checked, against {compared} items ready",
+            record.claims.len()
+        ),
+    );
+    let unfit = if admitted == waited {
+        Vec::new()
+    } else {
+        vec![format!("{} were denied again", waited - admitted)]
+    };
+    verdict(
+        "who waited as told was let in",
+        &unfit,
+        format!("{waited} retries checked"),
+    );
+    let mut lost = Vec::new();
+    if left > 0 {
+        lost.push(format!("{left} items are still in the queue"));
+    }
+    if counts.resolved != counts.submitted {
+        lost.push("submitted and resolved differ".to_owned());
+    }
+    verdict(
+        "nothing was lost, nothing came twice",
+        &lost,
+        format!("{} items checked", counts.submitted),
+    );
+    well
+}

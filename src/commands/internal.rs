@@ -1,0 +1,133 @@
+//! The commands that only the primary's link and AOFs speak: effects to apply, chunks to load.
+//! They check what they are given, and never refuse for settings, memory or clock.
+
+use super::modq::QueueKey;
+use super::ratelimit::{LeaseKey, LimitKey};
+use super::{Command, Keys};
+use crate::codec::{DecodeError, Persist};
+use crate::queue::Record;
+use crate::redis::args::{Args, Parser};
+use crate::redis::config;
+use crate::redis::context::{Context, Refusal};
+use crate::redis::guard::entry;
+use crate::redis::key::{Key, Mode};
+use crate::redis::types::{Stored, LOAD_COMMAND};
+
+/// The command that carries the effects on a queue.
+pub const APPLY_QUEUE: &std::ffi::CStr = c"modq._apply";
+
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: APPLY_QUEUE,
+        flags: c"write",
+        keys: Keys::Changes,
+        arity: 3,
+        syntax: "key record",
+        summary: "Applies effects on a queue. Internal: from a primary or an AOF only.",
+        complexity: "O(log n) for each effect",
+        handler: entry(apply_queue),
+    },
+    Command {
+        name: LOAD_COMMAND,
+        flags: c"write",
+        keys: Keys::Changes,
+        arity: 6,
+        syntax: "key type version part chunk",
+        summary: "Loads one chunk of a value. Internal: from a rewritten AOF only.",
+        complexity: "O(n log n) for the n entries of the chunk",
+        handler: entry(load),
+    },
+];
+
+const INTERNAL: Refusal = Refusal::fixed(
+    "ERR this command is internal; to replay an AOF through a client set modq.allow-apply to yes",
+);
+pub const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key");
+
+/// Lets pass what comes from the primary or a loading AOF.
+pub fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
+    let flags = ctx.flags();
+    if flags.is_loading() || flags.is_replicated() || config::ALLOW_APPLY.get() != 0 {
+        Ok(())
+    } else {
+        Err(INTERNAL)
+    }
+}
+
+fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    check_origin(ctx)?;
+    let effects = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
+    let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Write)?;
+    let is_new = key.get().is_none();
+    let stored = match key.get_mut() {
+        Some(stored) => stored,
+        None => key.set(Box::default()),
+    };
+    let fit = effects
+        .iter()
+        .take_while(|(at, effect)| stored.queue.apply(*at, effect).is_ok())
+        .count();
+    if fit == 0 {
+        if is_new {
+            key.delete();
+        }
+        return Err(BAD_RECORD);
+    }
+    stored.changed(ctx, args.string(1));
+    ctx.signal_modified(args.string(1));
+    if fit < effects.len() {
+        // What was applied stands, here and further on.
+        let mut applied = Record::default();
+        effects[..fit]
+            .iter()
+            .for_each(|(at, e)| applied.push(*at, e));
+        ctx.replicate(APPLY_QUEUE, args.string(1), applied.bytes());
+        return Err(BAD_RECORD);
+    }
+    ctx.replicate_verbatim();
+    ctx.reply_ok();
+    Ok(())
+}
+
+fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    check_origin(ctx)?;
+    let word = args.get(2);
+    if word == QueueKey::WORD.to_bytes() {
+        if let Some(stored) = load_chunk::<QueueKey>(ctx, args)?.get_mut() {
+            stored.changed(ctx, args.string(1));
+        }
+    } else if word == LimitKey::WORD.to_bytes() {
+        load_chunk::<LimitKey>(ctx, args)?;
+    } else if word == LeaseKey::WORD.to_bytes() {
+        load_chunk::<LeaseKey>(ctx, args)?;
+    } else {
+        return Err(BAD_RECORD);
+    }
+    ctx.signal_modified(args.string(1));
+    ctx.replicate_verbatim();
+    ctx.reply_ok();
+    Ok(())
+}
+
+fn load_chunk<'a, T: Stored>(ctx: Context<'a>, args: Args<'a>) -> Result<Key<'a, T>, Refusal> {
+    let mut parser = Parser::new(args, 3);
+    let version = parser.number("version", 1..=i64::from(T::Core::VERSION))? as i32;
+    let part = parser.word("part")?;
+    let chunk = parser.word("chunk")?;
+    let mut key = Key::<T>::open(ctx, args.string(1), Mode::Write)?;
+    if part == b"first" {
+        key.set(Box::default());
+    }
+    let core = key.get_mut().ok_or(BAD_RECORD)?.core_mut();
+    let loaded = match part {
+        b"last" if chunk.is_empty() => core.finish(),
+        b"first" | b"more" => core.load(version, chunk),
+        _ => Err(DecodeError),
+    };
+    if loaded.is_err() {
+        // What is half loaded must not stay.
+        key.delete();
+        return Err(BAD_RECORD);
+    }
+    Ok(key)
+}

@@ -1,0 +1,487 @@
+//! The clients that wait in a blocked CLAIM or MCLAIM. They wait for key names, whatever becomes of
+//! the queues there, so they are kept here; a queue is told of those who wait for its name, and
+//! answers them by its match. Answers go out when the command or tick that made them is over.
+
+use super::modq::{self, QueueKey};
+use crate::queue::{Answer, Block, ClaimView, Now, Place};
+use crate::redis::args::ServerStr;
+use crate::redis::blocking::{Blocked, End};
+use crate::redis::config;
+use crate::redis::context::{self, Context, Refusal};
+use crate::redis::key::{Key, Mode, Name};
+use crate::redis::schedule;
+use serde_bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// A database and a key name.
+pub type KeyName = (i32, Box<[u8]>);
+
+/// A client that waits.
+struct Call {
+    client: Blocked,
+    db: i32,
+    keys: Vec<Box<[u8]>>,
+    moderator: Box<[u8]>,
+    tags: Option<Vec<Box<[u8]>>>,
+    lock: Option<u64>,
+    new_only: bool,
+    /// The reply names the key: MCLAIM.
+    many: bool,
+    place: Place,
+    /// Which of the keys, and the lock to answer with.
+    answer: Option<(usize, Answer)>,
+}
+
+/// What a blocking command asked for.
+pub struct Wish<'a> {
+    pub keys: Vec<ServerStr<'a>>,
+    pub moderator: &'a [u8],
+    pub tags: Option<Vec<&'a Bytes>>,
+    pub lock: Option<u64>,
+    pub new_only: bool,
+    pub many: bool,
+    /// ms; 0 is for ever.
+    pub block: u64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    calls: BTreeMap<u64, Call>,
+    by_key: HashMap<KeyName, BTreeSet<u64>>,
+    last_call: u64,
+    /// Calls with an answer that has not gone out.
+    answered: BTreeSet<u64>,
+    /// Matches whose client is gone.
+    undo: Vec<(KeyName, Answer)>,
+    /// Names at which a queue may have come to be, or changed.
+    arrivals: BTreeSet<KeyName>,
+    /// Where the look for keys that changed type goes on.
+    patrol: u64,
+}
+
+static WAITING: Mutex<Option<Waiting>> = Mutex::new(None);
+
+/// How many calls there are: what lets servers without any skip all of this.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many keys that calls wait for one tick looks at, for what no event tells.
+const PATROL: usize = 100;
+/// How long the patrol rests, ms.
+const PATROL_MS: u64 = 20;
+
+/// Runs `body` on the register. The server must not be called from inside: it may call back.
+fn with<R>(body: impl FnOnce(&mut Waiting) -> R) -> R {
+    let mut guard = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    body(guard.get_or_insert_with(Waiting::default))
+}
+
+/// Looks at what a name holds, as no use of the key: a queue, nothing, or WRONGTYPE. The selected
+/// database is as before afterwards.
+fn glance<R>(
+    ctx: Context<'_>,
+    db: i32,
+    key: &[u8],
+    body: impl FnOnce(Result<Option<&mut QueueKey>, Refusal>) -> R,
+) -> R {
+    let before = ctx.db();
+    let name = Name::new(key);
+    let result = match ctx.select_db(db) {
+        false => body(Ok(None)),
+        true => {
+            let opened = Key::<QueueKey>::open(ctx, name.get(), Mode::Glance);
+            match opened {
+                Ok(mut opened) => body(Ok(opened.get_mut())),
+                Err(refusal) => body(Err(refusal)),
+            }
+        }
+    };
+    ctx.select_db(before);
+    result
+}
+
+/// How many clients wait.
+pub fn clients() -> usize {
+    CALLS.load(Relaxed)
+}
+
+impl Waiting {
+    fn remove(&mut self, id: u64) -> Option<Call> {
+        let call = self.calls.remove(&id)?;
+        self.answered.remove(&id);
+        for key in &call.keys {
+            let name = (call.db, key.clone());
+            if let Some(ids) = self.by_key.get_mut(&name) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_key.remove(&name);
+                }
+            }
+        }
+        CALLS.store(self.calls.len(), Relaxed);
+        Some(call)
+    }
+}
+
+/// Lets the client of this call wait. The keys were just found to have nothing for it.
+pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
+    let db = ctx.db();
+    let names: Vec<Box<[u8]>> = wish.keys.iter().map(|key| key.bytes().into()).collect();
+    let id = with(|w| {
+        w.last_call += 1;
+        w.last_call
+    });
+    let Some(client) = crate::redis::blocking::block(ctx, &wish.keys, wish.block, id) else {
+        ctx.reply_null_array();
+        return;
+    };
+    // The place is where the queues put the call; a call for queues yet to be stands by the clock.
+    let mut place: Option<Place> = None;
+    for key in &wish.keys {
+        let Ok(mut opened) = Key::<QueueKey>::open(ctx, *key, Mode::Glance) else {
+            continue;
+        };
+        if let Some(stored) = opened.get_mut() {
+            let block = Block {
+                call: id,
+                moderator: wish.moderator,
+                tags: wish.tags.clone(),
+                new_only: wish.new_only,
+                lock: wish.lock,
+                place: None,
+            };
+            place = place.max(Some(stored.queue.block(now, &block)));
+        }
+    }
+    with(|w| {
+        for name in &names {
+            w.by_key.entry((db, name.clone())).or_default().insert(id);
+        }
+        let call = Call {
+            client,
+            db,
+            keys: names,
+            moderator: wish.moderator.into(),
+            tags: wish
+                .tags
+                .map(|tags| tags.iter().map(|t| Box::from(&***t)).collect()),
+            lock: wish.lock,
+            new_only: wish.new_only,
+            many: wish.many,
+            place: place.unwrap_or((now.ms, id)),
+            answer: None,
+        };
+        w.calls.insert(id, call);
+        CALLS.store(w.calls.len(), Relaxed);
+    });
+    schedule::wake_in(ctx, PATROL_MS);
+}
+
+/// Makes sure that the queue at this name knows of exactly those who wait for this name.
+pub fn attach(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
+    if clients() == 0 && stored.queue.blocked() == 0 {
+        return;
+    }
+    let is_here = stored
+        .attached
+        .as_ref()
+        .is_some_and(|(d, k)| *d == db && **k == *key);
+    if is_here {
+        return;
+    }
+    stored.queue.unblock_all(now);
+    stored.attached = Some((db, key.into()));
+    with(|w| {
+        let Some(ids) = w.by_key.get(&(db, Box::from(key))) else {
+            return;
+        };
+        for id in ids {
+            let Some(call) = w.calls.get(id).filter(|call| call.answer.is_none()) else {
+                continue;
+            };
+            let tags = call.tags.as_ref();
+            stored.queue.block(
+                now,
+                &Block {
+                    call: *id,
+                    moderator: &call.moderator,
+                    tags: tags.map(|tags| tags.iter().map(|t| Bytes::new(t)).collect()),
+                    new_only: call.new_only,
+                    lock: call.lock,
+                    place: Some(call.place),
+                },
+            );
+        }
+    });
+    stored.queue.match_everyone();
+}
+
+/// A queue came to this name, or one that others wait for may have: looked at before the server
+/// next sleeps.
+pub fn arrived(db: i32, key: &[u8]) {
+    if clients() > 0 {
+        with(|w| w.arrivals.insert((db, key.into())));
+    }
+}
+
+/// Everything in a database may be another.
+pub fn database_changed() {
+    if clients() > 0 {
+        with(|w| w.arrivals = w.by_key.keys().cloned().collect());
+    }
+}
+
+/// The queue at `key` matched: its calls no longer wait, here or elsewhere.
+pub fn answers(ctx: Context<'_>, db: i32, key: &[u8], answers: &mut Vec<Answer>, now: Now) {
+    for answer in answers.drain(..) {
+        let id = answer.call;
+        let others = with(|w| {
+            let call = w.calls.get_mut(&id)?;
+            let at = call.keys.iter().position(|k| **k == *key)?;
+            call.answer = Some((at, answer));
+            w.answered.insert(id);
+            let others: Vec<Box<[u8]>> =
+                call.keys.iter().filter(|k| ***k != *key).cloned().collect();
+            Some((others, call.moderator.clone()))
+        });
+        let Some((others, moderator)) = others else {
+            continue;
+        };
+        for other in others {
+            detach(ctx, db, &other, id, &moderator, now);
+        }
+    }
+}
+
+/// Tells the queue at a name that a call no longer waits.
+fn detach(ctx: Context<'_>, db: i32, key: &[u8], id: u64, moderator: &[u8], now: Now) {
+    glance(ctx, db, key, |found| {
+        if let Ok(Some(stored)) = found {
+            stored.queue.unblock(now, id, moderator);
+        }
+    });
+}
+
+/// A key came to be that a call waits for. Answers whether the call goes on waiting.
+pub fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
+    let other_type = Key::<QueueKey>::open(ctx, key, Mode::Glance).err();
+    arrived(ctx.db(), key.bytes());
+    match other_type {
+        Some(refusal) => {
+            forget(ctx, id);
+            ctx.refuse(&refusal);
+            false
+        }
+        None => true,
+    }
+}
+
+/// Forgets a call here and in its queues.
+fn forget(ctx: Context<'_>, id: u64) -> Option<Call> {
+    let call = with(|w| w.remove(id))?;
+    if call.answer.is_none() {
+        let now = context::now();
+        for key in &call.keys {
+            detach(ctx, call.db, key, id, &call.moderator, now);
+        }
+    }
+    Some(call)
+}
+
+/// A call ended: it is answered, or its client is gone and what it was given is taken back.
+pub fn ended(ctx: Context<'_>, id: u64, end: End) {
+    let Some(call) = forget(ctx, id) else {
+        if end == End::Answer {
+            ctx.reply_null_array();
+        }
+        return;
+    };
+    match (end, &call.answer) {
+        (End::Answer, Some((at, answer))) => {
+            if !reply(ctx, &call, *at, answer) {
+                ctx.reply_null_array();
+            }
+        }
+        (End::Answer, None) => match changed_type(ctx, &call) {
+            Some(refusal) => ctx.refuse(&refusal),
+            None => ctx.reply_null_array(),
+        },
+        (End::Gone, Some((at, answer))) => {
+            // Others may have been answered with the same lock; then it stays.
+            with(|w| {
+                let shared = w.calls.values().any(|c| {
+                    let other = c.answer.as_ref();
+                    c.db == call.db && other.is_some_and(|(_, a)| a.token == answer.token)
+                });
+                if answer.undo.is_some() && !shared {
+                    let name = (call.db, call.keys[*at].clone());
+                    w.undo.push((name, answer.clone()));
+                }
+            });
+        }
+        (End::Gone, None) => {}
+    }
+}
+
+/// Replies with the lock a call was answered with. Answers false if it is not there any more.
+fn reply(ctx: Context<'_>, call: &Call, at: usize, answer: &Answer) -> bool {
+    glance(ctx, call.db, &call.keys[at], |found| {
+        let Ok(Some(stored)) = found else {
+            return false;
+        };
+        let slot = stored.queue.locked(&answer.item, answer.token);
+        let Some(view) = slot.and_then(|slot| stored.queue.claim_view(slot)) else {
+            return false;
+        };
+        if call.many {
+            ctx.reply_array(2);
+            ctx.reply_bytes(&call.keys[at]);
+        }
+        ctx.reply_array(1);
+        reply_claim(ctx, &view);
+        true
+    })
+}
+
+/// One claim, as CLAIM, MCLAIM and HELD answer it.
+pub fn reply_claim(ctx: Context<'_>, claim: &ClaimView<'_>) {
+    ctx.reply_array(8);
+    ctx.reply_bytes(claim.item);
+    ctx.reply_bytes(claim.payload);
+    ctx.reply_integer(claim.token as i64);
+    ctx.reply_integer(claim.deadline as i64);
+    ctx.reply_integer(claim.priority.into());
+    ctx.reply_integer(claim.submitted as i64);
+    ctx.reply_integer(claim.deliveries.into());
+    ctx.reply_integer(claim.rev.into());
+}
+
+/// WRONGTYPE, if one of the keys of a call holds another type.
+fn changed_type(ctx: Context<'_>, call: &Call) -> Option<Refusal> {
+    let mut keys = call.keys.iter();
+    keys.find_map(|key| glance(ctx, call.db, key, |found| found.err()))
+}
+
+/// Before the server sleeps: takes back what reached nobody, sees to queues that came to names
+/// others wait for, and sends out the answers.
+pub fn settle(ctx: Context<'_>) {
+    let busy = clients() > 0 || with(|w| !w.undo.is_empty());
+    if !busy || !ctx.flags().is_active_primary() {
+        return;
+    }
+    // What is not allowed now is done when the timer finds that it is.
+    if context::must_not_replicate() {
+        send(ctx);
+        schedule::wake_in(ctx, 1);
+        return;
+    }
+    let now = context::now();
+    // An undone match can be matched anew, to a call that is answered in the next turn.
+    for ((db, key), answer) in with(|w| std::mem::take(&mut w.undo)) {
+        modq::undo(ctx, db, &key, &answer, now);
+    }
+    for (db, key) in with(|w| std::mem::take(&mut w.arrivals)) {
+        if ctx.select_db(db) {
+            let budget = config::WORK_BUDGET.get() as usize;
+            modq::advance(ctx, Name::new(&key).get(), now, budget);
+        }
+    }
+    send(ctx);
+}
+
+/// Sends out the answers whose lock is still there; the others' clients go back to their place.
+fn send(ctx: Context<'_>) {
+    for id in with(|w| std::mem::take(&mut w.answered)) {
+        let found = with(|w| {
+            let call = w.calls.get(&id)?;
+            let (at, answer) = call.answer.clone()?;
+            Some((call.client, call.db, call.keys[at].clone(), answer))
+        });
+        let Some((client, db, key, answer)) = found else {
+            continue;
+        };
+        if lock_is_there(ctx, db, &key, &answer) {
+            client.wake();
+            continue;
+        }
+        let keys = with(|w| {
+            let call = w.calls.get_mut(&id)?;
+            call.answer = None;
+            let names = call.keys.iter().map(|k| (call.db, k.clone()));
+            let names: Vec<KeyName> = names.collect();
+            w.arrivals.extend(names.iter().cloned());
+            Some(names)
+        });
+        for (db, key) in keys.into_iter().flatten() {
+            forget_attachment(ctx, db, &key);
+        }
+        schedule::wake_in(ctx, 1);
+    }
+}
+
+fn lock_is_there(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer) -> bool {
+    glance(ctx, db, key, |found| {
+        let stored = found.ok().flatten();
+        stored.is_some_and(|s| s.queue.locked(&answer.item, answer.token).is_some())
+    })
+}
+
+/// Has the queue at a name ask anew who waits for it.
+fn forget_attachment(ctx: Context<'_>, db: i32, key: &[u8]) {
+    glance(ctx, db, key, |found| {
+        if let Ok(Some(stored)) = found {
+            stored.attached = None;
+        }
+    });
+}
+
+/// From the timer, while anybody waits: looks at some of the keys waited for, for what no event
+/// told. A key that holds another type now is told to those who wait for it.
+pub fn patrol(ctx: Context<'_>) {
+    if clients() == 0 {
+        return;
+    }
+    let some: Vec<(u64, Blocked, bool)> = with(|w| {
+        let from = w.patrol;
+        let ids: Vec<u64> = w
+            .calls
+            .range(from..)
+            .map(|(id, _)| *id)
+            .take(PATROL)
+            .collect();
+        w.patrol = match ids.last() {
+            Some(last) if ids.len() == PATROL => last + 1,
+            _ => 0,
+        };
+        ids.iter()
+            .filter_map(|id| w.calls.get(id).map(|c| (*id, c.client, c.answer.is_none())))
+            .collect()
+    });
+    for (id, client, waits) in some {
+        let names: Vec<KeyName> = with(|w| {
+            let call = w.calls.get(&id);
+            call.map_or_else(Vec::new, |call| {
+                call.keys.iter().map(|k| (call.db, k.clone())).collect()
+            })
+        });
+        for here in names {
+            let (other_type, unknown) = glance(ctx, here.0, &here.1, |found| match found {
+                Err(_) => (true, false),
+                Ok(stored) => {
+                    let unknown = |s: &mut QueueKey| s.attached.as_ref() != Some(&here);
+                    (false, stored.is_some_and(unknown))
+                }
+            });
+            if other_type && waits {
+                client.wake();
+                break;
+            }
+            if unknown {
+                with(|w| w.arrivals.insert(here));
+            }
+        }
+    }
+    settle(ctx);
+    schedule::wake_in(ctx, PATROL_MS);
+}

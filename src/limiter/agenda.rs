@@ -1,0 +1,211 @@
+//! Ids in the order of the time at which they end, with running sums: how much is live at a time,
+//! and from when on there is room, without walking every id. Blocks of a bounded number of rows
+//! keep an insertion anywhere cheap.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Rows per block: 40 kB to move at most, and a thousand blocks for a million rows.
+const BLOCK_ROWS: usize = 1024;
+
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    /// When the row ends (ms); it is live while now < due.
+    pub(super) due: u64,
+    pub(super) weight: u64,
+    /// When the row was made (ms), where that matters; else 0.
+    pub(super) stamp: u64,
+    pub(super) id: Arc<[u8]>,
+}
+
+impl Row {
+    fn key(&self) -> (u64, &[u8]) {
+        (self.due, &self.id)
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Block {
+    rows: Vec<Row>,
+    weight: u64,
+    /// At least the largest stamp in the block.
+    newest: u64,
+}
+
+impl Block {
+    fn of(rows: Vec<Row>) -> Block {
+        Block {
+            weight: rows.iter().map(|row| row.weight).sum(),
+            newest: rows.iter().map(|row| row.stamp).max().unwrap_or(0),
+            rows,
+        }
+    }
+}
+
+/// Rows in rising order of (due, id). The caller sees to it that the weights sum up to no more
+/// than 2^63.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Agenda {
+    /// Never empty ones.
+    blocks: VecDeque<Block>,
+    rows: usize,
+    id_bytes: usize,
+}
+
+/// What is live: number of rows, and sum of their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Live {
+    pub(super) rows: u64,
+    pub(super) weight: u64,
+}
+
+impl Agenda {
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// When the last row ends.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.blocks.back()?.rows.last().map(|row| row.due)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.blocks.iter().flat_map(|block| &block.rows)
+    }
+
+    fn block_of(&self, key: (u64, &[u8])) -> usize {
+        self.blocks
+            .partition_point(|block| block.rows.last().is_some_and(|row| row.key() < key))
+    }
+
+    pub(super) fn insert(&mut self, row: Row) {
+        self.rows += 1;
+        self.id_bytes += row.id.len();
+        // Past the end: into the last block, or a new one, which leaves full blocks behind when
+        // rows come in order.
+        let mut i = self.block_of(row.key());
+        if i == self.blocks.len() {
+            if i > 0 && self.blocks[i - 1].rows.len() < BLOCK_ROWS {
+                i -= 1;
+            } else {
+                self.blocks.push_back(Block::default());
+            }
+        } else if self.blocks[i].rows.len() >= BLOCK_ROWS {
+            let rows = &mut self.blocks[i].rows;
+            let upper = Block::of(rows.split_off(BLOCK_ROWS / 2));
+            let lower = Block::of(std::mem::take(rows));
+            let above = lower.rows.last().is_some_and(|last| last.key() < row.key());
+            self.blocks[i] = lower;
+            self.blocks.insert(i + 1, upper);
+            i += usize::from(above);
+        }
+        let block = &mut self.blocks[i];
+        block.weight += row.weight;
+        block.newest = block.newest.max(row.stamp);
+        let place = block.rows.partition_point(|other| other.key() < row.key());
+        block.rows.insert(place, row);
+    }
+
+    pub(super) fn remove(&mut self, due: u64, id: &[u8]) {
+        let i = self.block_of((due, id));
+        let Some(block) = self.blocks.get_mut(i) else {
+            return;
+        };
+        let Ok(place) = block.rows.binary_search_by(|row| row.key().cmp(&(due, id))) else {
+            return;
+        };
+        block.weight -= block.rows.remove(place).weight;
+        self.rows -= 1;
+        self.id_bytes -= id.len();
+        if block.rows.is_empty() {
+            self.blocks.remove(i);
+        }
+    }
+
+    /// Removes the rows that have ended at `now`, earliest first.
+    pub(super) fn drop_due(&mut self, now: u64, mut dropped: impl FnMut(&Row)) {
+        while let Some(block) = self.blocks.front_mut() {
+            let n = block.rows.partition_point(|row| row.due <= now);
+            for row in block.rows.drain(..n) {
+                block.weight -= row.weight;
+                self.rows -= 1;
+                self.id_bytes -= row.id.len();
+                dropped(&row);
+            }
+            if !block.rows.is_empty() {
+                return;
+            }
+            self.blocks.pop_front();
+        }
+    }
+
+    /// Takes out the rows stamped after `now`.
+    pub(super) fn take_ahead(&mut self, now: u64) -> Vec<Row> {
+        let mut taken = Vec::new();
+        for block in self.blocks.iter_mut().filter(|block| block.newest > now) {
+            let rows = std::mem::take(&mut block.rows).into_iter();
+            let (mut ahead, rest) = rows.partition::<Vec<_>, _>(|row| row.stamp > now);
+            *block = Block::of(rest);
+            taken.append(&mut ahead);
+        }
+        self.blocks.retain(|block| !block.rows.is_empty());
+        self.rows -= taken.len();
+        self.id_bytes -= taken.iter().map(|row| row.id.len()).sum::<usize>();
+        taken
+    }
+
+    /// What is live at `now`.
+    pub(super) fn live(&self, now: u64) -> Live {
+        let mut live = Live::default();
+        for block in self.blocks.iter().rev() {
+            let ended = block.rows.partition_point(|row| row.due <= now);
+            if ended == 0 {
+                live.rows += block.rows.len() as u64;
+                live.weight += block.weight;
+            } else {
+                live.rows += (block.rows.len() - ended) as u64;
+                live.weight += block.rows[ended..].iter().map(|r| r.weight).sum::<u64>();
+                break;
+            }
+        }
+        live
+    }
+
+    /// The earliest end from which on `fits(time, live at that time)`, which must stay true once
+    /// it is. `None` if not even when all have ended.
+    pub(super) fn room_from(&self, fits: impl Fn(u64, Live) -> bool) -> Option<u64> {
+        let mut left = Live {
+            rows: self.rows as u64,
+            weight: self.blocks.iter().map(|block| block.weight).sum(),
+        };
+        for block in &self.blocks {
+            let last = block.rows.last()?;
+            let after = Live {
+                rows: left.rows - block.rows.len() as u64,
+                weight: left.weight - block.weight,
+            };
+            if !fits(last.due, after) {
+                left = after;
+                continue;
+            }
+            for row in &block.rows {
+                left.rows -= 1;
+                left.weight -= row.weight;
+                if fits(row.due, left) {
+                    return Some(row.due);
+                }
+            }
+        }
+        None
+    }
+
+    /// Heap bytes, ids included.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let rows: usize = self.blocks.iter().map(|b| b.rows.capacity()).sum();
+        rows * size_of::<Row>()
+            + self.blocks.capacity() * size_of::<Block>()
+            // An Arc keeps two counts in front of its bytes.
+            + self.id_bytes
+            + self.rows * 2 * size_of::<usize>()
+    }
+}

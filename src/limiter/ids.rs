@@ -1,0 +1,183 @@
+//! Remembered request ids: what each charged, where, and until when it is remembered.
+
+use super::agenda::{Agenda, Row};
+use super::limits::Algo;
+use super::usage::{Limit, Usage};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One limit that a remembered request charged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) algo: Algo,
+    pub(super) window: u64,
+    /// When the charge is gone: FIXED, when its window closes; GCRA, when the bucket as it was
+    /// right after it would be empty. Otherwise 0: the time of the charge says it all.
+    pub(super) gone: u64,
+    /// GCRA: the quota it drains by; else 0.
+    pub(super) rate: u64,
+}
+
+impl Part {
+    /// The part of a request just charged to `limit`.
+    pub(super) fn of(limit: &Limit) -> Part {
+        let (gone, rate) = match &limit.usage {
+            Usage::Log(_) | Usage::Counter(_) => (0, 0),
+            Usage::Fixed(_) => (limit.end(), 0),
+            Usage::Gcra(gcra) => (limit.end(), gcra.quota()),
+        };
+        Part {
+            algo: limit.usage.algo(),
+            window: limit.window,
+            gone,
+            rate,
+        }
+    }
+
+    pub(super) fn is(&self, limit: &Limit) -> bool {
+        self.window == limit.window && self.algo == limit.usage.algo()
+    }
+
+    /// Until when a request charged at `at` is remembered for this limit's sake.
+    fn due(&self, at: u64) -> u64 {
+        match self.algo {
+            Algo::Fixed => self.gone,
+            _ => at + self.window,
+        }
+    }
+
+    /// Moves the part to `now` from the future time `at`, as the limit's own charges move.
+    fn restamp(&mut self, at: u64, now: u64) {
+        match self.algo {
+            Algo::Fixed => self.gone = self.gone.min(now + self.window),
+            Algo::Gcra if self.gone != u64::MAX => self.gone -= at - now, // gone > at
+            _ => {}
+        }
+    }
+}
+
+/// A remembered request.
+#[derive(Debug, Clone)]
+pub(super) struct Memo {
+    /// When it was charged (ms).
+    pub(super) at: u64,
+    /// Units charged to each part.
+    pub(super) units: u64,
+    pub(super) parts: SmallVec<[Part; 1]>,
+}
+
+impl Memo {
+    /// Until when the request is remembered (ms): the longest of its parts.
+    pub(super) fn due(&self) -> u64 {
+        let dues = self.parts.iter().map(|part| part.due(self.at));
+        dues.max().unwrap_or(self.at)
+    }
+
+    /// Moves the request to `now` if it is stamped later.
+    fn restamp(&mut self, now: u64) {
+        if self.at > now {
+            for part in &mut self.parts {
+                part.restamp(self.at, now);
+            }
+            self.at = now;
+        }
+    }
+
+    /// `due` as the next effect would make it, if that came at `now`.
+    pub(super) fn due_seen_at(&self, now: u64) -> u64 {
+        if self.at <= now {
+            return self.due();
+        }
+        let mut here = self.clone();
+        here.restamp(now);
+        here.due()
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ids {
+    by_id: BTreeMap<Arc<[u8]>, Memo>,
+    agenda: Agenda,
+    /// At least the newest stamp.
+    newest: u64,
+}
+
+impl Ids {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// When the last is forgotten.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.agenda.end()
+    }
+
+    /// How many are remembered at `now`.
+    pub(super) fn live(&self, now: u64) -> u64 {
+        self.agenda.live(now).rows
+    }
+
+    /// The request of this id, if it is remembered at `now`.
+    pub(super) fn get(&self, id: &[u8], now: u64) -> Option<&Memo> {
+        self.by_id.get(id).filter(|memo| memo.due() > now)
+    }
+
+    pub(super) fn contains(&self, id: &[u8]) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Memo)> {
+        self.by_id.iter().map(|(id, memo)| (&**id, memo))
+    }
+
+    /// Remembers a request whose id is not there.
+    pub(super) fn insert(&mut self, id: &[u8], memo: Memo) {
+        self.insert_shared(id.into(), memo);
+    }
+
+    fn insert_shared(&mut self, id: Arc<[u8]>, memo: Memo) {
+        self.newest = self.newest.max(memo.at);
+        self.agenda.insert(Row {
+            due: memo.due(),
+            weight: 1,
+            stamp: memo.at,
+            id: id.clone(),
+        });
+        self.by_id.insert(id, memo);
+    }
+
+    pub(super) fn remove(&mut self, id: &[u8]) -> Option<Memo> {
+        let memo = self.by_id.remove(id)?;
+        self.agenda.remove(memo.due(), id);
+        Some(memo)
+    }
+
+    /// Brings the memory to the time of an effect: what was charged later is restamped to `now`,
+    /// what is due is forgotten.
+    pub(super) fn settle(&mut self, now: u64) {
+        if self.newest > now {
+            for row in self.agenda.take_ahead(now) {
+                if let Some(mut memo) = self.by_id.remove(&row.id) {
+                    memo.restamp(now);
+                    self.insert_shared(row.id, memo);
+                }
+            }
+            self.newest = now;
+        }
+        let by_id = &mut self.by_id;
+        self.agenda.drop_due(now, |row| {
+            by_id.remove(&row.id);
+        });
+    }
+
+    /// Heap bytes, with the tree's nodes taken to be three quarters full.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let node = size_of::<Arc<[u8]>>() + size_of::<Memo>();
+        self.agenda.heap_bytes() + self.len() * node * 4 / 3
+    }
+}

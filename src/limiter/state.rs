@@ -1,0 +1,300 @@
+//! The value of a key: limits, block and remembered ids, and how effects change them.
+
+use super::effect::{Change, Effect};
+use super::ids::{Ids, Memo, Part};
+use super::limits::{LimitSpec, MAX_LIMITS_IN_USE, MAX_VALUE};
+use super::usage::{Limit, Usage};
+use smallvec::SmallVec;
+
+/// The limits of one subject. Nothing but [`Limiter::apply`] (and loading) changes it.
+///
+/// Times are Unix ms, taken as 2^53 at most; nothing is ever stamped later than the newest effect.
+#[derive(Debug, Clone, Default)]
+pub struct Limiter {
+    /// No two of the same (window, algorithm), none empty, at most 16. In line for the usual one.
+    pub(super) limits: SmallVec<[Limit; 1]>,
+    /// Everything is denied while now < this.
+    pub(super) blocked_until: u64,
+    /// Boxed because few limiters have any. Never empty.
+    pub(super) ids: Option<Box<Ids>>,
+}
+
+/// An effect that cannot have happened to this value. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApplyError;
+
+impl std::fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("effect does not fit the value")
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+impl Limiter {
+    /// Carries out an effect; the only way in which a limiter changes. Returns the units given
+    /// back (REFUND's reply: the largest of what the limits gave), 0 for other effects.
+    ///
+    /// Deterministic: reads no clock and no configuration. Every effect first brings the whole
+    /// value to its time: what is stamped later is restamped, what has expired is dropped.
+    /// An effect that cannot have happened to this value is an error and changes nothing.
+    pub fn apply(&mut self, effect: &Effect) -> Result<u64, ApplyError> {
+        let now = effect.at;
+        let given = match &effect.change {
+            Change::Charge { units, limits, id } => {
+                // By far the most charges are to the only limit there is.
+                if let ([spec], None, None) = (&**limits, id, &self.ids) {
+                    if let [limit] = &mut self.limits[..] {
+                        if limit.is(spec) {
+                            limit.charge(now, *units, spec)?;
+                            self.end_block(now);
+                            return Ok(0);
+                        }
+                    }
+                }
+                self.charge(now, *units, limits, *id)?;
+                0
+            }
+            Change::Refund { units } => {
+                if !self.in_use(now) {
+                    return Err(ApplyError);
+                }
+                self.settle(now);
+                let given = self.limits.iter_mut().map(|l| l.refund(now, *units));
+                given.max().unwrap_or(0)
+            }
+            Change::RefundId { id } => self.refund_request(now, id)?,
+            Change::Reset => {
+                *self = Limiter::default();
+                0
+            }
+            Change::Block { until } => {
+                self.blocked_until = *until;
+                self.settle(now);
+                0
+            }
+            Change::Restamp => {
+                self.settle(now);
+                0
+            }
+        };
+        self.sweep();
+        Ok(given)
+    }
+
+    fn charge(
+        &mut self,
+        now: u64,
+        units: u64,
+        specs: &[LimitSpec],
+        id: Option<&[u8]>,
+    ) -> Result<(), ApplyError> {
+        let fits = |spec| match self.find(spec) {
+            Some(limit) => limit.has_room(now, units, spec),
+            None => true,
+        };
+        if !specs.iter().all(fits)
+            || !self.has_room_for(specs, now)
+            || id.is_some_and(|id| self.known(id, now).is_some())
+        {
+            return Err(ApplyError);
+        }
+        self.settle(now);
+        for spec in specs {
+            let i = match self.limits.iter().position(|limit| limit.is(spec)) {
+                Some(i) => i,
+                None => self.add_limit(spec),
+            };
+            self.limits[i].charge(now, units, spec)?;
+        }
+        if let Some(id) = id {
+            let charged = specs.iter().filter_map(|spec| self.find(spec));
+            let memo = Memo {
+                at: now,
+                units,
+                parts: charged.map(Part::of).collect(),
+            };
+            self.ids.get_or_insert_default().insert(id, memo);
+        }
+        Ok(())
+    }
+
+    /// Adds an empty limit, to be charged; returns its place.
+    #[cold]
+    pub(super) fn add_limit(&mut self, spec: &LimitSpec) -> usize {
+        self.sweep();
+        self.limits.reserve_exact(1);
+        self.limits.push(Limit {
+            window: spec.window(),
+            usage: Usage::none(spec.algo()).clone(),
+        });
+        self.limits.len() - 1
+    }
+
+    fn refund_request(&mut self, now: u64, id: &[u8]) -> Result<u64, ApplyError> {
+        if self.known(id, now).is_none() {
+            return Err(ApplyError);
+        }
+        self.settle(now);
+        let memo = self.ids.as_mut().and_then(|ids| ids.remove(id));
+        let memo = memo.ok_or(ApplyError)?;
+        let mut most = 0;
+        for part in &memo.parts {
+            if let Some(limit) = self.limits.iter_mut().find(|limit| part.is(limit)) {
+                most = most.max(limit.refund_part(now, memo.units, memo.at, part));
+            }
+        }
+        Ok(most)
+    }
+
+    /// Brings everything to the time of an effect. Limits may be left empty; see `sweep`.
+    #[inline]
+    pub(super) fn settle(&mut self, now: u64) {
+        for limit in &mut self.limits {
+            limit.settle(now);
+        }
+        self.end_block(now);
+        if let Some(ids) = &mut self.ids {
+            ids.settle(now);
+        }
+    }
+
+    #[inline]
+    fn end_block(&mut self, now: u64) {
+        if self.blocked_until <= now {
+            self.blocked_until = 0;
+        }
+    }
+
+    /// Drops what is left empty.
+    #[inline]
+    pub(super) fn sweep(&mut self) {
+        if self.limits.iter().any(Limit::is_empty) {
+            self.limits.retain(|limit| !limit.is_empty());
+        }
+        if self.ids.as_ref().is_some_and(|ids| ids.len() == 0) {
+            self.ids = None;
+        }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, spec: &LimitSpec) -> Option<&Limit> {
+        self.limits.iter().find(|limit| limit.is(spec))
+    }
+
+    /// The request of this id, if it is remembered at `now`.
+    pub(super) fn known(&self, id: &[u8], now: u64) -> Option<&Memo> {
+        self.ids.as_ref()?.get(id, now)
+    }
+
+    /// Whether no more than 16 limits are in use once these are.
+    #[inline]
+    pub(super) fn has_room_for(&self, specs: &[LimitSpec], now: u64) -> bool {
+        if self.limits.len() + specs.len() <= MAX_LIMITS_IN_USE {
+            return true;
+        }
+        let others = self
+            .limits
+            .iter()
+            .filter(|limit| limit.used(now) > 0 && !specs.iter().any(|spec| limit.is(spec)));
+        others.count() + specs.len() <= MAX_LIMITS_IN_USE
+    }
+
+    /// Whether anything is stamped later than `now`, the clock having been set back.
+    #[inline]
+    pub(super) fn ahead(&self, now: u64) -> bool {
+        self.limits.iter().any(|limit| limit.newest() > now)
+            || self.ids.as_ref().is_some_and(|ids| ids.newest() > now)
+    }
+
+    /// Whether anything is charged at `now`.
+    fn in_use(&self, now: u64) -> bool {
+        self.limits.iter().any(|limit| limit.used(now) > 0)
+    }
+
+    /// REFUND COST: every limit in use gives back min(n, used), LOG and COUNTER newest first.
+    /// `None`: nothing to give back, reply 0; else the reply is what `apply` returns.
+    pub fn refund_cost(&self, now: u64, n: u64) -> Option<Effect<'static>> {
+        let at = now.min(MAX_VALUE);
+        let units = n.min(MAX_VALUE);
+        (units > 0 && self.in_use(at)).then_some(Effect {
+            at,
+            change: Change::Refund { units },
+        })
+    }
+
+    /// REFUND ID: gives back what the request of this id charged, as far as it is still there,
+    /// and forgets it. `None`: not remembered, reply 0; else the reply is what `apply` returns.
+    ///
+    /// Still there is, of the units charged: LOG, what stands at their millisecond; COUNTER, what
+    /// their bucket still counts for; FIXED, what the same window still holds; GCRA, what has not
+    /// drained, older units draining first.
+    pub fn refund_id<'a>(&self, now: u64, id: &'a [u8]) -> Option<Effect<'a>> {
+        let at = now.min(MAX_VALUE);
+        self.known(id, at).map(|_| Effect {
+            at,
+            change: Change::RefundId { id },
+        })
+    }
+
+    /// RESET: forgets everything, the block too. `None`: nothing in use, reply 0; else 1.
+    pub fn reset(&self, now: u64) -> Option<Effect<'static>> {
+        let at = now.min(MAX_VALUE);
+        let remembers = self.ids.as_ref().is_some_and(|ids| ids.live(at) > 0);
+        (self.in_use(at) || self.blocked_until > at || remembers).then_some(Effect {
+            at,
+            change: Change::Reset,
+        })
+    }
+
+    /// BLOCK: denies everything for `ms` (0..=2^53), in place of an earlier block; 0 lifts it.
+    /// `None`: there is none to lift.
+    pub fn block(&self, now: u64, ms: u64) -> Option<Effect<'static>> {
+        let at = now.min(MAX_VALUE);
+        let until = if ms == 0 { 0 } else { at + ms.min(MAX_VALUE) };
+        (until > 0 || self.blocked_until > at).then_some(Effect {
+            at,
+            change: Change::Block { until },
+        })
+    }
+
+    /// Whether nothing is charged, blocked or remembered: the key is to be deleted.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.limits.is_empty() && self.blocked_until == 0 && self.ids.is_none()
+    }
+
+    /// From when on nothing in it is in use, if nothing else comes (Unix ms, at most 2^53).
+    /// `None` if it is empty.
+    #[inline]
+    pub fn expires_at(&self) -> Option<u64> {
+        let mut end = self.blocked_until;
+        for limit in &self.limits {
+            end = end.max(limit.end());
+        }
+        if let Some(ids) = &self.ids {
+            end = end.max(ids.end().unwrap_or(0));
+        }
+        (!self.is_empty()).then_some(end.min(MAX_VALUE))
+    }
+
+    /// Bytes of memory, its own and on the heap. Looks at headers, not at charges or ids.
+    pub fn memory_bytes(&self) -> usize {
+        let spilled = match self.limits.spilled() {
+            true => self.limits.capacity() * size_of::<Limit>(),
+            false => 0,
+        };
+        let ids = self
+            .ids
+            .as_ref()
+            .map_or(0, |ids| size_of::<Ids>() + ids.heap_bytes());
+        let heap: usize = self.limits.iter().map(|limit| limit.heap().1).sum();
+        size_of::<Limiter>() + spilled + heap + ids
+    }
+
+    /// About how many heap blocks there are to free.
+    pub fn free_effort(&self) -> usize {
+        let blocks: usize = self.limits.iter().map(|limit| limit.heap().0).sum();
+        1 + blocks + self.ids.as_ref().map_or(0, |ids| 2 * ids.len())
+    }
+}

@@ -1,0 +1,210 @@
+//! What is charged to one limit, whatever its algorithm: the few questions and changes from which
+//! every decision and effect is made.
+//!
+//! All algorithms answer in units: `used` at a time, and the `wait` until no more than a target is
+//! used, to the millisecond. Admission, retry times, resets and header fields follow from these.
+
+use super::counter::Counter;
+use super::fixed::Fixed;
+use super::gcra::Gcra;
+use super::ids::Part;
+use super::limits::{Algo, LimitSpec, MAX_VALUE};
+use super::log::Log;
+use super::state::ApplyError;
+
+#[derive(Debug, Clone)]
+pub(super) enum Usage {
+    Log(Log),
+    Counter(Counter),
+    Fixed(Fixed),
+    Gcra(Gcra),
+}
+
+/// A limit in use: what is charged to it, and the window that, with the algorithm, names it.
+#[derive(Debug, Clone)]
+pub(super) struct Limit {
+    pub(super) window: u64,
+    pub(super) usage: Usage,
+}
+
+impl Usage {
+    /// Nothing charged.
+    #[inline]
+    pub(super) fn none(algo: Algo) -> &'static Usage {
+        static NONE: [Usage; 4] = [
+            Usage::Log(Log::EMPTY),
+            Usage::Counter(Counter::EMPTY),
+            Usage::Fixed(Fixed::EMPTY),
+            Usage::Gcra(Gcra::EMPTY),
+        ];
+        &NONE[algo as usize]
+    }
+
+    #[inline]
+    pub(super) fn algo(&self) -> Algo {
+        match self {
+            Usage::Log(_) => Algo::Log,
+            Usage::Counter(_) => Algo::Counter,
+            Usage::Fixed(_) => Algo::Fixed,
+            Usage::Gcra(_) => Algo::Gcra,
+        }
+    }
+
+    /// Units used at `now`, as far as they count for `spec`.
+    #[inline]
+    pub(super) fn used(&self, spec: &LimitSpec, now: u64) -> u64 {
+        match self {
+            Usage::Log(log) => log.used(spec.window(), now),
+            Usage::Counter(counter) => counter.used(spec.window(), now),
+            Usage::Fixed(fixed) => fixed.used(spec.window(), now),
+            Usage::Gcra(gcra) => gcra.used(spec.window(), spec.quota(), now),
+        }
+    }
+
+    /// Ms from `now` until at most `target` units are used, if `added` more are charged now.
+    #[inline]
+    pub(super) fn wait(&self, spec: &LimitSpec, now: u64, added: u64, target: u64) -> u64 {
+        match self {
+            Usage::Log(log) => log.wait(spec.window(), now, added, target),
+            Usage::Counter(counter) => counter.wait(spec.window(), now, added, target),
+            Usage::Fixed(fixed) => fixed.wait(spec.window(), now, added, target),
+            Usage::Gcra(gcra) => gcra.wait(spec, now, added, target),
+        }
+    }
+
+    /// Whether a charge at `now` may need to allocate.
+    #[inline]
+    pub(super) fn grows(&self, window: u64, now: u64) -> bool {
+        match self {
+            Usage::Log(log) => log.grows(window, now),
+            Usage::Counter(counter) => counter.grows(window, now),
+            Usage::Fixed(_) | Usage::Gcra(_) => false,
+        }
+    }
+}
+
+impl Limit {
+    #[inline]
+    pub(super) fn is(&self, spec: &LimitSpec) -> bool {
+        self.window == spec.window() && self.usage.algo() == spec.algo()
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.usage {
+            Usage::Log(log) => log.is_empty(),
+            Usage::Counter(counter) => counter.is_empty(),
+            Usage::Fixed(fixed) => fixed.is_empty(),
+            Usage::Gcra(gcra) => gcra.is_empty(),
+        }
+    }
+
+    /// The stamp of the newest charge, or for COUNTER the start of its bucket.
+    #[inline]
+    pub(super) fn newest(&self) -> u64 {
+        match &self.usage {
+            Usage::Log(log) => log.newest(),
+            Usage::Counter(counter) => counter.newest(self.window),
+            Usage::Fixed(fixed) => fixed.newest(),
+            Usage::Gcra(gcra) => gcra.newest(),
+        }
+    }
+
+    /// From when on nothing is used, if nothing else comes. May be past 2^53.
+    #[inline]
+    pub(super) fn end(&self) -> u64 {
+        match &self.usage {
+            Usage::Log(log) => log.end(self.window),
+            Usage::Counter(counter) => counter.end(self.window),
+            Usage::Fixed(fixed) => fixed.end(self.window),
+            Usage::Gcra(gcra) => gcra.end(),
+        }
+    }
+
+    /// Units used at `now` by what is charged, no request being at hand.
+    pub(super) fn used(&self, now: u64) -> u64 {
+        match &self.usage {
+            Usage::Log(log) => log.used(self.window, now),
+            Usage::Counter(counter) => counter.used(self.window, now),
+            Usage::Fixed(fixed) => fixed.used(self.window, now),
+            Usage::Gcra(gcra) => gcra.used(self.window, gcra.quota(), now),
+        }
+    }
+
+    /// Brings the limit to the time of an effect: charges stamped later are restamped to `now`
+    /// (the clock has been set back), expired ones are dropped.
+    #[inline]
+    pub(super) fn settle(&mut self, now: u64) {
+        match &mut self.usage {
+            Usage::Log(log) => log.settle(self.window, now),
+            Usage::Counter(counter) => counter.settle(self.window, now),
+            Usage::Fixed(fixed) => fixed.settle(self.window, now),
+            Usage::Gcra(gcra) => gcra.settle(now),
+        }
+    }
+
+    /// Whether so many more units are within what a limit can hold. Cheap: only if they might not
+    /// be is it worth finding out what has expired.
+    #[inline]
+    pub(super) fn has_room(&self, now: u64, units: u64, spec: &LimitSpec) -> bool {
+        let at_most = match &self.usage {
+            Usage::Log(log) => log.total(),
+            Usage::Counter(counter) => counter.total(),
+            Usage::Fixed(fixed) => fixed.parts().1,
+            Usage::Gcra(gcra) => gcra.at_most(),
+        };
+        at_most + units <= MAX_VALUE || self.usage.used(spec, now) + units <= MAX_VALUE
+    }
+
+    /// Settles and charges. Fails, and changes nothing, if there is no room.
+    #[inline]
+    pub(super) fn charge(
+        &mut self,
+        now: u64,
+        units: u64,
+        spec: &LimitSpec,
+    ) -> Result<(), ApplyError> {
+        if !self.has_room(now, units, spec) {
+            return Err(ApplyError);
+        }
+        self.settle(now);
+        match &mut self.usage {
+            Usage::Log(log) => log.charge(now, units),
+            Usage::Counter(counter) => counter.charge(spec.window(), now, units),
+            Usage::Fixed(fixed) => fixed.charge(now, units),
+            Usage::Gcra(gcra) => gcra.charge(spec, now, units),
+        }
+        Ok(())
+    }
+
+    /// Takes back min(n, used) from a settled limit, newest first; returns that number.
+    pub(super) fn refund(&mut self, now: u64, n: u64) -> u64 {
+        match &mut self.usage {
+            Usage::Log(log) => log.refund(n),
+            Usage::Counter(counter) => counter.refund(self.window, now, n),
+            Usage::Fixed(fixed) => fixed.refund(n),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX, 0),
+        }
+    }
+
+    /// Takes back from a settled limit what is still there of `n` units charged at `at`. Returns
+    /// by how much the units used fell.
+    pub(super) fn refund_part(&mut self, now: u64, n: u64, at: u64, part: &Part) -> u64 {
+        match &mut self.usage {
+            Usage::Log(log) => log.refund_at(at, n),
+            Usage::Counter(counter) => counter.refund_at(self.window, now, at, n),
+            Usage::Fixed(fixed) if fixed.end(self.window) == part.gone => fixed.refund(n),
+            Usage::Fixed(_) => 0,
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, part.gone, part.rate),
+        }
+    }
+
+    /// Heap blocks, and the bytes in them.
+    pub(super) fn heap(&self) -> (usize, usize) {
+        match &self.usage {
+            Usage::Log(log) => log.heap(),
+            Usage::Counter(counter) => (1, counter.heap_bytes()),
+            Usage::Fixed(_) | Usage::Gcra(_) => (0, 0),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The arguments of a command, read in place.
+
+use super::api::api;
+use super::context::Refusal;
+use redis_module::raw;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
+/// A string of the server's: a key's name, a word of a command.
+#[derive(Clone, Copy)]
+pub struct ServerStr<'a> {
+    raw: *mut raw::RedisModuleString,
+    life: PhantomData<&'a ()>,
+}
+
+impl<'a> ServerStr<'a> {
+    /// # Safety
+    /// `raw` is a string that lives, unchanged, for `'a`.
+    pub unsafe fn new(raw: *mut raw::RedisModuleString) -> ServerStr<'a> {
+        ServerStr {
+            raw,
+            life: PhantomData,
+        }
+    }
+
+    pub fn raw(self) -> *mut raw::RedisModuleString {
+        self.raw
+    }
+
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        let mut len = 0;
+        // SAFETY: the string lives, unchanged, for `'a`.
+        unsafe {
+            let ptr = api!(RedisModule_StringPtrLen(self.raw, &mut len));
+            std::slice::from_raw_parts(ptr.cast(), len)
+        }
+    }
+}
+
+/// The words of a command, the name first.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    first: *const *mut raw::RedisModuleString,
+    len: usize,
+    life: PhantomData<&'a ()>,
+}
+
+impl<'a> Args<'a> {
+    /// # Safety
+    /// `argv` and `argc` are what the server called a command with, and `'a` ends with the call.
+    pub unsafe fn new(argv: *mut *mut raw::RedisModuleString, argc: i32) -> Args<'a> {
+        Args {
+            first: argv,
+            len: argc as usize,
+            life: PhantomData,
+        }
+    }
+
+    /// How many words there are.
+    pub fn count(&self) -> usize {
+        self.len
+    }
+
+    /// The server's own string at `i`, for functions that want it.
+    ///
+    /// # Panics
+    /// If there is no such word.
+    pub fn string(&self, i: usize) -> ServerStr<'a> {
+        assert!(i < self.len);
+        // SAFETY: within the array the server handed in; its strings live as long as the call.
+        unsafe { ServerStr::new(*self.first.add(i)) }
+    }
+
+    /// The bytes of a word.
+    ///
+    /// # Panics
+    /// If there is no such word.
+    #[inline]
+    pub fn get(&self, i: usize) -> &'a [u8] {
+        self.string(i).bytes()
+    }
+}
+
+/// Reads a number as the server does: decimal, no sign but a minus, no leading zero.
+#[inline]
+pub fn parse_i64(bytes: &[u8]) -> Option<i64> {
+    let (negative, digits) = match bytes {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, bytes),
+    };
+    if digits.is_empty() || digits.len() > 19 || digits[0] == b'0' && bytes.len() > 1 {
+        return None;
+    }
+    let mut n: u64 = 0;
+    for digit in digits {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return None;
+        }
+        n = n * 10 + u64::from(value);
+    }
+    if negative {
+        0i64.checked_sub_unsigned(n)
+    } else {
+        i64::try_from(n).ok()
+    }
+}
+
+/// Walks through the words of a command from left to right.
+pub struct Parser<'a> {
+    args: Args<'a>,
+    at: usize,
+    seen: u32,
+}
+
+impl<'a> Parser<'a> {
+    /// Begins at word `at`.
+    pub fn new(args: Args<'a>, at: usize) -> Parser<'a> {
+        Parser { args, at, seen: 0 }
+    }
+
+    /// Where the next word is.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Whether there are more words.
+    #[inline]
+    pub fn more(&self) -> bool {
+        self.at < self.args.count()
+    }
+
+    /// The next word, called `name` in errors.
+    #[inline]
+    pub fn word(&mut self, name: &'static str) -> Result<&'a [u8], Refusal> {
+        if !self.more() {
+            return Err(Refusal::missing(name));
+        }
+        self.at += 1;
+        Ok(self.args.get(self.at - 1))
+    }
+
+    /// The next word without taking it.
+    pub fn peek(&self) -> Option<&'a [u8]> {
+        self.more().then(|| self.args.get(self.at))
+    }
+
+    /// The next word, of a length in bytes within `range`.
+    #[inline]
+    pub fn bytes(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<usize>,
+    ) -> Result<&'a [u8], Refusal> {
+        let word = self.word(name)?;
+        if range.contains(&word.len()) {
+            Ok(word)
+        } else {
+            let (low, high) = range.into_inner();
+            Err(Refusal::new(format!(
+                "ERR {name} must be {low} to {high} bytes long"
+            )))
+        }
+    }
+
+    /// The next word as a number within `range`.
+    #[inline]
+    pub fn number(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Result<i64, Refusal> {
+        match parse_i64(self.word(name)?) {
+            Some(n) if range.contains(&n) => Ok(n),
+            _ => {
+                let (low, high) = range.into_inner();
+                Err(Refusal::new(format!(
+                    "ERR {name} must be an integer from {low} to {high}"
+                )))
+            }
+        }
+    }
+
+    /// The next word as a non-negative number up to `high`.
+    #[inline]
+    pub fn unsigned(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, Refusal> {
+        let (low, high) = range.into_inner();
+        self.number(name, low as i64..=high as i64)
+            .map(|n| n as u64)
+    }
+
+    /// A count `n` and then `n` words, called `name` in errors.
+    pub fn counted<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        len: RangeInclusive<usize>,
+        wrap: impl Fn(&'a [u8]) -> T,
+    ) -> Result<Vec<T>, Refusal> {
+        let n = self.number(name, 0..=most as i64)? as usize;
+        if n > self.args.count() - self.at {
+            return Err(Refusal::missing(name));
+        }
+        (0..n)
+            .map(|_| self.bytes(name, len.clone()).map(&wrap))
+            .collect()
+    }
+
+    /// Takes the next word as an option: its place in `names` (upper case). Refuses unknown words
+    /// and a word given before.
+    #[inline]
+    pub fn option(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
+        let option = self.option_of(names)?;
+        self.once(names, option)?;
+        Ok(option)
+    }
+
+    /// As `option`, but the word may have been given before.
+    #[inline]
+    pub fn option_of(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
+        let word = self.word("option")?;
+        let found = names
+            .iter()
+            .position(|n| n.as_bytes().eq_ignore_ascii_case(word));
+        found.ok_or_else(|| {
+            let known = names.join(" ");
+            let at = self.at - 1;
+            Refusal::new(format!(
+                "ERR unknown option at argument {at}; known here: {known}"
+            ))
+        })
+    }
+
+    /// Refuses an option given before.
+    #[inline]
+    pub fn once(&mut self, names: &[&'static str], option: usize) -> Result<(), Refusal> {
+        if self.seen & 1 << option != 0 {
+            return Err(Refusal::new(format!(
+                "ERR {} is given twice",
+                names[option]
+            )));
+        }
+        self.seen |= 1 << option;
+        Ok(())
+    }
+
+    /// Refuses words that are left.
+    pub fn end(&self) -> Result<(), Refusal> {
+        if self.more() {
+            return Err(Refusal::new(format!("ERR unexpected argument {}", self.at)));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_i64;
+
+    #[test]
+    fn numbers_are_read_as_the_server_reads_them() {
+        for (text, n) in [
+            ("0", 0),
+            ("-1", -1),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808", i64::MIN),
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), Some(n));
+        }
+        for text in [
+            "",
+            "-",
+            "+1",
+            " 1",
+            "1 ",
+            "01",
+            "-0",
+            "-01",
+            "1.0",
+            "1e3",
+            "0x1",
+            "9223372036854775808",
+            "-9223372036854775809",
+            "99999999999999999999",
+            "\u{661}",
+            "1\0",
+        ] {
+            assert_eq!(parse_i64(text.as_bytes()), None, "{text:?}");
+        }
+    }
+}

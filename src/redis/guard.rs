@@ -1,0 +1,64 @@
+//! No panic crosses into the server: every entry runs behind this guard.
+
+use super::args::Args;
+use super::context::{self, Context, Refusal};
+use redis_module::raw;
+use std::ffi::c_int;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// Runs `body`; after a panic logs that it happened (no user bytes) and answers `otherwise`.
+pub fn guarded<R>(what: &'static str, otherwise: R, body: impl FnOnce() -> R) -> R {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(result) => result,
+        Err(_) => {
+            context::log_warning(&format!(
+                "internal error in {what}; please report it with the lines printed before"
+            ));
+            otherwise
+        }
+    }
+}
+
+/// What the server calls for a command.
+pub type RawHandler = unsafe extern "C" fn(
+    *mut raw::RedisModuleCtx,
+    *mut *mut raw::RedisModuleString,
+    c_int,
+) -> c_int;
+
+/// The guarded entry of a command that `handler`, a plain function, serves.
+pub const fn entry<F>(_handler: F) -> RawHandler
+where
+    F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
+{
+    const {
+        assert!(
+            size_of::<F>() == 0,
+            "a plain function, not a pointer to one"
+        )
+    };
+    trampoline::<F>
+}
+
+unsafe extern "C" fn trampoline<F>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int
+where
+    F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
+{
+    // SAFETY: `F` has no bytes and is `Copy`, and `entry` was given one: this is another.
+    let handler: F = std::mem::transmute_copy(&());
+    // SAFETY: the server's arguments are valid for this call.
+    let (ctx, args) = (Context::new(ctx), Args::new(argv, argc));
+    match catch_unwind(AssertUnwindSafe(|| handler(ctx, args))) {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => ctx.refuse(&refusal),
+        Err(_) => {
+            context::log_warning("internal error in a command; please report it");
+            ctx.refuse(&Refusal::fixed("ERR internal error, see the server's log"));
+        }
+    }
+    raw::REDISMODULE_OK as c_int
+}

@@ -1,0 +1,171 @@
+//! Open keys of our own types.
+
+use super::api::api;
+use super::args::ServerStr;
+use super::context::{Context, Refusal};
+use super::types::Stored;
+use redis_module::raw;
+use std::marker::PhantomData;
+
+/// A name for a key that no command argument carries (timers, notifications).
+pub struct Name {
+    raw: *mut raw::RedisModuleString,
+}
+
+impl Name {
+    pub fn new(bytes: &[u8]) -> Name {
+        // SAFETY: without a context the string is ours to free; the bytes are copied.
+        let raw = unsafe {
+            api!(RedisModule_CreateString(
+                std::ptr::null_mut(),
+                bytes.as_ptr().cast(),
+                bytes.len()
+            ))
+        };
+        Name { raw }
+    }
+
+    pub fn get(&self) -> ServerStr<'_> {
+        // SAFETY: lives as long as `self`.
+        unsafe { ServerStr::new(self.raw) }
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        // SAFETY: ours, and freed once.
+        unsafe { api!(RedisModule_FreeString(std::ptr::null_mut(), self.raw)) };
+    }
+}
+
+/// How a key is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Read,
+    Write,
+    /// As `Write`, but not counted as a use of the key: for what the clock does.
+    Unattended,
+    /// As `Read`, without side effects of any kind: for what only looks.
+    Glance,
+}
+
+// From redismodule.h of 7.2; older servers ignore flags they do not know.
+const NO_TOUCH: u32 = 1 << 16;
+const NO_STATS: u32 = 1 << 18;
+const NO_EXPIRE: u32 = 1 << 19;
+
+/// An open key that is empty or holds a `T`.
+pub struct Key<'a, T> {
+    raw: *mut raw::RedisModuleKey,
+    name: ServerStr<'a>,
+    value: *mut T,
+    life: PhantomData<&'a mut T>,
+}
+
+impl<'a, T: Stored> Key<'a, T> {
+    /// Opens the key `name`.
+    ///
+    /// # Errors
+    /// WRONGTYPE if it holds anything but a `T`.
+    #[inline]
+    pub fn open(ctx: Context<'a>, name: ServerStr<'a>, mode: Mode) -> Result<Key<'a, T>, Refusal> {
+        let (read, write) = (raw::REDISMODULE_READ, raw::REDISMODULE_WRITE);
+        let mode = match mode {
+            Mode::Read => read,
+            Mode::Write => read | write,
+            Mode::Unattended => read | write | NO_TOUCH | NO_STATS,
+            Mode::Glance => read | NO_TOUCH | NO_STATS | NO_EXPIRE,
+        };
+        // SAFETY: the context and the name live through the call; the key is closed on drop. The
+        // value of a key of our type is a `T` that we put there (see `types`), and the borrow of
+        // it is bound to this `Key`: one is open at a time for one name.
+        unsafe {
+            let raw = api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode as i32));
+            let mut key = Key {
+                raw,
+                name,
+                value: std::ptr::null_mut(),
+                life: PhantomData,
+            };
+            if !raw.is_null() {
+                let kind = api!(RedisModule_KeyType(raw));
+                if kind == raw::REDISMODULE_KEYTYPE_MODULE as i32 {
+                    if api!(RedisModule_ModuleTypeGetType(raw)) != T::handle() {
+                        return Err(Refusal::WRONG_TYPE);
+                    }
+                    key.value = api!(RedisModule_ModuleTypeGetValue(raw)).cast();
+                } else if kind != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
+                    return Err(Refusal::WRONG_TYPE);
+                }
+            }
+            Ok(key)
+        }
+    }
+
+    /// The database the key is in, if there is a key. In a notification inside MULTI, Valkey 9.1 says
+    /// another as the selected one.
+    pub fn db(&self) -> Option<i32> {
+        // SAFETY: the key is open.
+        (!self.raw.is_null()).then(|| unsafe { api!(RedisModule_GetDbIdFromModuleKey(self.raw)) })
+    }
+
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        // SAFETY: see `open`.
+        unsafe { self.value.as_ref() }
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        // SAFETY: see `open`; `&mut self` makes the borrow the only one.
+        unsafe { self.value.as_mut() }
+    }
+
+    /// Puts a value into the key, in place of whatever it held.
+    pub fn set(&mut self, value: Box<T>) -> &mut T {
+        let value = Box::into_raw(value);
+        // SAFETY: the server owns the value from now on and frees it with our `free` callback.
+        unsafe {
+            api!(RedisModule_ModuleTypeSetValue(
+                self.raw,
+                T::handle(),
+                value.cast()
+            ));
+            self.value = value;
+            &mut *value
+        }
+    }
+
+    /// Deletes the key.
+    pub fn delete(&mut self) {
+        self.value = std::ptr::null_mut();
+        // SAFETY: the key is open for writing; nothing points to the value any more.
+        unsafe { api!(RedisModule_DeleteKey(self.raw)) };
+    }
+
+    /// When the key expires, Unix ms.
+    pub fn expires_at(&self) -> Option<u64> {
+        // SAFETY: the key is open.
+        u64::try_from(unsafe { api!(RedisModule_GetAbsExpire(self.raw)) }).ok()
+    }
+
+    /// Lets the key expire at `ms` (Unix), or never.
+    pub fn set_expires_at(&mut self, ms: Option<u64>) {
+        let at = ms.map_or(raw::REDISMODULE_NO_EXPIRE.into(), |ms| ms as i64);
+        // SAFETY: the key is open for writing and not empty.
+        unsafe { api!(RedisModule_SetAbsExpire(self.raw, at)) };
+    }
+
+    pub fn name(&self) -> ServerStr<'a> {
+        self.name
+    }
+}
+
+impl<T> Drop for Key<'_, T> {
+    fn drop(&mut self) {
+        if !self.raw.is_null() {
+            // SAFETY: open, and closed once.
+            unsafe { api!(RedisModule_CloseKey(self.raw)) };
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Every test that runs against real servers: one binary, one module per concern.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;
+mod modq_clock;
+mod modq_moderators;
+mod modq_producers;
+mod modq_reading;
+mod ratelimit_kit;
+mod ratelimit_options;
+mod ratelimit_replies;
+mod resp;

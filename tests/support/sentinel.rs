@@ -1,0 +1,91 @@
+//! A primary with two replicas under the watch of three Sentinels.
+
+use super::wait::{wait_replica_synced, wait_until, PATIENCE};
+use super::{Builder, Kind, Server};
+
+/// The name the Sentinels know the primary by.
+const NAME: &str = "modq";
+
+pub struct SentinelSetup {
+    /// The data servers; the first starts as primary.
+    pub nodes: Vec<Server>,
+    pub sentinels: Vec<Server>,
+}
+
+impl SentinelSetup {
+    #[track_caller]
+    pub fn start(kind: Kind) -> SentinelSetup {
+        SentinelSetup::start_with(kind, |node| node)
+    }
+
+    /// `setup` adds to what every data server is started with.
+    #[track_caller]
+    pub fn start_with(kind: Kind, setup: impl Fn(Builder) -> Builder) -> SentinelSetup {
+        let primary = setup(Server::builder(kind)).start();
+        let replicas = [(); 2].map(|()| setup(Server::builder(kind).replica_of(&primary)).start());
+        replicas
+            .iter()
+            .for_each(|replica| wait_replica_synced(&primary, replica));
+        let sentinels: Vec<Server> = (0..3).map(|_| sentinel(kind, &primary).start()).collect();
+        let setup = SentinelSetup {
+            nodes: [primary].into_iter().chain(replicas).collect(),
+            sentinels,
+        };
+        wait_until(
+            "the sentinels know each other and the replicas",
+            PATIENCE,
+            || {
+                setup.sentinels.iter().all(|sentinel| {
+                    let known = sentinel.client().line(&format!("SENTINEL MASTER {NAME}"));
+                    known.field("num-slaves").text() == "2"
+                        && known.field("num-other-sentinels").text() == "2"
+                })
+            },
+        );
+        setup
+    }
+
+    /// The data server the first Sentinel takes for the primary.
+    #[track_caller]
+    pub fn primary(&self) -> &Server {
+        let port = known(&self.sentinels[0]);
+        self.nodes
+            .iter()
+            .find(|node| node.port() == port)
+            .expect("the primary is one of ours")
+    }
+
+    /// Waits until all Sentinels agree on a primary other than `old`, and it says so itself.
+    #[track_caller]
+    pub fn wait_failover(&self, old: u16) -> &Server {
+        wait_until("the sentinels have a new primary", 2 * PATIENCE, || {
+            let primary = self.primary();
+            let role = || primary.client().line("ROLE")[0].text();
+            primary.port() != old
+                && role() == "master"
+                && self.sentinels.iter().all(|s| known(s) == primary.port())
+        });
+        self.primary()
+    }
+}
+
+/// The port of the primary as one Sentinel knows it.
+fn known(sentinel: &Server) -> u16 {
+    let address = sentinel
+        .client()
+        .line(&format!("SENTINEL GET-MASTER-ADDR-BY-NAME {NAME}"));
+    address[1].text().parse().expect("a port")
+}
+
+/// A Sentinel that takes a primary for down after 3 s: quick for a test, and more than a busy machine stalls a server.
+fn sentinel(kind: Kind, primary: &Server) -> Builder {
+    Server::builder(kind)
+        .sentinel()
+        .config(format!(
+            "sentinel monitor {NAME} 127.0.0.1 {} 2",
+            primary.port()
+        ))
+        .config(format!("sentinel down-after-milliseconds {NAME} 3000"))
+        .config(format!("sentinel failover-timeout {NAME} 10000"))
+        .config(format!("sentinel parallel-syncs {NAME} 2"))
+}
