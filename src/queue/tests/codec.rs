@@ -191,6 +191,89 @@ fn a_chunk_holds_at_most_so_many_entries_and_about_64_kib() {
     assert_eq!(canon(&load(&by_bytes).unwrap()), canon(&queue));
 }
 
+/// Each of these was once taken, and made a later command fail or the queue impossible to load.
+#[test]
+fn effects_that_cannot_have_happened_are_refused() {
+    let id = Bytes::new(b"new");
+    let move_in = |due, delayed, excluded, token| Effect::MoveIn {
+        id,
+        payload: id,
+        priority: 0,
+        boost: 0,
+        submitted: 1000,
+        due,
+        delayed,
+        rev: 1,
+        reports: 1,
+        deliveries: 0,
+        tags: Vec::new(),
+        excluded,
+        token,
+    };
+    let join = |place, ttl| Effect::Join {
+        moderator: id,
+        place,
+        ttl,
+        expires: 5000,
+        count: 1,
+        tags: Vec::new(),
+    };
+    let lock = |token| Effect::Lock {
+        id: Bytes::new(b"b"),
+        moderator: id,
+        token,
+        deadline: 5000,
+        assign: false,
+    };
+    let undo = |place| Effect::Undo {
+        id: Bytes::new(b"e"),
+        place,
+    };
+    let configure = |lock, aging| Effect::Configure {
+        settings: Settings {
+            lock,
+            aging,
+            ..Settings::default()
+        },
+    };
+    let j1 = fixture().line.keys().next().copied();
+    let x = Bytes::new(b"x");
+    let cases = [
+        (move_in(5000, true, vec![(x, false)], 5), true),
+        (move_in(0, true, Vec::new(), 5), false),
+        (move_in(0, false, Vec::new(), 5), true),
+        (move_in(0, false, vec![(x, true), (x, false)], 5), false),
+        (move_in(0, false, Vec::new(), (1 << 53) - 1), false),
+        (join(Some((1400, 9)), 1 << 40), true),
+        (join(Some((1400, 9)), (1 << 40) + 1), false),
+        (join(Some((1 << 48, 9)), 5), false),
+        (join(Some((1400, u64::MAX)), 5), false),
+        (join(j1, 5), false),
+        (lock(2_000_000), true),
+        (lock(1), false),
+        (lock((1 << 53) - 1), false),
+        (undo(None), true),
+        (undo(Some((1, 1))), true),
+        (undo(j1), false),
+        (undo(Some((1, u64::MAX))), false),
+        (configure(1 << 40, 0), true),
+        (configure((1 << 40) + 1, 0), false),
+    ];
+    for (effect, taken) in cases {
+        let mut queue = copy(&fixture());
+        let before = canon(&queue);
+        assert_eq!(queue.apply(1400, &effect).is_ok(), taken, "{effect:?}");
+        if !taken {
+            assert_eq!(canon(&queue), before, "{effect:?}");
+        }
+        exercise(queue);
+    }
+    for (aging, taken) in [(MAX_AGING, true), (MAX_AGING + 1, false)] {
+        let mut empty = Queue::default();
+        assert_eq!(empty.apply(1400, &configure(1, aging)).is_ok(), taken);
+    }
+}
+
 proptest! {
     #![proptest_config(cases(300))]
 
