@@ -67,6 +67,15 @@ impl Load {
                     let stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
                     stream.set_nodelay(true).expect("set an option");
                     stream.set_nonblocking(true).expect("set an option");
+                    // What paces sending (bbr) costs timers, and there is no network here; a refusal changes nothing.
+                    let plain = c"reno";
+                    libc::setsockopt(
+                        stream.as_raw_fd(),
+                        libc::IPPROTO_TCP,
+                        libc::TCP_CONGESTION,
+                        plain.as_ptr().cast(),
+                        plain.count_bytes() as u32,
+                    );
                     let mut event = libc::epoll_event {
                         events: libc::EPOLLIN as u32,
                         u64: i as u64,

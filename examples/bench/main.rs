@@ -26,6 +26,8 @@ pub const CONNECTIONS: usize = 50;
 
 /// How long and how often things are done.
 pub struct Plan {
+    /// To see that everything works, not to measure.
+    pub quick: bool,
     pub pairs: usize,
     /// One arm of a pair.
     pub arm: Duration,
@@ -38,19 +40,29 @@ pub struct Plan {
     pub window: Duration,
     /// Locks that expire at once.
     pub locks: u64,
+    /// How long to wait, before each turn, for others to leave the machine alone.
+    pub patience: Duration,
 }
 
 impl Plan {
+    /// How many turns to try for as many pairs as wanted.
+    pub fn most_turns(&self) -> usize {
+        self.pairs + self.pairs.div_ceil(2)
+    }
+
     const FULL: Plan = Plan {
+        quick: false,
         pairs: 5,
-        arm: Duration::from_millis(900),
+        arm: Duration::from_millis(750),
         many: 1_000_000,
         keys: 100_000,
         windows: 5,
         window: Duration::from_secs(10),
         locks: 100_000,
+        patience: Duration::ZERO,
     };
     const QUICK: Plan = Plan {
+        quick: true,
         pairs: 1,
         arm: Duration::from_millis(150),
         many: 100_000,
@@ -58,6 +70,7 @@ impl Plan {
         windows: 1,
         window: Duration::from_millis(1500),
         locks: 10_000,
+        patience: Duration::ZERO,
     };
 }
 
@@ -69,8 +82,9 @@ pub struct Bench {
     pub probe: Probe,
     pub plan: Plan,
     pub table: Table,
+    /// The longest gaps, in ms, of windows with nothing to do; the same for every kind of load.
+    pub idle: Vec<f64>,
     only: String,
-    quick: bool,
 }
 
 impl Bench {
@@ -112,8 +126,9 @@ pub fn grouped(n: u64) -> String {
 }
 
 const USAGE: &str = "\
-usage: make bench, or: cargo run --release --example bench -- [--quick] [--only WORD]
+usage: make bench, or: cargo run --release --example bench -- [--quick] [--patient] [--only WORD]
   --quick      a smoke run of less than a minute, whose figures mean nothing
+  --patient    on a machine shared with others: before each turn, waits up to a minute until they leave it alone
   --only WORD  only the measurements whose name has WORD in it (any case); --list shows the names
 environment: MODQ_SO the module, MODQ_SERVER the server's program, MODQ_REDIS_CELL redis-cell's library";
 
@@ -138,11 +153,13 @@ const MEASUREMENTS: &[Measurement] = &[
 ];
 
 fn main() -> ExitCode {
-    let (mut quick, mut only) = (false, String::new());
+    let (mut plan, mut only) = (Plan::FULL, String::new());
+    let mut patience = Duration::ZERO;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match (arg.as_str(), args.len()) {
-            ("--quick", _) => quick = true,
+            ("--quick", _) => plan = Plan::QUICK,
+            ("--patient", _) => patience = Duration::from_secs(60),
             ("--only", 1..) => only = args.next().unwrap_or_default().to_lowercase(),
             ("--list", _) => {
                 MEASUREMENTS.iter().for_each(|(name, _)| println!("{name}"));
@@ -159,7 +176,8 @@ fn main() -> ExitCode {
         }
     }
     support::end_with_signals();
-    match run(quick, only) {
+    plan.patience = patience;
+    match run(plan, only) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("modq bench: {why}");
@@ -168,7 +186,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(quick: bool, only: String) -> Result<(), String> {
+fn run(plan: Plan, only: String) -> Result<(), String> {
     let start = Instant::now();
     let cores = probe::two_cores();
     let mut config = vec![
@@ -191,12 +209,12 @@ fn run(quick: bool, only: String) -> Result<(), String> {
     let mut bench = Bench {
         load: Load::new(server.port(), CONNECTIONS),
         probe: Probe::new(server.pid()),
-        plan: if quick { Plan::QUICK } else { Plan::FULL },
+        plan,
         table: Table::default(),
+        idle: Vec::new(),
         server,
         client,
         only,
-        quick,
     };
     for (name, measure) in MEASUREMENTS {
         if bench.wants(name) {
@@ -250,7 +268,7 @@ fn report(bench: &mut Bench, cores: Option<(usize, usize)>, took: Duration) {
         "{met} met, {missed} missed, {} not judged.",
         bench.table.count(Verdict::Open)
     );
-    if bench.quick {
+    if bench.plan.quick {
         println!("This was a quick run, to see that everything works: its figures mean nothing.");
     }
 }

@@ -55,7 +55,7 @@ pub fn limiter(bench: &mut Bench, _: &str) {
     let plain = usage(client, "counter");
     let before = used(client);
     // In milliseconds of their own: charges of one millisecond would share an entry.
-    let charges = if bench.quick { 100 } else { 1_000 };
+    let charges = if bench.plan.quick { 100 } else { 1_000 };
     for _ in 1..charges {
         std::thread::sleep(Duration::from_millis(1));
         client.line("RATELIMIT.CHECK limiter 100000 3600000");

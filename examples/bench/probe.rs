@@ -1,6 +1,7 @@
 //! What the server's main thread has spent, and which cores are whose.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 /// Reads what a process's main thread has spent.
 pub struct Probe {
@@ -149,5 +150,30 @@ pub fn hurry() {
         let mut parameters: libc::sched_param = std::mem::zeroed();
         parameters.sched_priority = 1;
         libc::sched_setscheduler(0, libc::SCHED_FIFO, &parameters);
+    }
+}
+
+/// Waits until others leave the machine's cores alone, at most `limit`. The server and its clients are to be idle.
+pub fn wait_for_quiet(limit: Duration) {
+    let idle = || {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let cpu = stat.lines().next().unwrap_or_default();
+        let ticks: Vec<u64> = cpu
+            .split_whitespace()
+            .skip(1)
+            .filter_map(|n| n.parse().ok())
+            .collect();
+        // user nice system idle iowait …
+        let idle = ticks.get(3).copied().unwrap_or(0) + ticks.get(4).copied().unwrap_or(0);
+        (idle, ticks.iter().take(8).sum::<u64>())
+    };
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        let before = idle();
+        std::thread::sleep(Duration::from_millis(250));
+        let after = idle();
+        if (after.0 - before.0) as f64 >= 0.96 * (after.1 - before.1) as f64 {
+            return;
+        }
     }
 }

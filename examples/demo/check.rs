@@ -124,7 +124,7 @@ impl Record {
                     let until = earlier.held_until().min(later.held_until());
                     if from < until {
                         found.push(format!(
-                            "{item} was with {} and {} for {} µs",
+                            "{item} was with moderators {} and {} for {} µs",
                             earlier.moderator,
                             later.moderator,
                             until - from

@@ -19,7 +19,7 @@ const OPEN_FOR: Duration = Duration::from_secs(10);
 /// How long working off may take.
 const REST: Duration = Duration::from_secs(10);
 /// How long a moderator has for an item. Short, so that one who wanders off is soon noticed.
-const LOCK_MS: u64 = 600;
+const LOCK_MS: u64 = 400;
 /// Posts that a submitter may send per `LIMIT_MS`.
 const LIMIT: u64 = 8;
 const LIMIT_MS: u64 = 1000;
@@ -324,16 +324,19 @@ fn report(room: &Room, left: u64) -> bool {
     let mut verdict = |what: &str, broken: &[String], checked: String| {
         well &= broken.is_empty();
         let yes = if broken.is_empty() { "yes" } else { "NO" };
-        println!("{:46} {yes} ({checked} checked)", format!("{what}:"));
+        println!("{:46} {yes} ({checked})", format!("{what}:"));
         broken.iter().take(5).for_each(|how| println!("    {how}"));
     };
-    let claims = format!("{} claims", record.claims.len());
+    let claims = format!("{} claims checked", record.claims.len());
     verdict("no item was ever with two people", &shared, claims);
     let (compared, disorder) = disorder;
     verdict(
         "order was kept",
         &disorder,
-        format!("{} claims, {compared} comparisons,", record.claims.len()),
+        format!(
+            "{} claims checked, against {compared} items ready",
+            record.claims.len()
+        ),
     );
     let unfit = if admitted == waited {
         Vec::new()
@@ -343,7 +346,7 @@ fn report(room: &Room, left: u64) -> bool {
     verdict(
         "who waited as told was let in",
         &unfit,
-        format!("{waited} retries"),
+        format!("{waited} retries checked"),
     );
     let mut lost = Vec::new();
     if left > 0 {
@@ -355,7 +358,7 @@ fn report(room: &Room, left: u64) -> bool {
     verdict(
         "nothing was lost, nothing came twice",
         &lost,
-        format!("{} items", counts.submitted),
+        format!("{} items checked", counts.submitted),
     );
     well
 }

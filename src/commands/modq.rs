@@ -18,7 +18,7 @@ use crate::redis::types::Stored;
 use serde_bytes::Bytes;
 use std::cell::RefCell;
 use std::ffi::CStr;
-use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -280,6 +280,36 @@ pub static COMMANDS: &[Command] = &[
 /// Most deferred steps that one command does before its own work; the timer does the rest.
 const COMMAND_BUDGET: usize = 32;
 
+/// Queues in memory, and the largest backlog of deferred work a tick has seen.
+static LIVE_QUEUES: AtomicUsize = AtomicUsize::new(0);
+static DEFERRED_MAX: AtomicU64 = AtomicU64::new(0);
+
+/// How many queues there are.
+pub fn live_queues() -> usize {
+    LIVE_QUEUES.load(Relaxed)
+}
+
+/// The most transitions that were overdue when a tick left off.
+pub fn deferred_max() -> u64 {
+    DEFERRED_MAX.load(Relaxed)
+}
+
+/// Counts one queue for as long as it lives.
+struct Counted;
+
+impl Default for Counted {
+    fn default() -> Self {
+        LIVE_QUEUES.fetch_add(1, Relaxed);
+        Counted
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        LIVE_QUEUES.fetch_sub(1, Relaxed);
+    }
+}
+
 /// The value of a queue's key.
 #[derive(Default)]
 pub struct QueueKey {
@@ -288,6 +318,9 @@ pub struct QueueKey {
     scheduled: u64,
     /// The name whose waiting clients the queue knows of.
     pub attached: Option<KeyName>,
+    /// The last tick left work for the next.
+    behind: bool,
+    _counted: Counted,
 }
 
 impl Stored for QueueKey {
@@ -322,19 +355,23 @@ impl QueueKey {
     /// The queue may have something to do earlier than it had before.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
+        self.changed_in(ctx, ctx.db(), name);
+    }
+
+    fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         if let Some(due) = self.queue.next_due() {
             let due = due.max(1);
             if self.scheduled == 0 || due < self.scheduled {
                 self.scheduled = due;
-                schedule::note(ctx, ctx.db(), name.bytes(), due);
+                schedule::note(ctx, db, name.bytes(), due);
             }
         }
     }
 
     /// The queue came to this key by other means than a command of ours.
-    pub fn arrived(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
+    pub fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         self.scheduled = 0;
-        self.changed(ctx, name);
+        self.changed_in(ctx, db, name);
     }
 }
 
@@ -437,13 +474,7 @@ fn catch_up(
 
 /// Sends what happened to a queue to replicas and the AOF.
 #[inline]
-fn replicate(
-    ctx: Context<'_>,
-    name: ServerStr<'_>,
-    stored: &mut QueueKey,
-    fx: &Effects,
-    now: Now,
-) {
+fn replicate(ctx: Context<'_>, name: ServerStr<'_>, stored: &mut QueueKey, fx: &Effects, now: Now) {
     if fx.record.is_empty() {
         return;
     }
@@ -507,6 +538,12 @@ pub fn advance(
     let mut fx = Effects::default();
     let steps = catch_up(ctx, name, stored, now, budget, &mut fx);
     let next = stored.queue.next_due();
+    // Counted once when a backlog begins: it only shrinks from there, and counting takes time.
+    let behind = steps >= budget;
+    if behind && !stored.behind {
+        DEFERRED_MAX.fetch_max((steps + stored.queue.overdue(now)) as u64, Relaxed);
+    }
+    stored.behind = behind;
     stored.scheduled = 0;
     replicate(ctx, name, stored, &fx, now);
     // The caller notes the next due time itself.

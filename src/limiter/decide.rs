@@ -1,11 +1,12 @@
 //! CHECK, PEEK and MCHECK: whether a request is admitted, what the reply says, and the effect if
 //! it is carried out. Nothing is changed here.
 
-use super::effect::{Change, Effect, Specs};
+use super::effect::{Change, Effect};
 use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE};
 use super::state::Limiter;
 use super::usage::Usage;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A wait that does not end.
 const NEVER: u64 = u64::MAX;
@@ -54,8 +55,6 @@ pub struct Decision<'a> {
     /// stamped later than now (the clock has been set back): then it is restamped, because a full
     /// limiter that meets nothing but denials would otherwise stay full until the clock is there.
     pub effect: Option<Effect<'a>>,
-    /// Units charged.
-    charged: u64,
     /// Ms for which a block or a full log denies everything.
     held: u64,
     /// The request is remembered.
@@ -135,12 +134,78 @@ impl Limiter {
         request: &Request<'r>,
         log_max: usize,
     ) -> Result<Decision<'r>, LimitError> {
-        self.decide(now, request, log_max, true)
+        match self.decide_plain(now, request, log_max) {
+            Some(decision) => Ok(decision),
+            None => self.decide(now, request, log_max, true),
+        }
+    }
+
+    /// What `decide` says, for by far the most requests: a cost to charge to the only limit, and
+    /// nothing else in the way. `None`: not such a request. Half of the instructions.
+    #[inline]
+    fn decide_plain<'r>(
+        &self,
+        now: u64,
+        request: &Request<'r>,
+        log_max: usize,
+    ) -> Option<Decision<'r>> {
+        let [spec] = request.limits else {
+            return None;
+        };
+        let (usage, present) = match &self.limits[..] {
+            [limit] if limit.is(spec) && limit.newest() <= now => (&limit.usage, true),
+            [] => (Usage::none(spec.algo()), false),
+            _ => return None,
+        };
+        let cost = request.cost;
+        let room_in_log = match usage {
+            Usage::Log(log) => log.total() < log_max as u64,
+            _ => true,
+        };
+        let plain = cost > 0
+            && !request.partial
+            && request.id.is_none()
+            && self.ids.is_none()
+            && self.blocked_until == 0
+            && room_in_log
+            && now <= MAX_VALUE;
+        if !plain {
+            return None;
+        }
+        let used = usage.used(spec, now);
+        let cap = spec.cap();
+        let allowed = used + cost <= cap;
+        let charged = if allowed { cost } else { 0 };
+        let retry = match cap.checked_sub(cost) {
+            _ if allowed => 0,
+            Some(target) => usage.wait(spec, now, 0, target).min(MAX_VALUE),
+            None => NEVER,
+        };
+        let reset = usage.wait(spec, now, charged, 0);
+        Some(Decision {
+            allowed: i64::from(allowed),
+            limit: spec.quota() as i64,
+            remaining: cap.saturating_sub(used + charged) as i64,
+            retry_after: shown(retry),
+            reset_after: shown(reset.min(MAX_VALUE)),
+            granted: charged,
+            log_full: false,
+            needs_alloc: allowed && (!present || usage.grows(spec.window(), now)),
+            effect: allowed.then_some(Effect {
+                at: now,
+                change: Change::Charge {
+                    units: cost,
+                    limits: Cow::Borrowed(request.limits),
+                    id: None,
+                },
+            }),
+            held: 0,
+            known: false,
+        })
     }
 
     /// `charge` false: what is admitted is not going to be charged.
-    #[inline]
-    fn decide<'r>(
+    pub(super) fn decide<'r>(
         &self,
         now: u64,
         request: &Request<'r>,
@@ -148,55 +213,6 @@ impl Limiter {
         charge: bool,
     ) -> Result<Decision<'r>, LimitError> {
         let now = now.min(MAX_VALUE);
-        let block = self.blocked_until.saturating_sub(now);
-        // A block that outlasts the memory of the request denies it as if it were new.
-        let memo = request
-            .id
-            .and_then(|id| self.known(id, now))
-            .filter(|memo| block == 0 || memo.due_seen_at(now) > self.blocked_until);
-        let known = memo.map(|memo| memo.units);
-        if request.cost > 0 && known.is_none() && !self.has_room_for(request.limits, now) {
-            return Err(LimitError::TooManyLimits);
-        }
-        // One limit is the usual case; the code for it has no loops left.
-        Ok(match request.limits {
-            [spec] => self.judge(
-                now,
-                request,
-                log_max,
-                charge,
-                known,
-                &[self.view(spec, now)],
-            ),
-            _ => self.judge_many(now, request, log_max, charge, known),
-        })
-    }
-
-    #[inline(never)]
-    fn judge_many<'r>(
-        &self,
-        now: u64,
-        request: &Request<'r>,
-        log_max: usize,
-        charge: bool,
-        known: Option<u64>,
-    ) -> Decision<'r> {
-        let views = request.limits.iter().map(|spec| self.view(spec, now));
-        let views: SmallVec<[View; MAX_LIMITS_PER_REQUEST]> = views.collect();
-        self.judge(now, request, log_max, charge, known, &views)
-    }
-
-    /// The decision on a request for these limits. `known`: what was granted if it is remembered.
-    #[inline(always)]
-    fn judge<'r>(
-        &self,
-        now: u64,
-        request: &Request<'r>,
-        log_max: usize,
-        charge: bool,
-        known: Option<u64>,
-        views: &[View],
-    ) -> Decision<'r> {
         let &Request {
             limits,
             cost,
@@ -204,21 +220,27 @@ impl Limiter {
             partial,
         } = request;
         let block = self.blocked_until.saturating_sub(now);
+        // A block that outlasts the memory of the request denies it as if it were new.
+        let memo = id
+            .and_then(|id| self.known(id, now))
+            .filter(|memo| block == 0 || memo.due_seen_at(now) > self.blocked_until);
+        let known = memo.is_some();
+        if cost > 0 && !known && !self.has_room_for(limits, now) {
+            return Err(LimitError::TooManyLimits);
+        }
+        let views = limits.iter().map(|spec| self.view(spec, now));
+        let views: SmallVec<[View; MAX_LIMITS_PER_REQUEST]> = views.collect();
         let least = views.iter().map(|view| view.left).min().unwrap_or(0);
 
         // What is to fit into every limit, and what is then granted.
-        let (ask, granted) = match known {
-            Some(units) => (0, units),
+        let (ask, granted) = match memo {
+            Some(memo) => (0, memo.units),
             None if partial => (cost.min(least.max(1)), cost.min(least)),
             None => (cost, cost),
         };
-        let known = known.is_some();
         let exempt = known || (partial && cost == 0);
         let violates = |view: &View| !exempt && view.used + ask > view.spec.cap();
-        let mut fits = true;
-        for view in views {
-            fits &= !violates(view);
-        }
+        let fits = !views.iter().any(violates);
         let full = match cost > 0 && !known {
             true => self.log_wait(now, request, log_max, fits && block == 0),
             false => 0,
@@ -233,15 +255,13 @@ impl Limiter {
 
         // The violated limit with the longest wait, else the one with least left.
         let mut longest: Option<(u64, &View)> = None;
-        if !fits {
-            for view in views.iter().filter(|view| violates(view)) {
-                let wait = match view.spec.cap().checked_sub(ask) {
-                    Some(target) => view.usage.wait(view.spec, now, 0, target).min(MAX_VALUE),
-                    None => NEVER,
-                };
-                if longest.is_none_or(|(most, _)| wait > most) {
-                    longest = Some((wait, view));
-                }
+        for view in views.iter().filter(|view| violates(view)) {
+            let wait = match view.spec.cap().checked_sub(ask) {
+                Some(target) => view.usage.wait(view.spec, now, 0, target).min(MAX_VALUE),
+                None => NEVER,
+            };
+            if longest.is_none_or(|(most, _)| wait > most) {
+                longest = Some((wait, view));
             }
         }
         let (wait, deciding) = match longest {
@@ -252,13 +272,8 @@ impl Limiter {
             let reset = view.usage.wait(view.spec, now, charged, 0);
             (view.spec.quota(), view.left - charged, reset)
         });
-        let mut needs_alloc = id.is_some();
-        if charged > 0 {
-            for view in views {
-                needs_alloc |= !view.present || view.usage.grows(view.spec.window(), now);
-            }
-        }
-        Decision {
+        let in_place = |view: &View| view.present && !view.usage.grows(view.spec.window(), now);
+        Ok(Decision {
             allowed: i64::from(allowed),
             limit: limit as i64,
             remaining: if held > 0 { 0 } else { remaining as i64 },
@@ -266,23 +281,22 @@ impl Limiter {
             reset_after: shown(reset.min(MAX_VALUE)),
             granted: if allowed { granted } else { 0 },
             log_full: fits && block == 0 && !allowed,
-            needs_alloc: charged > 0 && needs_alloc,
+            needs_alloc: charged > 0 && (id.is_some() || !views.iter().all(in_place)),
             effect: if charged > 0 {
                 Some(Effect {
                     at: now,
                     change: Change::Charge {
                         units: charged,
-                        limits: Specs::Borrowed(limits),
+                        limits: Cow::Borrowed(limits),
                         id,
                     },
                 })
             } else {
                 self.restamp(now)
             },
-            charged,
             held,
             known,
-        }
+        })
     }
 
     /// The effect of a write that changes nothing but stamps from the future, if there are any.
@@ -302,6 +316,9 @@ impl Limiter {
         for spec in request.limits {
             adds += u64::from(spec.algo() == Algo::Log);
         }
+        if adds == 0 {
+            return 0;
+        }
         // There are no more runs than units, which need not be counted.
         let mut at_most = self.ids.as_ref().map_or(0, |ids| ids.len() as u64);
         for limit in &self.limits {
@@ -309,7 +326,7 @@ impl Limiter {
                 at_most = at_most.saturating_add(log.total());
             }
         }
-        if adds == 0 || at_most.saturating_add(adds) <= log_max as u64 {
+        if at_most.saturating_add(adds) <= log_max as u64 {
             return 0;
         }
         self.counted_log_wait(now, request, adds, log_max as u64, now_counts)
@@ -381,7 +398,14 @@ impl Limiter {
         decision: &Decision,
     ) -> SmallVec<[LimitDetail; MAX_LIMITS_PER_REQUEST]> {
         let now = now.min(MAX_VALUE);
-        let &Decision { charged, held, .. } = decision;
+        let held = decision.held;
+        let charged = match &decision.effect {
+            Some(Effect {
+                change: Change::Charge { units, .. },
+                ..
+            }) => *units,
+            _ => 0,
+        };
         let detail = |spec| {
             let view = self.view(spec, now);
             let wait = |target| view.usage.wait(spec, now, charged, target);

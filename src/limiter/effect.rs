@@ -8,7 +8,7 @@
 use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE};
 use super::wire::{Reader, Writer, MAX_NUMBER};
 use crate::codec::DecodeError;
-use smallvec::SmallVec;
+use std::borrow::Cow;
 
 /// A change, with the time it happened. It comes out of a decision or of [`Effect::decode`],
 /// both of which see to it that its numbers are in range.
@@ -23,7 +23,8 @@ pub(super) enum Change<'a> {
     /// Units charged to each of the limits, by a request to be remembered if it has an id.
     Charge {
         units: u64,
-        limits: Specs<'a>,
+        /// The request's own, or decoded ones.
+        limits: Cow<'a, [LimitSpec]>,
         id: Option<&'a [u8]>,
     },
     /// Units given back by every limit in use.
@@ -37,31 +38,6 @@ pub(super) enum Change<'a> {
     /// Nothing but what every effect does: charges stamped later than its time, which the clock
     /// has been set back from, are restamped.
     Restamp,
-}
-
-/// Limits: the request's own, or decoded ones.
-#[derive(Debug, Clone)]
-pub(super) enum Specs<'a> {
-    Borrowed(&'a [LimitSpec]),
-    Owned(SmallVec<[LimitSpec; 1]>),
-}
-
-impl std::ops::Deref for Specs<'_> {
-    type Target = [LimitSpec];
-
-    #[inline]
-    fn deref(&self) -> &[LimitSpec] {
-        match self {
-            Specs::Borrowed(specs) => specs,
-            Specs::Owned(specs) => specs,
-        }
-    }
-}
-
-impl PartialEq for Specs<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
 }
 
 const CHARGE: u8 = 0;
@@ -160,7 +136,7 @@ impl<'a> Effect<'a> {
             CHARGE => {
                 let units = r.within(1..=MAX_VALUE)?;
                 let count = (tag >> LIMITS_SHIFT) + 1;
-                let mut limits = SmallVec::new();
+                let mut limits = Vec::with_capacity(usize::from(count));
                 for _ in 0..count {
                     let limit = decode_limit(&mut r)?;
                     if units > limit.cap() {
@@ -171,7 +147,7 @@ impl<'a> Effect<'a> {
                 LimitSpec::check_list(&limits).map_err(|_| DecodeError)?;
                 Change::Charge {
                     units,
-                    limits: Specs::Owned(limits),
+                    limits: Cow::Owned(limits),
                     id: match tag & HAS_ID {
                         0 => None,
                         _ => Some(r.id()?),

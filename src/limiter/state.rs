@@ -42,6 +42,16 @@ impl Limiter {
         let now = effect.at;
         let given = match &effect.change {
             Change::Charge { units, limits, id } => {
+                // By far the most charges are to the only limit there is.
+                if let ([spec], None, None) = (&**limits, id, &self.ids) {
+                    if let [limit] = &mut self.limits[..] {
+                        if limit.is(spec) {
+                            limit.charge(now, *units, spec)?;
+                            self.end_block(now);
+                            return Ok(0);
+                        }
+                    }
+                }
                 self.charge(now, *units, limits, *id)?;
                 0
             }
@@ -68,15 +78,10 @@ impl Limiter {
                 0
             }
         };
-        // What a charge leaves is charged, unless there are others.
-        let all_charged = matches!(&effect.change, Change::Charge { limits, .. } if limits.len() == self.limits.len());
-        if !all_charged || self.ids.is_some() {
-            self.sweep();
-        }
+        self.sweep();
         Ok(given)
     }
 
-    #[inline]
     fn charge(
         &mut self,
         now: u64,
@@ -85,7 +90,7 @@ impl Limiter {
         id: Option<&[u8]>,
     ) -> Result<(), ApplyError> {
         let fits = |spec| match self.find(spec) {
-            Some(limit) => limit.usage.has_room(spec, now, units),
+            Some(limit) => limit.has_room(now, units, spec),
             None => true,
         };
         if !specs.iter().all(fits)
@@ -100,7 +105,7 @@ impl Limiter {
                 Some(i) => i,
                 None => self.add_limit(spec),
             };
-            self.limits[i].usage.charge(spec, now, units);
+            self.limits[i].charge(now, units, spec)?;
         }
         if let Some(id) = id {
             let charged = specs.iter().filter_map(|spec| self.find(spec));
@@ -148,11 +153,16 @@ impl Limiter {
         for limit in &mut self.limits {
             limit.settle(now);
         }
-        if self.blocked_until <= now {
-            self.blocked_until = 0;
-        }
+        self.end_block(now);
         if let Some(ids) = &mut self.ids {
             ids.settle(now);
+        }
+    }
+
+    #[inline]
+    fn end_block(&mut self, now: u64) {
+        if self.blocked_until <= now {
+            self.blocked_until = 0;
         }
     }
 

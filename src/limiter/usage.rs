@@ -10,6 +10,7 @@ use super::gcra::Gcra;
 use super::ids::Part;
 use super::limits::{Algo, LimitSpec, MAX_VALUE};
 use super::log::Log;
+use super::state::ApplyError;
 
 #[derive(Debug, Clone)]
 pub(super) enum Usage {
@@ -71,19 +72,6 @@ impl Usage {
         }
     }
 
-    /// Whether so many more units are within what a limit can hold. Cheap: only if they might not
-    /// be is it worth finding out what has expired.
-    #[inline]
-    pub(super) fn has_room(&self, spec: &LimitSpec, now: u64, units: u64) -> bool {
-        let at_most = match self {
-            Usage::Log(log) => log.total(),
-            Usage::Counter(counter) => counter.total(),
-            Usage::Fixed(fixed) => fixed.parts().1,
-            Usage::Gcra(gcra) => gcra.at_most(),
-        };
-        at_most + units <= MAX_VALUE || self.used(spec, now) + units <= MAX_VALUE
-    }
-
     /// Whether a charge at `now` may need to allocate.
     #[inline]
     pub(super) fn grows(&self, window: u64, now: u64) -> bool {
@@ -91,17 +79,6 @@ impl Usage {
             Usage::Log(log) => log.grows(window, now),
             Usage::Counter(counter) => counter.grows(window, now),
             Usage::Fixed(_) | Usage::Gcra(_) => false,
-        }
-    }
-
-    /// Charges; the limit must be settled at `now`.
-    #[inline]
-    pub(super) fn charge(&mut self, spec: &LimitSpec, now: u64, units: u64) {
-        match self {
-            Usage::Log(log) => log.charge(now, units),
-            Usage::Counter(counter) => counter.charge(spec.window(), now, units),
-            Usage::Fixed(fixed) => fixed.charge(now, units),
-            Usage::Gcra(gcra) => gcra.charge(spec, now, units),
         }
     }
 }
@@ -164,6 +141,40 @@ impl Limit {
             Usage::Fixed(fixed) => fixed.settle(self.window, now),
             Usage::Gcra(gcra) => gcra.settle(now),
         }
+    }
+
+    /// Whether so many more units are within what a limit can hold. Cheap: only if they might not
+    /// be is it worth finding out what has expired.
+    #[inline]
+    pub(super) fn has_room(&self, now: u64, units: u64, spec: &LimitSpec) -> bool {
+        let at_most = match &self.usage {
+            Usage::Log(log) => log.total(),
+            Usage::Counter(counter) => counter.total(),
+            Usage::Fixed(fixed) => fixed.parts().1,
+            Usage::Gcra(gcra) => gcra.at_most(),
+        };
+        at_most + units <= MAX_VALUE || self.usage.used(spec, now) + units <= MAX_VALUE
+    }
+
+    /// Settles and charges. Fails, and changes nothing, if there is no room.
+    #[inline]
+    pub(super) fn charge(
+        &mut self,
+        now: u64,
+        units: u64,
+        spec: &LimitSpec,
+    ) -> Result<(), ApplyError> {
+        if !self.has_room(now, units, spec) {
+            return Err(ApplyError);
+        }
+        self.settle(now);
+        match &mut self.usage {
+            Usage::Log(log) => log.charge(now, units),
+            Usage::Counter(counter) => counter.charge(spec.window(), now, units),
+            Usage::Fixed(fixed) => fixed.charge(now, units),
+            Usage::Gcra(gcra) => gcra.charge(spec, now, units),
+        }
+        Ok(())
     }
 
     /// Takes back min(n, used) from a settled limit, newest first; returns that number.

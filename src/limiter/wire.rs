@@ -16,11 +16,10 @@ const TIME_BYTES: usize = 7;
 /// Bytes of `value` when written.
 #[inline]
 pub(super) fn length(value: u64) -> usize {
-    match value.checked_ilog2() {
-        Some(top) if top >= 56 => MAX_NUMBER,
-        // A division by 7 that is right up to 56.
-        Some(top) => (top as usize * 37 >> 8) + 1,
-        None => 1,
+    match (value | 1).ilog2() as usize {
+        // A division by 7 that is right up to here.
+        top @ ..56 => ((top * 37) >> 8) + 1,
+        _ => MAX_NUMBER,
     }
 }
 
@@ -33,7 +32,7 @@ pub(super) fn put(out: &mut [u8], value: u64) -> usize {
         out[0] = 0;
         out[1..MAX_NUMBER].copy_from_slice(&value.to_le_bytes());
     } else {
-        let word = value << n | 1 << (n - 1);
+        let word = (value << n) | (1 << (n - 1));
         out[..8].copy_from_slice(&word.to_le_bytes());
     }
     n

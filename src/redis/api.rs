@@ -57,6 +57,7 @@ required! {
     RedisModule_LoadStringBuffer RedisModule_IsIOError RedisModule_EmitAOF
     RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO
     RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence
+    RedisModule_GetDbIdFromModuleKey
     RedisModule_RegisterNumericConfig RedisModule_RegisterBoolConfig RedisModule_LoadConfigs
     RedisModule_RegisterInfoFunc RedisModule_InfoAddSection RedisModule_InfoAddFieldLongLong
     RedisModule_InfoAddFieldULongLong

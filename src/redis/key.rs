@@ -102,6 +102,13 @@ impl<'a, T: Stored> Key<'a, T> {
         }
     }
 
+    /// The database the key is in, if there is a key. In a notification inside MULTI, Valkey 9.1 says
+    /// another as the selected one.
+    pub fn db(&self) -> Option<i32> {
+        // SAFETY: the key is open.
+        (!self.raw.is_null()).then(|| unsafe { api!(RedisModule_GetDbIdFromModuleKey(self.raw)) })
+    }
+
     #[inline]
     pub fn get(&self) -> Option<&T> {
         // SAFETY: see `open`.

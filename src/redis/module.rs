@@ -6,7 +6,7 @@ use super::context::{log_notice, log_warning, must_not_replicate, Context};
 use super::guard::guarded;
 use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
-use crate::commands::modq::QueueKey;
+use crate::commands::modq::{self, QueueKey};
 use crate::commands::ratelimit::{self, LeaseKey, LimitKey};
 use crate::commands::{self, waiting, Command, Keys};
 use crate::limiter::Policies;
@@ -79,6 +79,10 @@ fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
     }
     register_policy(ctx)?;
     follow_events(ctx)?;
+    // SAFETY: a callback of the right type.
+    if unsafe { api!(RedisModule_RegisterInfoFunc(ctx.raw(), Some(info))) } == ERR {
+        return Err("its INFO section is refused");
+    }
     log_notice("modq is ready");
     Ok(())
 }
@@ -336,14 +340,16 @@ unsafe extern "C" fn on_key(
         }
         let ctx = unsafe { Context::new(ctx) };
         let key = unsafe { ServerStr::new(key) };
-        waiting::arrived(ctx.db(), key.bytes());
         // The server's own string may be one on its stack, which cannot be kept: open a copy.
         let name = Name::new(key.bytes());
+        let mut db = ctx.db();
         if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name.get(), Mode::Glance) {
+            db = opened.db().unwrap_or(db);
             if let Some(queue) = opened.get_mut() {
-                queue.arrived(ctx, name.get());
+                queue.arrived(ctx, db, name.get());
             }
         }
+        waiting::arrived(db, key.bytes());
         OK
     })
 }
@@ -440,5 +446,38 @@ unsafe extern "C" fn on_swap(
         let info = unsafe { &*data.cast::<raw::RedisModuleSwapDbInfo>() };
         schedule::swap(info.dbnum_first, info.dbnum_second);
         waiting::database_changed();
+    });
+}
+
+/// The section that INFO modules shows.
+unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c_int) {
+    guarded("INFO", (), || {
+        // After a crash nothing is locked again: whoever holds a lock may be who crashed.
+        if for_crash_report != 0 {
+            return;
+        }
+        let lag = schedule::lag();
+        let fields = [
+            (c"queues", modq::live_queues() as u64),
+            (c"scheduled_keys", lag.keys as u64),
+            (c"timer_lag_ms", lag.last),
+            (c"timer_max_lag_ms", lag.most),
+            (c"deferred_max", modq::deferred_max()),
+            (c"waiting_clients", waiting::clients() as u64),
+            (c"ratelimit_log_full", ratelimit::log_full()),
+            (
+                c"ratelimit_policies",
+                ratelimit::with_policies(|p| p.len()) as u64,
+            ),
+        ];
+        // SAFETY: the context is valid in this callback and the names are static.
+        unsafe {
+            if api!(RedisModule_InfoAddSection(ctx, c"".as_ptr())) == ERR {
+                return;
+            }
+            for (name, value) in fields {
+                api!(RedisModule_InfoAddFieldULongLong(ctx, name.as_ptr(), value));
+            }
+        }
     });
 }

@@ -94,13 +94,18 @@ impl Client {
     /// so no timer fires in between.
     #[track_caller]
     pub fn pipeline(&mut self, lines: &[impl AsRef<str>]) -> Vec<Value> {
-        let bytes: Vec<u8> = lines
-            .iter()
-            .flat_map(|line| encode(&line.as_ref().split_whitespace().collect::<Vec<_>>()))
-            .collect();
+        let words = |line: &str| line.split_whitespace().map(Arg::to_arg).collect();
+        let commands: Vec<Vec<Vec<u8>>> = lines.iter().map(|line| words(line.as_ref())).collect();
+        self.pipeline_of(&commands)
+    }
+
+    /// The same of commands with any arguments.
+    #[track_caller]
+    pub fn pipeline_of(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Value> {
+        let bytes: Vec<u8> = commands.iter().flat_map(|args| encode(args)).collect();
         self.last = bytes[..bytes.len().min(200)].escape_ascii().to_string();
         self.send_raw(&bytes).unwrap();
-        lines.iter().map(|_| self.reply()).collect()
+        commands.iter().map(|_| self.reply()).collect()
     }
 
     fn try_send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> std::io::Result<()> {

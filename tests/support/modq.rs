@@ -236,3 +236,42 @@ pub fn make_dead(c: &mut Client, key: &str, item: &str) {
         assert_eq!(state(c, key, item), now);
     }
 }
+
+/// Makes a queue with items in every state and all that an item can have; its locks and delays are long.
+#[track_caller]
+pub fn rich_queue(c: &mut Client, key: &str) {
+    submit(c, &format!("{key} dead p"));
+    make_dead(c, key, "dead");
+    submit(c, &format!("{key} resolved p"));
+    let lock = claim(c, &format!("{key} m1"));
+    super::cmd!(c, "MODQ.RESOLVE", key, "resolved", lock.token);
+    submit(c, &format!("{key} cancelled p"));
+    c.line(&format!("MODQ.CANCEL {key} cancelled"));
+    submit(
+        c,
+        &format!("{key} skipped p PRIORITY 9 BOOST 5 TAGS 2 de x"),
+    );
+    let lock = claim(c, &format!("{key} m2 TAGS 2 x de"));
+    super::cmd!(c, "MODQ.RELEASE", key, "skipped", lock.token, "SKIP");
+    submit(c, &format!("{key} locked p PRIORITY 8 EXCLUDE 2 m8 m9"));
+    submit(c, &format!("{key} locked2 p PRIORITY 8"));
+    claim(c, &format!("{key} m1 LOCK 3600000"));
+    claim(c, &format!("{key} m1 LOCK 3600000 NEW"));
+    submit(c, &format!("{key} again p"));
+    for words in ["again p ONDUP BUMP", "again p2 ONDUP REPLACE TAGS 1 de"] {
+        c.line(&format!("MODQ.SUBMIT {key} {words}"));
+    }
+    c.line(&format!(
+        "MODQ.SUBMIT {key} delayed p DELAY 3600000 EXCLUDE 1 m9"
+    ));
+    super::cmd!(
+        c,
+        "MODQ.SUBMIT",
+        key,
+        b"\0\xff\r\n",
+        [b'x'; 300],
+        "PRIORITY",
+        -1
+    );
+    assert_eq!(counts(c, key), [3, 2, 1, 1]);
+}
