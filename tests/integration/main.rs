@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod docs;
 mod harness;
 mod modq_clock;
 mod modq_moderators;
