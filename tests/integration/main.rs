@@ -7,6 +7,7 @@ mod harness;
 mod modq_moderators;
 mod modq_producers;
 mod modq_reading;
+mod modq_waiting;
 mod ratelimit_kit;
 mod ratelimit_options;
 mod ratelimit_replies;
