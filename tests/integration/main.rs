@@ -9,6 +9,7 @@ mod modq_clock;
 mod modq_moderators;
 mod modq_producers;
 mod modq_reading;
+mod modq_waiting;
 mod ratelimit_clock;
 mod ratelimit_commands;
 mod ratelimit_effects;
