@@ -153,12 +153,12 @@ pub fn limit(bench: &mut Bench, name: &str) {
         }
     }
     let mut arms = vec![
-        Arm::new("CHECK", Prebuilt::new(6, check)),
-        Arm::new("INCR", Prebuilt::new(1, incr)),
-        Arm::new("Lua window", Prebuilt::new(4, lua)),
+        Arm::new("CHECK", Prebuilt::boxed(6, check)),
+        Arm::new("INCR", Prebuilt::boxed(1, incr)),
+        Arm::new("Lua window", Prebuilt::boxed(4, lua)),
     ];
     if has_cell {
-        arms.push(Arm::new("CL.THROTTLE", Prebuilt::new(6, cell)));
+        arms.push(Arm::new("CL.THROTTLE", Prebuilt::boxed(6, cell)));
     }
     in_turns(&mut bench.load, &bench.probe, &bench.plan, &mut arms);
     // The arms did what their names say: one more request of each.
@@ -301,7 +301,7 @@ const WRITES: &[WriteCase] = &[
         commands: &["modq.submit", "modq.cancel"],
         work: |key, n, _| {
             let mut again = None;
-            Plain::new(1, move |random, out| match again.take() {
+            Plain::boxed(1, move |random, out| match again.take() {
                 None => {
                     let id = name16(random.below(n));
                     push(out, &[b"MODQ.CANCEL", key, &id]);
@@ -321,7 +321,7 @@ const WRITES: &[WriteCase] = &[
         name: "SUBMIT, ONDUP BUMP",
         commands: &["modq.submit"],
         work: |key, n, _| {
-            Plain::new(1, move |random, out| {
+            Plain::boxed(1, move |random, out| {
                 let id = name16(random.below(n));
                 push(out, &[b"MODQ.SUBMIT", key, &id, b"", b"ONDUP", b"BUMP"]);
             })
@@ -331,7 +331,7 @@ const WRITES: &[WriteCase] = &[
         name: "UPDATE PRIORITY",
         commands: &["modq.update"],
         work: |key, n, _| {
-            Plain::new(1, move |random, out| {
+            Plain::boxed(1, move |random, out| {
                 let id = name16(random.below(n));
                 let priority = [b'0' + random.below(10) as u8];
                 push(out, &[b"MODQ.UPDATE", key, &id, b"PRIORITY", &priority]);
@@ -354,7 +354,7 @@ const WRITES: &[WriteCase] = &[
         commands: &["zadd"],
         work: |_, n, _| {
             let key: &[u8] = if n == FEW { b"zfew" } else { b"zmany" };
-            Plain::new(1, move |random, out| {
+            Plain::boxed(1, move |random, out| {
                 let score = random.below(n).to_string();
                 push(
                     out,
@@ -367,7 +367,7 @@ const WRITES: &[WriteCase] = &[
         name: "EXTEND",
         commands: &["modq.extend"],
         work: |key, _, locked| {
-            Plain::new(1, move |random, out| {
+            Plain::boxed(1, move |random, out| {
                 let (id, token) = &locked[random.below(locked.len() as u64) as usize];
                 push(out, &[b"MODQ.EXTEND", key, id, token, b"86400000"]);
             })
@@ -563,25 +563,25 @@ pub fn rank(bench: &mut Bench, _: &str) {
     let step = |random: &mut Random| random.below(100).to_string().into_bytes();
     let mut arms = [
         Arm::new("RANK.ADD", {
-            Prebuilt::new(5, move |random, out| {
+            Prebuilt::boxed(5, move |random, out| {
                 let (member, step) = (name16(random.below(many)), step(random));
                 push(out, &[b"RANK.ADD", b"b", &member, &step]);
             })
         }),
         Arm::new("ZINCRBY", {
-            Prebuilt::new(2, move |random, out| {
+            Prebuilt::boxed(2, move |random, out| {
                 let (member, step) = (name16(random.below(many)), step(random));
                 push(out, &[b"ZINCRBY", b"z", &step, &member]);
             })
         }),
         Arm::new("RANK.GET", {
             // `[[rank, score, achieved]]`
-            Prebuilt::new(5, move |random, out| {
+            Prebuilt::boxed(5, move |random, out| {
                 push(out, &[b"RANK.GET", b"b", &name16(random.below(many))]);
             })
         }),
         Arm::new("ZREVRANK", {
-            Prebuilt::new(1, move |random, out| {
+            Prebuilt::boxed(1, move |random, out| {
                 push(out, &[b"ZREVRANK", b"z", &name16(random.below(many))]);
             })
         }),
