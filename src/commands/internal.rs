@@ -115,18 +115,29 @@ fn load_chunk<'a, T: Stored>(ctx: Context<'a>, args: Args<'a>) -> Result<Key<'a,
     let part = parser.word("part")?;
     let chunk = parser.word("chunk")?;
     let mut key = Key::<T>::open(ctx, args.string(1), Mode::Write)?;
-    if part == b"first" {
-        key.set(Box::default());
-    }
-    let core = key.get_mut().ok_or(BAD_RECORD)?.core_mut();
     let loaded = match part {
-        b"last" if chunk.is_empty() => core.finish(),
-        b"first" | b"more" => core.load(version, chunk),
-        _ => Err(DecodeError),
+        b"first" => {
+            // What the key held stays unless the chunk is good.
+            let mut new = Box::<T>::default();
+            new.core_mut()
+                .load(version, chunk)
+                .map_err(|DecodeError| BAD_RECORD)?;
+            key.set(new);
+            Ok(())
+        }
+        b"more" => key
+            .get_mut()
+            .ok_or(BAD_RECORD)?
+            .core_mut()
+            .load(version, chunk),
+        b"last" if chunk.is_empty() => key.get_mut().ok_or(BAD_RECORD)?.core_mut().finish(),
+        _ => return Err(BAD_RECORD),
     };
     if loaded.is_err() {
-        // What is half loaded must not stay.
+        // What is half loaded must not stay, here and further on.
         key.delete();
+        ctx.signal_modified(args.string(1));
+        ctx.replicate_deletion(args.string(1));
         return Err(BAD_RECORD);
     }
     Ok(key)

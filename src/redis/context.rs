@@ -186,6 +186,18 @@ impl<'a> Context<'a> {
         };
     }
 
+    /// Sends on that the key is gone.
+    pub fn replicate_deletion(self, key: ServerStr<'_>) {
+        unsafe {
+            api!(RedisModule_Replicate(
+                self.raw,
+                c"DEL".as_ptr(),
+                c"s".as_ptr(),
+                key.raw()
+            ))
+        };
+    }
+
     /// Sends the command itself on.
     pub fn replicate_verbatim(self) {
         unsafe { api!(RedisModule_ReplicateVerbatim(self.raw)) };

@@ -107,6 +107,42 @@ fn get_api_function() -> Option<GetApi> {
     unsafe { raw::RedisModule_GetApi }
 }
 
+/// Puts a command into the ACL categories that its flags imply, as the server does with its own.
+/// Redis 7.0 has no such function: there, rules name our commands one by one.
+fn set_acl_categories(
+    handle: *mut raw::RedisModuleCommand,
+    command: &Command,
+) -> Result<(), &'static str> {
+    // SAFETY: read on the main thread after the server filled it in.
+    let Some(set) = (unsafe { raw::RedisModule_SetCommandACLCategories }) else {
+        return Ok(());
+    };
+    let flag = |flag: &[u8]| {
+        command
+            .flags
+            .to_bytes()
+            .split(|b| *b == b' ')
+            .any(|f| f == flag)
+    };
+    let mut categories = vec![
+        if flag(b"write") { "write" } else { "read" },
+        if flag(b"fast") { "fast" } else { "slow" },
+    ];
+    if command.syntax.contains("[BLOCK ") {
+        categories.push("blocking");
+    }
+    if command.name.to_bytes().contains(&b'_') {
+        // Internal.
+        categories.extend(["admin", "dangerous"]);
+    }
+    let categories = CString::new(categories.join(" ")).unwrap_or_default();
+    // SAFETY: a valid handle; the server copies the categories.
+    match unsafe { set(handle, categories.as_ptr()) } {
+        ERR => Err("the ACL categories of a command are refused"),
+        _ => Ok(()),
+    }
+}
+
 fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
     // The old way to say where keys are; the key specs below say it better.
     let (first, last) = match command.keys {
@@ -130,6 +166,7 @@ fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static 
         }
         api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()))
     };
+    set_acl_categories(handle, command)?;
     describe(
         handle,
         command.arity,

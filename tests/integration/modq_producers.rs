@@ -351,7 +351,7 @@ fn everything_is_binary_safe(kind: Kind) {
         bulk(&moderator)
     );
     let held = claims(&cmd!(c, "MODQ.HELD", key, moderator));
-    assert_eq!(held, [claimed.clone()]);
+    assert_eq!(&held[..], std::slice::from_ref(claimed));
     // Errors do not trip over such words either.
     assert_err!(cmd!(c, "MODQ.CANCEL", key, item, BINARY), "ERR");
     assert_err!(

@@ -141,9 +141,9 @@ fn a_lock_past_its_deadline_is_not_reported(kind: Kind) {
     let (_server, mut c) = desk(kind);
     submit(&mut c, "q i p");
     let seen = c.pipeline(&[
-        "MODQ.CLAIM q m LOCK 3",
-        "MODQ.SUBMIT q late p DELAY 3 PRIORITY -1",
-        "DEBUG SLEEP 0.02",
+        "MODQ.CLAIM q m LOCK 40",
+        "MODQ.SUBMIT q late p DELAY 40 PRIORITY -1",
+        "DEBUG SLEEP 0.06",
         "MODQ.GET q i",
         "MODQ.HELD q m",
         "MODQ.GET q late",
@@ -166,9 +166,9 @@ fn a_lock_past_its_deadline_is_not_reported(kind: Kind) {
     assert_eq!(c.line("MODQ.GET q i"), *item, "as foreseen");
     // Nor does its token decide anything any more, or its moderator hold it.
     let seen = c.pipeline(&[
-        "MODQ.CLAIM q m LOCK 3".to_owned(),
-        "MODQ.CLAIM q m LOCK 3 NEW".to_owned(),
-        "DEBUG SLEEP 0.02".to_owned(),
+        "MODQ.CLAIM q m LOCK 40".to_owned(),
+        "MODQ.CLAIM q m LOCK 40 NEW".to_owned(),
+        "DEBUG SLEEP 0.06".to_owned(),
         format!("MODQ.RESOLVE q i {token}"),
         "MODQ.CLAIM q m LOCK 600000".to_owned(),
         "MODQ.GET q i".to_owned(),

@@ -209,7 +209,7 @@ fn survives_in_an_aof(kind: Kind) {
         let mut server = with_preamble(kind, preamble).aof().start();
         let mut c = server.client();
         let before = populate(&mut c);
-        let mut again = |server: &mut Server, what: &str| {
+        let again = |server: &mut Server, what: &str| {
             server.kill9();
             server.start_again();
             assert_eq!(

@@ -209,7 +209,9 @@ impl Builder {
             may_crash: false,
         };
         for (name, bytes) in &server.builder.files {
-            fs::write(server.dir.0.join(name), bytes).unwrap();
+            let path = server.dir.0.join(name);
+            fs::create_dir_all(path.parent().expect("in the directory")).unwrap();
+            fs::write(path, bytes).unwrap();
         }
         loop {
             server.port = server.builder.port.unwrap_or_else(free_port);

@@ -38,15 +38,16 @@ pub fn parse_info(text: &str) -> HashMap<String, String> {
 #[track_caller]
 pub fn wait_replica_synced(primary: &Server, replica: &Server) {
     let (mut up, mut down) = (primary.client(), replica.client());
-    let goal = info(&mut up, "replication");
+    let goal = offset(&info(&mut up, "replication"), "master_repl_offset");
     let what = format!("port {} has all of port {}", replica.port(), primary.port());
     wait_until(&what, PATIENCE, || {
         let state = info(&mut down, "replication");
         state
             .get("master_link_status")
             .is_some_and(|link| link == "up")
+            // The first replica to come gives its primary a new id.
             && state["master_replid"] == info(&mut up, "replication")["master_replid"]
-            && offset(&state, "slave_repl_offset") >= offset(&goal, "master_repl_offset")
+            && offset(&state, "slave_repl_offset") >= goal
     });
 }
 
