@@ -45,10 +45,15 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How many turns to try for as many pairs as wanted.
+    pub fn most_turns(&self) -> usize {
+        self.pairs + self.pairs.div_ceil(2)
+    }
+
     const FULL: Plan = Plan {
         quick: false,
         pairs: 5,
-        arm: Duration::from_millis(900),
+        arm: Duration::from_millis(750),
         many: 1_000_000,
         keys: 100_000,
         windows: 5,
@@ -77,6 +82,8 @@ pub struct Bench {
     pub probe: Probe,
     pub plan: Plan,
     pub table: Table,
+    /// The longest gaps, in ms, of windows with nothing to do; the same for every kind of load.
+    pub idle: Vec<f64>,
     only: String,
 }
 
@@ -204,6 +211,7 @@ fn run(plan: Plan, only: String) -> Result<(), String> {
         probe: Probe::new(server.pid()),
         plan,
         table: Table::default(),
+        idle: Vec::new(),
         server,
         client,
         only,

@@ -53,7 +53,7 @@ impl Ratio {
 /// Runs the arms in turns, A B C A B C …, until enough turns of each had the server's core busy.
 pub fn in_turns(load: &mut Load, probe: &Probe, plan: &Plan, arms: &mut [Arm]) {
     let warm = plan.arm / 5;
-    for turn in 0..2 * plan.pairs {
+    for turn in 0..plan.most_turns() {
         wait_for_quiet(plan.patience);
         for arm in &mut *arms {
             let measured = load.run(&mut *arm.work, probe, warm, plan.arm);
@@ -66,10 +66,11 @@ pub fn in_turns(load: &mut Load, probe: &Probe, plan: &Plan, arms: &mut [Arm]) {
     }
     for arm in arms {
         eprintln!(
-            "    {}: {:.0}/s, {:.2} µs of the server's core each{}",
+            "    {}: {:.0}/s, {:.2} µs of the server's core each, which was {:.0} % busy{}",
             arm.name,
             arm.median(Measured::per_second),
             arm.median(Measured::cpu_per_op) * 1e6,
+            arm.median(Measured::busy) * 1e2,
             arm.instructions()
                 .map_or(String::new(), |n| format!(", {n:.0} instructions"))
         );

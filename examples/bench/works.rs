@@ -16,7 +16,7 @@ pub struct Plain<F> {
 
 impl<F: FnMut(&mut Random, &mut Vec<u8>)> Plain<F> {
     /// `each` appends one request.
-    pub fn new(lines: usize, each: F) -> Box<dyn Work>
+    pub fn boxed(lines: usize, each: F) -> Box<dyn Work>
     where
         F: 'static,
     {
@@ -40,7 +40,7 @@ impl Prebuilt {
     /// Enough that random keys are nearly all met.
     const BATCHES: usize = 8192;
 
-    pub fn new(
+    pub fn boxed(
         lines: usize,
         mut each: impl FnMut(&mut Random, &mut Vec<u8>) + 'static,
     ) -> Box<dyn Work> {
@@ -133,7 +133,10 @@ impl<Q: Cycled> Work for Cycle<Q> {
                     self.queue.submit(&name16(self.next), out);
                 }
                 Stage::Claim => self.queue.claim(&name16((conn * PIPELINE + i) as u64), out),
-                Stage::Resolve => self.queue.resolve(&taken[i], out),
+                Stage::Resolve => {
+                    let taken = taken.get(i).expect("a whole batch was taken");
+                    self.queue.resolve(taken, out);
+                }
             }
         }
     }

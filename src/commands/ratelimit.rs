@@ -733,6 +733,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             return Err(OUT_OF_MEMORY);
         }
         carry_out_lease(ctx, &mut key, effect)?;
+        context::note_token(acquired.fence as u64, now);
     }
     ctx.reply_array(5);
     ctx.reply_integer(acquired.acquired);

@@ -8,6 +8,10 @@ use std::sync::Arc;
 /// Rows per block: 40 kB to move at most, and a thousand blocks for a million rows.
 const BLOCK_ROWS: usize = 1024;
 
+/// Most rows dropped for one effect, so that thousands that end together stall nobody. What has
+/// ended counts for nothing whether it is dropped or not.
+pub(super) const DROPS: usize = 1000;
+
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     /// When the row ends (ms); it is live while now < due.
@@ -122,10 +126,13 @@ impl Agenda {
         }
     }
 
-    /// Removes the rows that have ended at `now`, earliest first.
+    /// Removes rows that have ended at `now`, earliest first, up to `DROPS` of them.
     pub(super) fn drop_due(&mut self, now: u64, mut dropped: impl FnMut(&Row)) {
+        let mut left = DROPS;
         while let Some(block) = self.blocks.front_mut() {
-            let n = block.rows.partition_point(|row| row.due <= now);
+            let ended = block.rows.partition_point(|row| row.due <= now);
+            let n = ended.min(left);
+            left -= n;
             for row in block.rows.drain(..n) {
                 block.weight -= row.weight;
                 self.rows -= 1;

@@ -134,12 +134,78 @@ impl Limiter {
         request: &Request<'r>,
         log_max: usize,
     ) -> Result<Decision<'r>, LimitError> {
-        self.decide(now, request, log_max, true)
+        match self.decide_plain(now, request, log_max) {
+            Some(decision) => Ok(decision),
+            None => self.decide(now, request, log_max, true),
+        }
+    }
+
+    /// What `decide` says, for by far the most requests: a cost to charge to the only limit, and
+    /// nothing else in the way. `None`: not such a request. Half of the instructions.
+    #[inline]
+    fn decide_plain<'r>(
+        &self,
+        now: u64,
+        request: &Request<'r>,
+        log_max: usize,
+    ) -> Option<Decision<'r>> {
+        let [spec] = request.limits else {
+            return None;
+        };
+        let (usage, present) = match &self.limits[..] {
+            [limit] if limit.is(spec) && limit.newest() <= now => (&limit.usage, true),
+            [] => (Usage::none(spec.algo()), false),
+            _ => return None,
+        };
+        let cost = request.cost;
+        let room_in_log = match usage {
+            Usage::Log(log) => log.total() < log_max as u64,
+            _ => true,
+        };
+        let plain = cost > 0
+            && !request.partial
+            && request.id.is_none()
+            && self.ids.is_none()
+            && self.blocked_until == 0
+            && room_in_log
+            && now <= MAX_VALUE;
+        if !plain {
+            return None;
+        }
+        let used = usage.used(spec, now);
+        let cap = spec.cap();
+        let allowed = used + cost <= cap;
+        let charged = if allowed { cost } else { 0 };
+        let retry = match cap.checked_sub(cost) {
+            _ if allowed => 0,
+            Some(target) => usage.wait(spec, now, 0, target).min(MAX_VALUE),
+            None => NEVER,
+        };
+        let reset = usage.wait(spec, now, charged, 0);
+        Some(Decision {
+            allowed: i64::from(allowed),
+            limit: spec.quota() as i64,
+            remaining: cap.saturating_sub(used + charged) as i64,
+            retry_after: shown(retry),
+            reset_after: shown(reset.min(MAX_VALUE)),
+            granted: charged,
+            log_full: false,
+            needs_alloc: allowed && (!present || usage.grows(spec.window(), now)),
+            effect: allowed.then_some(Effect {
+                at: now,
+                change: Change::Charge {
+                    units: cost,
+                    limits: Cow::Borrowed(request.limits),
+                    id: None,
+                },
+            }),
+            held: 0,
+            known: false,
+        })
     }
 
     /// `charge` false: what is admitted is not going to be charged.
-    #[inline]
-    fn decide<'r>(
+    pub(super) fn decide<'r>(
         &self,
         now: u64,
         request: &Request<'r>,
@@ -147,55 +213,6 @@ impl Limiter {
         charge: bool,
     ) -> Result<Decision<'r>, LimitError> {
         let now = now.min(MAX_VALUE);
-        let block = self.blocked_until.saturating_sub(now);
-        // A block that outlasts the memory of the request denies it as if it were new.
-        let memo = request
-            .id
-            .and_then(|id| self.known(id, now))
-            .filter(|memo| block == 0 || memo.due_seen_at(now) > self.blocked_until);
-        let known = memo.map(|memo| memo.units);
-        if request.cost > 0 && known.is_none() && !self.has_room_for(request.limits, now) {
-            return Err(LimitError::TooManyLimits);
-        }
-        // One limit is the usual case; the code for it has no loops left.
-        Ok(match request.limits {
-            [spec] => self.judge(
-                now,
-                request,
-                log_max,
-                charge,
-                known,
-                &[self.view(spec, now)],
-            ),
-            _ => self.judge_many(now, request, log_max, charge, known),
-        })
-    }
-
-    #[inline(never)]
-    fn judge_many<'r>(
-        &self,
-        now: u64,
-        request: &Request<'r>,
-        log_max: usize,
-        charge: bool,
-        known: Option<u64>,
-    ) -> Decision<'r> {
-        let views = request.limits.iter().map(|spec| self.view(spec, now));
-        let views: SmallVec<[View; MAX_LIMITS_PER_REQUEST]> = views.collect();
-        self.judge(now, request, log_max, charge, known, &views)
-    }
-
-    /// The decision on a request for these limits. `known`: what was granted if it is remembered.
-    #[inline(always)]
-    fn judge<'r>(
-        &self,
-        now: u64,
-        request: &Request<'r>,
-        log_max: usize,
-        charge: bool,
-        known: Option<u64>,
-        views: &[View],
-    ) -> Decision<'r> {
         let &Request {
             limits,
             cost,
@@ -203,21 +220,27 @@ impl Limiter {
             partial,
         } = request;
         let block = self.blocked_until.saturating_sub(now);
+        // A block that outlasts the memory of the request denies it as if it were new.
+        let memo = id
+            .and_then(|id| self.known(id, now))
+            .filter(|memo| block == 0 || memo.due_seen_at(now) > self.blocked_until);
+        let known = memo.is_some();
+        if cost > 0 && !known && !self.has_room_for(limits, now) {
+            return Err(LimitError::TooManyLimits);
+        }
+        let views = limits.iter().map(|spec| self.view(spec, now));
+        let views: SmallVec<[View; MAX_LIMITS_PER_REQUEST]> = views.collect();
         let least = views.iter().map(|view| view.left).min().unwrap_or(0);
 
         // What is to fit into every limit, and what is then granted.
-        let (ask, granted) = match known {
-            Some(units) => (0, units),
+        let (ask, granted) = match memo {
+            Some(memo) => (0, memo.units),
             None if partial => (cost.min(least.max(1)), cost.min(least)),
             None => (cost, cost),
         };
-        let known = known.is_some();
         let exempt = known || (partial && cost == 0);
         let violates = |view: &View| !exempt && view.used + ask > view.spec.cap();
-        let mut fits = true;
-        for view in views {
-            fits &= !violates(view);
-        }
+        let fits = !views.iter().any(violates);
         let full = match cost > 0 && !known {
             true => self.log_wait(now, request, log_max, fits && block == 0),
             false => 0,
@@ -232,15 +255,13 @@ impl Limiter {
 
         // The violated limit with the longest wait, else the one with least left.
         let mut longest: Option<(u64, &View)> = None;
-        if !fits {
-            for view in views.iter().filter(|view| violates(view)) {
-                let wait = match view.spec.cap().checked_sub(ask) {
-                    Some(target) => view.usage.wait(view.spec, now, 0, target).min(MAX_VALUE),
-                    None => NEVER,
-                };
-                if longest.is_none_or(|(most, _)| wait > most) {
-                    longest = Some((wait, view));
-                }
+        for view in views.iter().filter(|view| violates(view)) {
+            let wait = match view.spec.cap().checked_sub(ask) {
+                Some(target) => view.usage.wait(view.spec, now, 0, target).min(MAX_VALUE),
+                None => NEVER,
+            };
+            if longest.is_none_or(|(most, _)| wait > most) {
+                longest = Some((wait, view));
             }
         }
         let (wait, deciding) = match longest {
@@ -251,13 +272,8 @@ impl Limiter {
             let reset = view.usage.wait(view.spec, now, charged, 0);
             (view.spec.quota(), view.left - charged, reset)
         });
-        let mut needs_alloc = id.is_some();
-        if charged > 0 {
-            for view in views {
-                needs_alloc |= !view.present || view.usage.grows(view.spec.window(), now);
-            }
-        }
-        Decision {
+        let in_place = |view: &View| view.present && !view.usage.grows(view.spec.window(), now);
+        Ok(Decision {
             allowed: i64::from(allowed),
             limit: limit as i64,
             remaining: if held > 0 { 0 } else { remaining as i64 },
@@ -265,7 +281,7 @@ impl Limiter {
             reset_after: shown(reset.min(MAX_VALUE)),
             granted: if allowed { granted } else { 0 },
             log_full: fits && block == 0 && !allowed,
-            needs_alloc: charged > 0 && needs_alloc,
+            needs_alloc: charged > 0 && (id.is_some() || !views.iter().all(in_place)),
             effect: if charged > 0 {
                 Some(Effect {
                     at: now,
@@ -280,7 +296,7 @@ impl Limiter {
             },
             held,
             known,
-        }
+        })
     }
 
     /// The effect of a write that changes nothing but stamps from the future, if there are any.

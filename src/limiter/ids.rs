@@ -135,8 +135,9 @@ impl Ids {
         self.by_id.iter().map(|(id, memo)| (&**id, memo))
     }
 
-    /// Remembers a request whose id is not there.
+    /// Remembers a request, in place of one of the same id that has ended.
     pub(super) fn insert(&mut self, id: &[u8], memo: Memo) {
+        self.remove(id);
         self.insert_shared(id.into(), memo);
     }
 
@@ -158,7 +159,7 @@ impl Ids {
     }
 
     /// Brings the memory to the time of an effect: what was charged later is restamped to `now`,
-    /// what is due is forgotten.
+    /// what is due is forgotten, the rest of very many by later effects.
     pub(super) fn settle(&mut self, now: u64) {
         if self.newest > now {
             for row in self.agenda.take_ahead(now) {

@@ -146,8 +146,8 @@ impl Leases {
     }
 
     /// Carries out an effect; the only way in which leases change. Leases that have ended by the
-    /// effect's time are dropped. An effect that cannot have happened is an error and changes
-    /// nothing.
+    /// effect's time are dropped, the rest of very many by later effects. An effect that cannot
+    /// have happened is an error and changes nothing.
     pub fn apply(&mut self, effect: &LeaseEffect) -> Result<(), ApplyError> {
         let own = self.live(effect.id, effect.at).copied();
         match (effect.lease, own) {
@@ -193,11 +193,13 @@ impl Leases {
     /// For loading: a lease of an id not there yet. False if it cannot be.
     #[must_use]
     pub(super) fn load_one(&mut self, id: &[u8], lease: Lease) -> bool {
-        let held: u64 = self.agenda.live(0).weight;
+        // Leases that have ended but are not dropped yet do not count towards any maximum.
+        let held = self.agenda.live(0).weight;
         let fits = super::valid_id(id)
             && self.by_id.len() < MAX_LEASES
             && !self.by_id.contains_key(id)
-            && (1..=MAX_VALUE - held.min(MAX_VALUE)).contains(&lease.cost)
+            && (1..=MAX_VALUE).contains(&lease.cost)
+            && held + lease.cost <= 1 << 62
             && (1..=2 * MAX_VALUE).contains(&lease.expires)
             && (1..MAX_VALUE).contains(&lease.fence);
         if fits {
@@ -222,7 +224,8 @@ impl Leases {
         self.agenda.live(now_ms).rows as usize
     }
 
-    /// Whether it holds no lease: the key is to be deleted.
+    /// Whether it holds no lease, live or not: the key is to be deleted. (One that holds ended
+    /// ones only has an `expires_at` in the past.)
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }

@@ -335,6 +335,12 @@ impl Log {
         if added > target {
             return window;
         }
+        if target == 0 {
+            return match self.total {
+                0 => 0,
+                _ => (self.last.min(now) + window).saturating_sub(now),
+            };
+        }
         let expired = self.expired(window, now).units;
         let used = self.total - expired;
         if used + added <= target {

@@ -23,9 +23,6 @@ impl std::error::Error for ApplyError {}
 
 /// No time, token or deadline reaches this.
 pub(super) const MAX_TIME: u64 = 1 << 53;
-/// Tokens and tie breakers beyond this are taken only from one to the next, so that no damaged
-/// record uses up what is left and makes the next honest one fail. (In µs it is the year 2112.)
-pub(super) const MAX_LEAP: u64 = 1 << 52;
 
 fn check(holds: bool) -> Result<(), ApplyError> {
     if holds {
@@ -43,6 +40,11 @@ fn check_names(names: &Names<'_>) -> Result<(), ApplyError> {
     check(names.iter().all(|n| !n.is_empty() && n.len() <= MAX_ID))
 }
 
+/// Counts one more; a total that was loaded may be any number.
+fn count(total: &mut u64) {
+    *total = total.saturating_add(1);
+}
+
 impl Settings {
     /// Whether arithmetic with these settings cannot overflow.
     pub(super) fn fit(&self) -> bool {
@@ -53,9 +55,7 @@ impl Settings {
 impl Queue {
     /// Checks that the moderator of that name may stand there.
     fn check_place(&self, place: Option<Place>) -> Result<(), ApplyError> {
-        check(
-            place.is_none_or(|(since, tie)| since < U48::MAX && tie <= self.next_tie.max(MAX_LEAP)),
-        )
+        check(place.is_none_or(|(since, tie)| since < U48::MAX && tie < MAX_TIME))
     }
 
     fn need(&self, id: &Bytes) -> Result<u32, ApplyError> {
@@ -105,7 +105,7 @@ impl Queue {
                     let excluded = self.intern_all(excluded, false);
                     self.set_excluded(slot, excluded);
                 }
-                self.stats.submitted += 1;
+                count(&mut self.stats.submitted);
                 if *due > 0 {
                     self.enter_delayed(slot, *due);
                     return Ok(Opportunity::None);
@@ -168,7 +168,7 @@ impl Queue {
                 let slot = self.need(id)?;
                 let lock = self.leave_state(slot);
                 self.drop_item(slot);
-                self.stats.cancelled += 1;
+                count(&mut self.stats.cancelled);
                 Ok(self.freed(lock))
             }
             Effect::Lock {
@@ -183,7 +183,6 @@ impl Queue {
                 check(state == State::Ready || *assign && state != State::Locked)?;
                 check(!moderator.is_empty() && moderator.len() <= MAX_ID)?;
                 check(*token > self.last_token && *token < MAX_TIME && *deadline < MAX_TIME)?;
-                check(*token <= MAX_LEAP.max(self.last_token + 1))?;
                 self.leave_state(slot);
                 self.forget_late(slot);
                 if self.items[slot].deliveries == 0 {
@@ -220,7 +219,7 @@ impl Queue {
                     self.stats.handle.record(at.saturating_sub(started));
                 }
                 self.drop_item(slot);
-                self.stats.resolved += 1;
+                count(&mut self.stats.resolved);
                 Ok(self.freed(lock))
             }
             Effect::Release { id, skip, due } => {
@@ -235,7 +234,7 @@ impl Queue {
                     }
                     self.set_excluded(slot, excluded);
                 }
-                self.stats.released += 1;
+                count(&mut self.stats.released);
                 Ok(self.back(slot, *due, lock))
             }
             Effect::Expire { id, dead } => {
@@ -248,9 +247,9 @@ impl Queue {
                     extra.expiries = extra.expiries.saturating_add(1);
                     extra.late = lock;
                 });
-                self.stats.expired += 1;
+                count(&mut self.stats.expired);
                 if *dead {
-                    self.stats.died += 1;
+                    count(&mut self.stats.died);
                     self.enter_dead(slot);
                     return Ok(self.freed(lock));
                 }
@@ -380,7 +379,7 @@ impl Queue {
                 self.check_new(id)?;
                 check(*submitted < U48::MAX && *due < MAX_TIME)?;
                 check(*due > 0 || !*delayed)?;
-                check(*token <= MAX_LEAP.max(self.last_token))?;
+                check(*token < MAX_TIME)?;
                 check_boost(*boost)?;
                 check_names(tags)?;
                 let names: Names<'_> = excluded.iter().map(|(name, _)| *name).collect();
@@ -556,7 +555,7 @@ impl Queue {
     pub(super) fn note_place(&mut self, place: Option<(u64, u64)>) {
         if let Some((since, tie)) = place {
             self.last_since = self.last_since.max(since);
-            self.next_tie = self.next_tie.max(tie.saturating_add(1));
+            self.next_tie = self.next_tie.max((tie + 1).min(MAX_TIME - 1));
         }
     }
 }

@@ -2,9 +2,10 @@
 //! applied and recorded. Also the match that joins the two lines, run after every event that can
 //! make one possible.
 
+use super::apply::MAX_TIME;
 use super::effect::{Effect, Names, Record, Settings};
 use super::moderators::BlockedCall;
-use super::state::{OrderKey, Place, Queue, State, Timed};
+use super::state::{OrderKey, Place, Queue, State, Timed, U48};
 use super::tags::{covers, TagSet};
 use super::MAX_CLAIM_BYTES;
 use crate::counted_tree::first_difference;
@@ -228,8 +229,20 @@ impl Queue {
         now.ms.max(self.last_at)
     }
 
+    /// Whether no item more may come in: by MAXLEN, or because all sequence numbers were given,
+    /// which only a damaged payload can bring about.
+    fn is_full(&self) -> bool {
+        let max_len = self.settings.max_len;
+        max_len > 0 && self.items.len() as u64 >= max_len || self.next_seq == U48::MAX
+    }
+
     fn next_token(&self, now: Now) -> u64 {
-        now.us.max(self.last_token + 1)
+        now.us.min(MAX_TIME - 1).max(self.last_token + 1)
+    }
+
+    /// Whether there is a token left to give: always, but in a queue from a damaged payload.
+    fn has_tokens(&self) -> bool {
+        self.last_token + 1 < MAX_TIME
     }
 
     /// Applies and records one effect. It was decided against this very state, so it fits.
@@ -293,8 +306,7 @@ impl Queue {
         if let Some(slot) = self.find(submit.id) {
             return self.submit_again(now, slot, submit, fx);
         }
-        let max_len = self.settings.max_len;
-        if max_len > 0 && self.items.len() as u64 >= max_len {
+        if self.is_full() {
             return Err(Error::Full);
         }
         let due = match submit.delay {
@@ -426,7 +438,7 @@ impl Queue {
             while slots.len() < claim.count && payload < MAX_CLAIM_BYTES {
                 // Looked up anew: the first lock makes the moderator known.
                 let moderator = self.moderators.find(claim.moderator);
-                if moderator.is_some_and(|m| !self.has_capacity(m)) {
+                if !self.has_tokens() || moderator.is_some_and(|m| !self.has_capacity(m)) {
                     break;
                 }
                 let Some(slot) = self.best(moderator, &[&set]) else {
@@ -787,7 +799,7 @@ impl Queue {
     fn next_place(&mut self, now: Now) -> Place {
         self.last_since = self.stamp(now).max(self.last_since);
         let place = (self.last_since, self.next_tie);
-        self.next_tie += 1;
+        self.next_tie = (self.next_tie + 1).min(MAX_TIME - 1);
         place
     }
 
@@ -828,7 +840,7 @@ impl Queue {
     /// Locks an item for a named person, whatever their tags and capacity; answers the token.
     ///
     /// # Errors
-    /// `NoItem`; `Stale` if it is locked; `Excluded`.
+    /// `NoItem`; `Stale` if it is locked; `Excluded`; `Full` if no token is left.
     pub fn assign(
         &mut self,
         now: Now,
@@ -844,6 +856,9 @@ impl Queue {
         let known = self.moderators.find(moderator);
         if known.is_some_and(|m| self.excluded(slot).iter().any(|(e, _)| *e == m)) {
             return Err(Error::Excluded);
+        }
+        if !self.has_tokens() {
+            return Err(Error::Full);
         }
         let lock = lock.unwrap_or(self.settings.lock);
         Ok(self.hand_to(slot, moderator, lock, How::Assign, now, fx))
@@ -935,8 +950,7 @@ impl Queue {
         if self.find(id).is_some() {
             return Err(Error::Exists);
         }
-        let max_len = self.settings.max_len;
-        if max_len > 0 && self.items.len() as u64 >= max_len {
+        if self.is_full() {
             return Err(Error::Full);
         }
         Ok(())
@@ -1003,7 +1017,7 @@ impl Queue {
     /// Gives a ready item to the longest waiting moderator who may take it. Answers whether
     /// there was one.
     fn match_item(&mut self, slot: u32, now: Now, fx: &mut Effects) -> bool {
-        if self.tags.with_waiting.is_empty() || self.paused_out {
+        if self.tags.with_waiting.is_empty() || self.paused_out || !self.has_tokens() {
             return false;
         }
         let needed = &self.tags.classes[self.tags.class(self.items[slot].tags)].tags;
@@ -1029,7 +1043,7 @@ impl Queue {
 
     /// The first item a moderator in line may take.
     fn first_offer(&self, moderator: u32) -> Option<u32> {
-        if self.ready == 0 || self.paused_out {
+        if self.ready == 0 || self.paused_out || !self.has_tokens() {
             return None;
         }
         let waits = !self.line.is_empty()

@@ -1,7 +1,7 @@
 //! A queue as bytes. The structures here are frozen: version 1 is what version 1 wrote. A new
 //! version gets structures of its own beside these.
 
-use super::apply::{MAX_LEAP, MAX_TIME};
+use super::apply::MAX_TIME;
 use super::effect::Settings;
 use super::moderators::Profile;
 use super::state::{Item, Lock, Place, Queue, State, Timed, Timer, U48};
@@ -172,18 +172,8 @@ impl Queue {
 
     fn load_head(&mut self, head: HeadV1) -> Result<(), DecodeError> {
         check(self.items.len() == 0 && self.next_seq == 0)?;
-        // Room is left above what is counted up from here.
-        check(head.last_at < U48::MAX && head.next_seq <= U48::MAX / 2)?;
-        check(head.last_token <= MAX_LEAP)?;
-        let totals = [
-            head.submitted,
-            head.resolved,
-            head.cancelled,
-            head.released,
-            head.expired,
-            head.died,
-        ];
-        check(totals.iter().all(|n| *n < 1 << 53))?;
+        check(head.last_at < U48::MAX && head.next_seq <= U48::MAX)?;
+        check(head.last_token < MAX_TIME)?;
         let wait = Histogram::from_buckets(head.wait).ok_or(DecodeError)?;
         let handle = Histogram::from_buckets(head.handle).ok_or(DecodeError)?;
         check(head.settings.fit())?;
@@ -280,7 +270,7 @@ impl Queue {
         m.tags.iter().try_for_each(|tag| check_name(tag))?;
         check(m.ttl <= MAX_DURATION && m.expires < MAX_TIME)?;
         if let Some(place) = m.place {
-            check(place.0 < U48::MAX && place.1 <= MAX_LEAP)?;
+            check(place.0 < U48::MAX && place.1 < MAX_TIME)?;
         }
         let slot = self.moderators.intern(m.name);
         check(self.moderators[slot].profile.is_none())?;
@@ -297,10 +287,7 @@ impl Queue {
             what: Timed::Registration(slot),
         });
         self.enlist(slot);
-        if let Some((since, tie)) = m.place {
-            self.last_since = self.last_since.max(since);
-            self.next_tie = self.next_tie.max(tie.saturating_add(1));
-        }
+        self.note_place(m.place);
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ impl Histogram {
         let rank = (u128::from(self.total) * u128::from(percent)).div_ceil(100) as u64;
         let mut seen = 0u64;
         for (bucket, n) in self.counts.iter().enumerate() {
-            seen += n;
+            seen = seen.saturating_add(*n);
             if seen >= rank && seen > 0 {
                 return upper(bucket);
             }
@@ -67,12 +67,11 @@ impl Histogram {
             .map(|(b, n)| (b as u16, *n))
     }
 
-    /// From stored buckets; none beyond the last is accepted, nor
-    /// a number that sums could overflow with.
+    /// From stored buckets; none beyond the last is accepted.
     pub fn from_buckets(buckets: impl IntoIterator<Item = (u16, u64)>) -> Option<Histogram> {
         let mut histogram = Histogram::default();
         for (b, n) in buckets {
-            if usize::from(b) > bucket(MAX_MS) || n >= 1 << 53 {
+            if usize::from(b) > bucket(MAX_MS) {
                 return None;
             }
             histogram.add(b.into(), n);

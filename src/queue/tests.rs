@@ -9,6 +9,7 @@ use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 mod codec;
+mod memory;
 mod model;
 mod properties;
 mod units;

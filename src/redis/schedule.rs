@@ -6,10 +6,12 @@ use super::config;
 use super::context::{must_not_replicate, now, Context};
 use super::guard::guarded;
 use super::key::Name;
+use crate::queue::Now;
 use redis_module::raw;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::c_void;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// While a pause or a failover forbids to replicate, look again after this many ms: no event tells
 /// when it ends.
@@ -136,6 +138,39 @@ pub fn lag() -> Lag {
     })
 }
 
+/// Steps done on one key before the next has its turn, and before the clock is looked at.
+const SLICE: usize = 64;
+/// A tick ends after this long even if its budget is not used up: clients wait meanwhile.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Does what is due by `start`, key by key in turns, as far as budget and time allow.
+fn run(ctx: Context<'_>, start: Now) {
+    let mut budget = config::WORK_BUDGET.get() as usize;
+    let begun = Instant::now();
+    let mut turns = VecDeque::new();
+    while budget > 0 && begun.elapsed() < TICK {
+        let next_turn = with(|s| s.pop_due(start.ms)).or_else(|| turns.pop_front());
+        let Some((db, key)) = next_turn else {
+            return;
+        };
+        if !ctx.select_db(db) {
+            continue;
+        }
+        let name = Name::new(&key);
+        let (steps, next) =
+            crate::commands::modq::advance(ctx, name.get(), start, budget.min(SLICE));
+        budget = budget.saturating_sub(steps.max(1));
+        match next {
+            Some(next) if next <= start.ms => turns.push_back((db, key)),
+            Some(next) => with(|s| s.set(db, &key, next)),
+            None => {}
+        }
+    }
+    for (db, key) in turns {
+        with(|s| s.set(db, &key, start.ms + 1));
+    }
+}
+
 unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
     guarded("timer", (), || {
         // SAFETY: the context is valid in this callback.
@@ -156,22 +191,7 @@ unsafe extern "C" fn tick(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
                 s.max_lag = s.max_lag.max(s.lag);
             });
         }
-        let mut budget = config::WORK_BUDGET.get() as usize;
-        while budget > 0 {
-            let Some((db, key)) = with(|s| s.pop_due(start.ms)) else {
-                break;
-            };
-            if !ctx.select_db(db) {
-                continue;
-            }
-            let name = Name::new(&key);
-            let (steps, next) = crate::commands::modq::advance(ctx, name.get(), start, budget);
-            budget = budget.saturating_sub(steps.max(1));
-            if let Some(next) = next {
-                // What is left of a key's work waits for the next tick: others have their turn.
-                with(|s| s.set(db, &key, next.max(start.ms + 1)));
-            }
-        }
+        run(ctx, start);
         wake(ctx);
         crate::commands::waiting::patrol(ctx);
     });

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod docs;
 mod harness;
 mod modq_clock;
 mod modq_moderators;
@@ -11,7 +12,15 @@ mod modq_producers;
 mod modq_reading;
 mod modq_replication;
 mod modq_server;
+mod modq_waiting;
+mod ratelimit_clock;
+mod ratelimit_commands;
+mod ratelimit_effects;
 mod ratelimit_kit;
+mod ratelimit_leases;
+mod ratelimit_memory;
 mod ratelimit_options;
+mod ratelimit_replicas;
 mod ratelimit_replies;
+mod ratelimit_saved;
 mod resp;

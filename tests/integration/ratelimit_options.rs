@@ -15,12 +15,12 @@ fn numbers_in_and_out_of_range(kind: Kind) {
         format!("RATELIMIT.CHECK d {MAX} {MAX} ALGO GCRA BURST {MAX} COST {MAX}"),
         format!("RATELIMIT.CHECK e {MAX} {MAX} ALGO COUNTER COST {MAX}"),
         format!("RATELIMIT.CHECK f {MAX} {MAX} ALGO FIXED COST {MAX}"),
-        format!("RATELIMIT.CHECK g 1 1 ALGO GCRA BURST 1"),
+        "RATELIMIT.CHECK g 1 1 ALGO GCRA BURST 1".to_string(),
         format!("RATELIMIT.CHECK h 1 {MAX} ALGO GCRA BURST {MAX} COST {MAX}"),
-        format!("RATELIMIT.CHECK i 5 1000 COST 0"),
+        "RATELIMIT.CHECK i 5 1000 COST 0".to_string(),
         format!("RATELIMIT.MCHECK 1 j LIMIT {MAX} {MAX} COST {MAX}"),
         format!("RATELIMIT.ACQUIRE k {MAX} id TTL {MAX} COST {MAX}"),
-        format!("RATELIMIT.ACQUIRE l 1 id TTL 1 COST 1"),
+        "RATELIMIT.ACQUIRE l 1 id TTL 1 COST 1".to_string(),
     ];
     for line in good {
         let reply = c.line(&line);

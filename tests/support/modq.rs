@@ -275,3 +275,46 @@ pub fn rich_queue(c: &mut Client, key: &str) {
     );
     assert_eq!(counts(c, key), [3, 2, 1, 1]);
 }
+
+/// A client that has sent this line and waits for the answer: blocked by now.
+#[track_caller]
+pub fn blocked(server: &super::Server, line: &str) -> Client {
+    let mut client = server.client();
+    block(&mut client, server, line);
+    client
+}
+
+/// Sends this line and returns once the client is blocked.
+#[track_caller]
+pub fn block(client: &mut Client, server: &super::Server, line: &str) {
+    let id = client.id();
+    client.send(&line.split_whitespace().collect::<Vec<_>>());
+    let mut watch = server.client();
+    super::wait_until(&format!("{line} blocks"), super::PATIENCE, || {
+        let list = watch.line(&format!("CLIENT LIST ID {id}")).text();
+        let flags = list.split_once(" flags=").map(|(_, rest)| rest);
+        flags.is_some_and(|flags| flags.split(' ').next().unwrap().contains('b'))
+    });
+}
+
+/// Who is in line, as `moderator` for joined ones and `moderator*` for those only blocked.
+#[track_caller]
+pub fn line_of(c: &mut Client, key: &str) -> String {
+    let waiters = c.line(&format!("MODQ.WAITERS {key} COUNT 1000"));
+    let shown = waiters.items().iter().map(|waiter| {
+        let star = if waiter[1] == super::bulk("blocked") {
+            "*"
+        } else {
+            ""
+        };
+        format!("{}{star}", waiter[0].text())
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// `MODQ.SUBMIT` with these words after it, which must go straight to a waiting moderator.
+#[track_caller]
+pub fn submit_assigned(c: &mut Client, words: &str) {
+    let reply = c.line(&format!("MODQ.SUBMIT {words}"));
+    assert_eq!(reply, Value::Simple("ASSIGNED".into()), "SUBMIT {words}");
+}

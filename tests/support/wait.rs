@@ -34,6 +34,7 @@ pub fn parse_info(text: &str) -> HashMap<String, String> {
 }
 
 /// Waits until the replica (of the primary, or further down the chain) has applied all the primary has written so far.
+/// The primary's id is asked for each time: it changes when its first replica comes.
 #[track_caller]
 pub fn wait_replica_synced(primary: &Server, replica: &Server) {
     let (mut up, mut down) = (primary.client(), replica.client());

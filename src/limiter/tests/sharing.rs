@@ -167,6 +167,12 @@ fn one_more_than_a_hundred_thousand_waits_for_the_first_to_end() {
     assert!(start.elapsed().as_millis() < 1000);
     let back = reload(&leases, 10_000);
     assert_eq!(digest(&back), digest(&leases));
+    // All ended: gone for every question at once, in memory a thousand at a time.
+    let late = T0 + 100_000;
+    assert_eq!((leases.len(late), leases.list(late).count()), (0, 0));
+    let d = take(&mut leases, late, &ask_lease(1, &zero, 7, 1));
+    assert_eq!((d.acquired, d.in_use, d.needs_alloc), (1, 1, true));
+    assert_eq!(leases.iter().count(), MAX_LEASES - 1000 + 1);
 }
 
 #[test]

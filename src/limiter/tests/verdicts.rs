@@ -178,6 +178,9 @@ impl Trio {
     fn check(&mut self, now: u64, request: &Request, log_max: usize) {
         let expected = self.model.check(now, request, log_max);
         let decision = self.limiter.check(now, request, log_max).unwrap();
+        // The short way says what the long one does, needs_alloc included.
+        let long = self.limiter.decide(now, request, log_max, true).unwrap();
+        assert_eq!(decision, long);
         let blocked = self.model.blocked_until > now;
         let mut got = five(&decision);
         let full = decision.log_full;
@@ -539,4 +542,39 @@ fn a_full_log_denies_until_enough_has_expired() {
     // Denied by the quota, it is not the log's doing.
     let d = limiter.check(now, &ask(&limits, 101), 10).unwrap();
     assert_eq!((d.allowed, d.log_full, d.retry_after), (0, false, -1));
+}
+
+#[test]
+fn thousands_of_ids_that_end_together_are_forgotten_a_thousand_at_a_time() {
+    let limits = [spec(Algo::Fixed, 100_000, 1000)];
+    let mut limiter = Limiter::default();
+    for i in 0..2500u32 {
+        let request = Request {
+            id: Some(&i.to_be_bytes()),
+            ..ask(&limits, 1)
+        };
+        run(&mut limiter, T0 + 1, &request);
+    }
+    let mut other = reload(&limiter, 100);
+    // The window, the ids.
+    assert_eq!(digest(&limiter).len(), 2501);
+    let end = T0 + 1001;
+    // Those that ended are unknown, held or not: the last of them is charged anew.
+    let id = 2499u32.to_be_bytes();
+    let again = Request {
+        id: Some(&id),
+        ..ask(&limits, 1)
+    };
+    let anonymous = ask(&limits, 1);
+    for (request, chunks) in [(&again, 1501), (&anonymous, 501), (&anonymous, 2)] {
+        let d = limiter.check(end, request, NO_BOUND).unwrap();
+        let effect = d.effect.unwrap();
+        limiter.apply(&effect).unwrap();
+        other.apply(&effect).unwrap();
+        assert_eq!(digest(&limiter).len(), chunks);
+        assert_eq!(digest(&limiter), digest(&other));
+        other = reload(&other, chunks);
+        let d = limiter.check(end, &again, NO_BOUND).unwrap();
+        assert_eq!((d.allowed, d.effect), (1, None));
+    }
 }

@@ -133,6 +133,9 @@ fn exercise(mut q: Queue) {
     q.leave(at(1 << 41), b"m0", true, &mut fx);
     verify(&q);
     verify(&other);
+    for queue in [&q, &other] {
+        assert_eq!(canon(&copy(queue)), canon(queue), "what it became loads");
+    }
 }
 
 #[test]
@@ -189,6 +192,90 @@ fn a_chunk_holds_at_most_so_many_entries_and_about_64_kib() {
     assert_eq!(by_bytes.len(), 1 + 300_usize.div_ceil(66));
     assert!(by_bytes.iter().all(|c| c.len() < 80_000));
     assert_eq!(canon(&load(&by_bytes).unwrap()), canon(&queue));
+}
+
+/// Each of these was once taken, and made a later command fail or the queue impossible to load.
+#[test]
+fn effects_that_cannot_have_happened_are_refused() {
+    let id = Bytes::new(b"new");
+    let move_in = |due, delayed, excluded, token| Effect::MoveIn {
+        id,
+        payload: id,
+        priority: 0,
+        boost: 0,
+        submitted: 1000,
+        due,
+        delayed,
+        rev: 1,
+        reports: 1,
+        deliveries: 0,
+        tags: Vec::new(),
+        excluded,
+        token,
+    };
+    let join = |place, ttl| Effect::Join {
+        moderator: id,
+        place,
+        ttl,
+        expires: 5000,
+        count: 1,
+        tags: Vec::new(),
+    };
+    let lock = |token| Effect::Lock {
+        id: Bytes::new(b"b"),
+        moderator: id,
+        token,
+        deadline: 5000,
+        assign: false,
+    };
+    let undo = |place| Effect::Undo {
+        id: Bytes::new(b"e"),
+        place,
+    };
+    let configure = |lock, aging| Effect::Configure {
+        settings: Settings {
+            lock,
+            aging,
+            ..Settings::default()
+        },
+    };
+    let x = Bytes::new(b"x");
+    let cases = [
+        (move_in(5000, true, vec![(x, false)], 5), true),
+        (move_in(0, true, Vec::new(), 5), false),
+        (move_in(0, false, Vec::new(), 5), true),
+        (move_in(0, false, vec![(x, true), (x, false)], 5), false),
+        (move_in(0, false, Vec::new(), (1 << 53) - 1), true),
+        (move_in(0, false, Vec::new(), 1 << 53), false),
+        (join(Some((1400, 9)), 1 << 40), true),
+        (join(Some((1400, 9)), (1 << 40) + 1), false),
+        (join(Some((1 << 48, 9)), 5), false),
+        (join(Some((1400, u64::MAX)), 5), false),
+        (join(Some((1400, 1 << 53)), 5), false),
+        (lock(2_000_000), true),
+        (lock(1), false),
+        (lock((1 << 53) - 1), true),
+        (lock(1 << 53), false),
+        (undo(None), true),
+        (undo(Some((1, 1))), true),
+        (undo(Some((1 << 48, 1))), false),
+        (undo(Some((1, u64::MAX))), false),
+        (configure(1 << 40, 0), true),
+        (configure((1 << 40) + 1, 0), false),
+    ];
+    for (effect, taken) in cases {
+        let mut queue = copy(&fixture());
+        let before = canon(&queue);
+        assert_eq!(queue.apply(1400, &effect).is_ok(), taken, "{effect:?}");
+        if !taken {
+            assert_eq!(canon(&queue), before, "{effect:?}");
+        }
+        exercise(queue);
+    }
+    for (aging, taken) in [(MAX_AGING, true), (MAX_AGING + 1, false)] {
+        let mut empty = Queue::default();
+        assert_eq!(empty.apply(1400, &configure(1, aging)).is_ok(), taken);
+    }
 }
 
 proptest! {
@@ -337,7 +424,8 @@ fn extremes() -> impl Strategy<Value = u64> {
         Just(1303321),
         Just(1 << 40),
         Just((1 << 48) - 1),
-        Just((1 << 52) + 1),
+        Just(1 << 52),
+        Just((1 << 53) - 2),
         Just((1 << 53) - 1),
         Just(1 << 53),
         Just(u64::MAX - 1),
@@ -516,4 +604,66 @@ fn effects() -> impl Strategy<Value = Effect<'static>> {
         1 => some_name().prop_map(|id| Effect::MoveOut { id }),
         3 => move_in,
     ]
+}
+
+#[test]
+fn numbers_used_up_by_damage_stop_what_needs_them_and_nothing_else() {
+    let mut q = Queue::default();
+    let mut fx = Effects::default();
+    for id in ["a", "b", "c"] {
+        let submit = Submit {
+            id: id.as_bytes(),
+            ..Submit::default()
+        };
+        q.submit(at(1), submit, &mut fx).unwrap();
+    }
+    q.last_token = (1 << 53) - 2;
+    q.next_tie = (1 << 53) - 2;
+    q.next_seq = (1 << 48) - 1;
+    q.stats.submitted = u64::MAX;
+    q.stats.released = u64::MAX;
+    let mut q = copy(&q);
+    let claim = Claim {
+        moderator: b"m",
+        count: 9,
+        lock: None,
+        tags: None,
+        new_only: false,
+    };
+    let last: Vec<_> = q.claim(at(2), &claim, &mut fx).into_iter().collect();
+    assert_eq!(last.len(), 1, "the last token");
+    assert_eq!(q.claim_view(last[0]).unwrap().token, (1 << 53) - 1);
+    assert_eq!(q.claim(at(2), &claim, &mut fx).len(), 1, "held");
+    let assigned = q.assign(at(2), b"b", b"n", None, &mut fx);
+    assert_eq!(assigned, Err(Error::Full));
+    for m in ["n", "o", "p"] {
+        let join = Join {
+            moderator: m.as_bytes(),
+            ..Join::default()
+        };
+        assert_eq!(q.join(at(3), &join, &mut fx), Joined::Waiting);
+    }
+    q.pause(at(3), false, true, &mut fx);
+    q.pause(at(3), false, false, &mut fx);
+    q.advance(at(3), 100, &mut fx);
+    let token = (1 << 53) - 1;
+    q.release(at(4), b"a", token, false, 0, &mut fx).unwrap();
+    assert_eq!(q.len_in(State::Ready), 3);
+    let submit = Submit {
+        id: b"d",
+        ..Submit::default()
+    };
+    assert_eq!(q.submit(at(5), submit, &mut fx), Err(Error::Full));
+    assert_eq!(q.check_move_in(b"d"), Err(Error::Full));
+    assert!(q.cancel(at(5), b"c", None, &mut fx));
+    verify(&q);
+    // Its items can go where there are tokens, and take along that there are none.
+    let (mut to, mut to_fx) = (Queue::default(), Effects::default());
+    let out = q.check_move_out(at(6), b"b", None).unwrap();
+    q.move_item(at(6), out, None, &mut to, &mut fx, &mut to_fx);
+    assert_eq!(to.len(), 1);
+    for queue in [&q, &to] {
+        verify(queue);
+        assert_eq!(canon(&copy(queue)), canon(queue));
+    }
 }

@@ -853,6 +853,22 @@ fn a_claim_stops_at_16_mib_but_not_before_one_item() {
         ..new
     };
     assert_eq!(queue.claim(at(2), &held, &mut fx).len(), 1, "held ones too");
+
+    // One byte more than 16 MiB together.
+    for (id, size) in [(b"x", 9 << 20), (b"y", (7 << 20) + 1)] {
+        let submit = Submit {
+            id,
+            payload: &vec![0; size],
+            ..Submit::default()
+        };
+        queue.submit(at(3), submit, &mut fx).unwrap();
+    }
+    let new = Claim {
+        new_only: true,
+        ..held
+    };
+    assert_eq!(queue.claim(at(4), &new, &mut fx).len(), 1);
+    assert_eq!(queue.claim(at(4), &new, &mut fx).len(), 1);
 }
 
 #[test]
@@ -1510,6 +1526,52 @@ fn stamps_never_run_backwards_but_deadlines_follow_the_clock() {
     let token = desk.assign("b", "p").unwrap();
     assert_eq!(desk.get("b").lock.unwrap().2, desk.ms + 300_000);
     assert_eq!(desk.extend("b", token, 7), Ok(desk.ms + 7));
+}
+
+#[test]
+fn single_items_are_judged_by_the_clock_while_deferred_work_lags() {
+    let mut desk = Desk::new();
+    desk.configure(|s| (s.lock, s.late_accept) = (10, false))
+        .unwrap();
+    desk.submit("i").unwrap();
+    let token = desk.take("m", "i");
+    desk.submit_with(Submit {
+        delay: 10,
+        ..item("d")
+    })
+    .unwrap();
+    // From here nobody advances the queue.
+    let mut q = desk.queue;
+    let mut fx = Effects::default();
+    for (late, expected) in [(0, State::Locked), (1, State::Ready), (99, State::Ready)] {
+        let now = at(desk.ms + 9 + late);
+        let view = q.get(b"i", now).unwrap();
+        assert_eq!(view.state, expected);
+        assert_eq!(view.lock.is_some(), expected == State::Locked);
+        assert_eq!(view.expiries, u32::from(expected == State::Ready));
+        let held = usize::from(expected == State::Locked);
+        assert_eq!(q.held_by(b"m", now).count(), held);
+        let view = q.get(b"d", now).unwrap();
+        assert_eq!(view.state == State::Delayed, expected == State::Locked);
+        assert_eq!(view.expiries, 0);
+        let (locked, delayed) = (State::Locked, State::Delayed);
+        assert_eq!((q.len_in(locked), q.len_in(delayed)), (1, 1), "as applied");
+    }
+    // At the deadline the token is no longer the live lock's.
+    let now = at(desk.ms + 10);
+    let stale = Err(Error::Stale);
+    assert_eq!(q.resolve(now, b"i", token, None, &mut fx), stale);
+    assert_eq!(q.release(now, b"i", token, false, 0, &mut fx), stale);
+    assert_eq!(q.extend(now, b"i", token, 5, &mut fx), Err(Error::Stale));
+    let moved = q.check_move_out(now, b"i", Some(token));
+    assert_eq!(moved.map(|_| ()), stale);
+    assert!(q.claim(now, &claim("m"), &mut fx).is_empty(), "not held");
+    assert!(fx.record.is_empty());
+    // A late decision does not depend on whether the expiry was applied already.
+    let mut settings = q.settings().clone();
+    settings.late_accept = true;
+    q.configure(now, settings, &mut fx).unwrap();
+    assert_eq!(q.resolve(now, b"i", token, None, &mut fx), Ok(()));
 }
 
 #[test]

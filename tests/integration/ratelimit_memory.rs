@@ -1,0 +1,278 @@
+//! RATELIMIT when memory is full: OOM only where a change must allocate, everything else as ever. And a log at its
+//! most entries.
+
+use super::ratelimit_kit::*;
+use crate::support::*;
+
+/// Puts the limit below what is in use, or takes it away.
+fn memory_full(c: &mut Client, full: bool) {
+    c.expect_ok(&format!(
+        "CONFIG SET maxmemory {}",
+        if full { 1_000_000 } else { 0 }
+    ));
+    let over = c.line("SET probe x").err_code() == "OOM";
+    assert_eq!(over, full, "what is tested is what is meant");
+    c.line("DEL probe");
+}
+
+fn only_what_allocates_is_refused(kind: Kind) {
+    let server = Server::builder(kind)
+        .config("maxmemory-policy noeviction")
+        .start();
+    let mut c = server.client();
+    c.expect_ok(&format!("SET ballast {}", "x".repeat(2_000_000)));
+    for algo in ALGOS {
+        assert_eq!(
+            c.line(&format!(
+                "RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} COST 60 ID i"
+            ))[0],
+            Value::Int(1)
+        );
+        assert_eq!(
+            c.line(&format!(
+                "RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} COST 5"
+            ))[0],
+            Value::Int(1)
+        );
+    }
+    c.expect_ok("RATELIMIT.BLOCK blocked 3600000");
+    c.expect_ok("RATELIMIT.POLICY SET p 100 3600000 ALGO GCRA");
+    let fence = c.line("RATELIMIT.ACQUIRE lease 5 me TTL 3600000 COST 2")[4].int();
+    assert_eq!(
+        c.line("RATELIMIT.ACQUIRE lease 5 you TTL 3600000")[0],
+        Value::Int(1)
+    );
+    memory_full(&mut c, true);
+    let before = debug_digest(&mut c);
+    // What must allocate: a new key, a new limit, an id, a lease.
+    for algo in ALGOS {
+        for line in [
+            format!("RATELIMIT.CHECK new 5 3600000 ALGO {algo}"),
+            format!("RATELIMIT.CHECK {algo} 5 1800000 ALGO {algo}"),
+            format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} ID fresh"),
+            format!("RATELIMIT.MCHECK 2 {algo} new LIMIT 100 3600000 ALGO {algo} LIMIT 5 1000"),
+            format!("RATELIMIT.MCHECK 2 new {algo} LIMIT 5 1000 LIMIT 100 3600000 ALGO {algo}"),
+        ] {
+            assert_err!(c.line(&line), "OOM");
+        }
+    }
+    assert_err!(c.line("RATELIMIT.CHECK new POLICY p"), "OOM");
+    assert_err!(c.line("RATELIMIT.ACQUIRE lease 5 other TTL 1000"), "OOM");
+    assert_err!(c.line("RATELIMIT.ACQUIRE new 5 other TTL 1000"), "OOM");
+    assert_eq!(
+        debug_digest(&mut c),
+        before,
+        "refused, so nothing has changed"
+    );
+    assert_eq!(c.line("EXISTS new"), Value::Int(0));
+    // Denials, however they come about; cost 0; known requests.
+    for algo in ALGOS {
+        for (line, allowed) in [
+            (
+                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo}"),
+                0,
+            ),
+            (
+                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} ID fresh DETAIL"),
+                0,
+            ),
+            (
+                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} COST 9 PARTIAL"),
+                0,
+            ),
+            (
+                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} LIMIT 9 1000"),
+                0,
+            ),
+            (
+                format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} COST 101"),
+                0,
+            ),
+            (
+                format!("RATELIMIT.CHECK new 5 3600000 ALGO {algo} COST 6"),
+                0,
+            ),
+            (
+                format!("RATELIMIT.CHECK new 5 3600000 ALGO {algo} COST 0"),
+                1,
+            ),
+            (
+                format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} COST 60 ID i"),
+                1,
+            ),
+            (
+                format!(
+                    "RATELIMIT.MCHECK 2 new full{algo} LIMIT 5 1000 LIMIT 5 3600000 ALGO {algo}"
+                ),
+                0,
+            ),
+            (format!("RATELIMIT.PEEK new 5 3600000 ALGO {algo}"), 1),
+            (
+                format!("RATELIMIT.PEEK {algo} 100 3600000 ALGO {algo} ID fresh DETAIL"),
+                1,
+            ),
+        ] {
+            let reply = c.line(&line);
+            assert_eq!(reply.err_code(), "", "{line}: {reply:?}");
+            assert_eq!(reply[0], Value::Int(allowed), "{line}");
+        }
+    }
+    assert_eq!(c.line("RATELIMIT.CHECK blocked 5 1000")[0], Value::Int(0));
+    assert_eq!(
+        c.line("RATELIMIT.ACQUIRE lease 5 other TTL 1000 COST 9")[3],
+        Value::Int(-1)
+    );
+    assert_eq!(
+        c.line("RATELIMIT.ACQUIRE lease 3 other TTL 1000")[0],
+        Value::Int(0)
+    );
+    assert_eq!(c.line("RATELIMIT.LEASES lease").items().len(), 2);
+    assert_eq!(debug_digest(&mut c), before);
+    // Charges in place: where a number changes and nothing is added.
+    for algo in ["FIXED", "GCRA"] {
+        for left in [39, 38] {
+            let reply = c.line(&format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo}"));
+            assert_eq!(ints(&reply)[..3], [1, 100, left], "{algo}");
+        }
+    }
+    // A window of an hour has buckets of a minute: in place is what comes in the same one.
+    let charge = "RATELIMIT.CHECK COUNTER 100 3600000 ALGO COUNTER";
+    let mut minute = 0;
+    while minute != now_ms() / 60_000 {
+        minute = now_ms() / 60_000;
+        memory_full(&mut c, false);
+        assert_eq!(c.line(charge)[0], Value::Int(1));
+        memory_full(&mut c, true);
+        let reply = c.line(charge);
+        if minute == now_ms() / 60_000 {
+            assert_eq!(ints(&reply)[..2], [1, 100], "{reply:?}");
+        }
+    }
+    // Renewals, releases, refunds, lifting a block, forgetting.
+    assert_eq!(
+        c.line("RATELIMIT.ACQUIRE lease 5 me TTL 4000000 COST 3"),
+        arr![1, 4, 5, 0, fence]
+    );
+    assert_eq!(c.line("RATELIMIT.RELEASE lease you"), Value::Int(1));
+    for algo in ALGOS {
+        assert_eq!(
+            c.line(&format!("RATELIMIT.REFUND {algo} COST 2")),
+            Value::Int(2),
+            "{algo}"
+        );
+        assert!(
+            c.line(&format!("RATELIMIT.REFUND {algo} ID i")).int() > 0,
+            "{algo}"
+        );
+        assert_eq!(
+            c.line(&format!("RATELIMIT.RESET full{algo}")),
+            Value::Int(1),
+            "{algo}"
+        );
+    }
+    assert_eq!(c.line("RATELIMIT.RESET blocked"), Value::Int(1));
+    assert_eq!(c.line("RATELIMIT.POLICY GET p")[0], bulk("limits"));
+    assert_eq!(c.line("RATELIMIT.POLICY DEL p"), Value::Int(1));
+    // In scripts the same. (A transaction is refused by the servers themselves as it is queued.)
+    let script = "local denied = redis.call('RATELIMIT.CHECK', KEYS[1], 5, 1000, 'COST', 6) \
+                  local renewed = redis.call('RATELIMIT.ACQUIRE', KEYS[2], 5, 'me', 'TTL', 4000000) \
+                  local refused = redis.pcall('RATELIMIT.CHECK', KEYS[1], 5, 1000) \
+                  return {denied[4], renewed[1], refused.err}";
+    let reply = cmd!(c, "EVAL", script, 2, "new", "lease");
+    assert_eq!(ints(&reply), [-1, 1]);
+    assert!(reply[2].text().starts_with("OOM"), "{reply:?}");
+    memory_full(&mut c, false);
+    for algo in ALGOS {
+        assert_eq!(
+            c.line(&format!(
+                "RATELIMIT.CHECK new{algo} 5 3600000 ALGO {algo} ID i"
+            ))[0],
+            Value::Int(1)
+        );
+    }
+    assert_eq!(
+        c.line("RATELIMIT.ACQUIRE lease 5 other TTL 1000")[0],
+        Value::Int(1)
+    );
+}
+
+/// A replica takes what its primary did, whatever its own memory.
+fn a_replica_is_not_refused(kind: Kind) {
+    let primary = Server::start(kind);
+    let replica = Server::builder(kind)
+        .replica_of(&primary)
+        .config("replica-ignore-maxmemory no")
+        .start();
+    wait_replica_synced(&primary, &replica);
+    let (mut c, mut r) = (primary.client(), replica.client());
+    r.expect_ok("CONFIG SET maxmemory-policy noeviction");
+    r.expect_ok("CONFIG SET maxmemory 500000");
+    fill(&mut c);
+    wait_replica_synced(&primary, &replica);
+    assert_eq!(debug_digest(&mut r), debug_digest(&mut c));
+}
+
+fn a_log_at_its_most_entries(kind: Kind) {
+    let server = Server::builder(kind)
+        .module_args(&["ratelimit-log-max-entries", "20"])
+        .start();
+    let mut c = server.client();
+    // Remembered ids count: with the run of each charge there is room for nine or more, depending on the clock.
+    let mut first = None;
+    let mut n = 0;
+    let mut last = 0;
+    loop {
+        wait_until("the next ms", PATIENCE, || now_ms() > last);
+        let asked = timed(&mut c, &format!("RATELIMIT.CHECK k 1000 60000 ID {n}"));
+        last = asked.hi;
+        if !asked.allowed() {
+            let first: &Timed = first.as_ref().unwrap();
+            assert_eq!(asked.at(1), 1000);
+            assert_eq!(asked.at(2), 0, "remaining");
+            asked.assert_ends("retry", asked.at(3), first, 60_000);
+            break;
+        }
+        first.get_or_insert(asked);
+        n += 1;
+    }
+    assert_eq!(n, 10);
+    let before = digest(&mut c, "k");
+    for _ in 0..5 {
+        assert_eq!(c.line("RATELIMIT.CHECK k 1000 60000")[0], Value::Int(0));
+    }
+    assert_eq!(digest(&mut c, "k"), before);
+    // Known requests, cost 0 and algorithms that need no entry are not its concern.
+    assert_eq!(
+        c.line("RATELIMIT.CHECK k 1000 60000 ID 3")[0],
+        Value::Int(1)
+    );
+    assert_eq!(
+        c.line("RATELIMIT.CHECK k 1000 60000 COST 0")[0],
+        Value::Int(1)
+    );
+    assert_eq!(
+        c.line("RATELIMIT.CHECK k 1000 60000 ALGO GCRA")[0],
+        Value::Int(1)
+    );
+    // The setting can be changed, within its range.
+    let name = ["modq.ratelimit-log-max-entries", "21"];
+    assert_eq!(cmd!(c, "CONFIG", "SET", name[0], name[1]), ok());
+    assert_eq!(c.line("RATELIMIT.CHECK k 1000 60000")[0], Value::Int(1));
+    assert_err!(cmd!(c, "CONFIG", "SET", name[0], 0), "ERR");
+    assert_eq!(cmd!(c, "CONFIG", "GET", name[0]), arr![name[0], "21"]);
+    // What expires makes room.
+    assert_eq!(cmd!(c, "CONFIG", "SET", name[0], 2), ok());
+    let first = timed(&mut c, "RATELIMIT.CHECK short 1000 80 ID a");
+    let mut denied = timed(&mut c, "RATELIMIT.CHECK short 1000 80 ID b");
+    while !denied.allowed() {
+        assert!(denied.lo < first.hi + 80);
+        denied = timed(&mut c, "RATELIMIT.CHECK short 1000 80 ID b");
+    }
+    assert!(denied.hi >= first.lo + 80);
+}
+
+matrix!(
+    only_what_allocates_is_refused,
+    a_replica_is_not_refused,
+    a_log_at_its_most_entries,
+);
