@@ -78,6 +78,11 @@ fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
         register_command(ctx, command)?;
     }
     register_policy(ctx)?;
+    // SAFETY: read on the main thread after the server filled in its functions.
+    let set_categories = unsafe { raw::RedisModule_SetCommandACLCategories };
+    if set_categories.is_none() {
+        log_notice("this server has no ACL categories for modules' commands");
+    }
     follow_events(ctx)?;
     // SAFETY: a callback of the right type.
     if unsafe { api!(RedisModule_RegisterInfoFunc(ctx.raw(), Some(info))) } == ERR {
@@ -130,6 +135,7 @@ fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static 
         }
         api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()))
     };
+    put_in_categories(handle, command.flags)?;
     describe(
         handle,
         command.arity,
@@ -187,6 +193,7 @@ fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
             }
             api!(RedisModule_GetCommand(ctx.raw(), full.as_ptr()))
         };
+        put_in_categories(handle, sub.flags)?;
         describe(
             handle,
             sub.arity,
@@ -195,6 +202,29 @@ fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
             sub.complexity,
             Keys::None,
         )?;
+    }
+    Ok(())
+}
+
+/// Puts a command into the ACL categories that the server puts its own into for such flags. Below
+/// 7.2 modules' commands can be in none.
+fn put_in_categories(
+    handle: *mut raw::RedisModuleCommand,
+    flags: &CStr,
+) -> Result<(), &'static str> {
+    let has = |flag: &[u8]| flags.to_bytes().split(|b| *b == b' ').any(|f| f == flag);
+    let categories = match (has(b"readonly"), has(b"fast")) {
+        (true, true) => c"read fast",
+        (true, false) => c"read slow",
+        (false, true) => c"write fast",
+        (false, false) => c"write slow",
+    };
+    // SAFETY: a command just made, during load.
+    let status = unsafe {
+        raw::RedisModule_SetCommandACLCategories.map_or(OK, |set| set(handle, categories.as_ptr()))
+    };
+    if status == ERR {
+        return Err("the ACL categories of a command are refused");
     }
     Ok(())
 }
