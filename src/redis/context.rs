@@ -153,6 +153,18 @@ impl<'a> Context<'a> {
         unsafe { api!(RedisModule_ReplyWithError(self.raw, text.as_ptr())) };
     }
 
+    /// Whether the server only asks where the keys of a call of this command are.
+    pub fn asks_for_keys(self) -> bool {
+        // SAFETY: the context is valid.
+        unsafe { api!(RedisModule_IsKeysPositionRequest(self.raw())) != 0 }
+    }
+
+    /// Answers that: the word at `position` is a key.
+    pub fn key_at(self, position: usize) {
+        // SAFETY: the context is valid, and asked (see `asks_for_keys`); else this does nothing.
+        unsafe { api!(RedisModule_KeyAtPos(self.raw(), position as i32)) };
+    }
+
     #[cold]
     pub fn refuse_arity(self) {
         unsafe { api!(RedisModule_WrongArity(self.raw)) };
