@@ -37,9 +37,14 @@ pub fn parse_info(text: &str) -> HashMap<String, String> {
 #[track_caller]
 pub fn wait_replica_synced(primary: &Server, replica: &Server) {
     let (mut up, mut down) = (primary.client(), replica.client());
-    let goal = info(&mut up, "replication");
+    let mut goal = info(&mut up, "replication");
     let what = format!("port {} has all of port {}", replica.port(), primary.port());
     wait_until(&what, PATIENCE, || {
+        // A primary takes another id, and starts to count, when its first replica comes.
+        let now = info(&mut up, "replication");
+        if now["master_replid"] != goal["master_replid"] {
+            goal = now;
+        }
         let state = info(&mut down, "replication");
         state
             .get("master_link_status")
