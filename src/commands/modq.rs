@@ -316,8 +316,9 @@ pub struct QueueKey {
     pub queue: Queue,
     /// The earliest due time that the schedule knows of for this key, Unix ms; 0 for none.
     scheduled: u64,
-    /// The name whose waiting clients the queue knows of.
-    pub attached: Option<KeyName>,
+    /// The name whose waiting clients the queue knows of, and how often databases had been swapped
+    /// by then.
+    pub attached: Option<(u64, KeyName)>,
     /// The last tick left work for the next.
     behind: bool,
     _counted: Counted,
@@ -371,6 +372,8 @@ impl QueueKey {
     /// The queue came to this key by other means than a command of ours.
     pub fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         self.scheduled = 0;
+        // Calls may have ended while the queue was under another name.
+        self.attached = None;
         self.changed_in(ctx, db, name);
     }
 }
@@ -1369,10 +1372,14 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    let key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
+    // As in WAITERS.
+    let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let now = context::now();
-    let absent = Queue::default();
-    let queue = key.get().map_or(&absent, |stored| &stored.queue);
+    let bytes = key.get().map_or(0, Stored::memory_bytes);
+    let mut absent = QueueKey::default();
+    let stored = key.get_mut().unwrap_or(&mut absent);
+    waiting::attach(stored, ctx.db(), args.string(1).bytes(), now);
+    let queue = &stored.queue;
     let summary = queue.summary();
     let stats = queue.stats();
     let by_tag = queue.ready_by_tag();
@@ -1415,7 +1422,6 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         (true, true) => b"all",
     };
     ctx.field("paused").reply_bytes(paused);
-    let bytes = key.get().map_or(0, Stored::memory_bytes);
     ctx.field("bytes").reply_integer(bytes as i64);
     let shown = by_tag.len().min(1000);
     ctx.field("by_tag").reply_map(shown);

@@ -12,7 +12,7 @@ use crate::redis::key::{Key, Mode, Name};
 use crate::redis::schedule;
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// A database and a key name.
@@ -65,6 +65,10 @@ static WAITING: Mutex<Option<Waiting>> = Mutex::new(None);
 
 /// How many calls there are: what lets servers without any skip all of this.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+/// How often databases changed places. A queue that was elsewhere meanwhile may have missed that a
+/// call ended.
+static SWAPS: AtomicU64 = AtomicU64::new(0);
 
 /// How many keys that calls wait for one tick looks at, for what no event tells.
 const PATROL: usize = 100;
@@ -183,15 +187,16 @@ pub fn attach(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
     if clients() == 0 && stored.queue.blocked() == 0 {
         return;
     }
+    let swaps = SWAPS.load(Relaxed);
     let is_here = stored
         .attached
         .as_ref()
-        .is_some_and(|(d, k)| *d == db && **k == *key);
+        .is_some_and(|(n, (d, k))| *n == swaps && *d == db && **k == *key);
     if is_here {
         return;
     }
     stored.queue.unblock_all(now);
-    stored.attached = Some((db, key.into()));
+    stored.attached = Some((swaps, (db, key.into())));
     with(|w| {
         let Some(ids) = w.by_key.get(&(db, Box::from(key))) else {
             return;
@@ -227,6 +232,7 @@ pub fn arrived(db: i32, key: &[u8]) {
 
 /// Everything in a database may be another.
 pub fn database_changed() {
+    SWAPS.fetch_add(1, Relaxed);
     if clients() > 0 {
         with(|w| w.arrivals = w.by_key.keys().cloned().collect());
     }
@@ -239,13 +245,17 @@ pub fn answers(ctx: Context<'_>, db: i32, key: &[u8], answers: &mut Vec<Answer>,
         let others = with(|w| {
             let call = w.calls.get_mut(&id)?;
             let at = call.keys.iter().position(|k| **k == *key)?;
-            call.answer = Some((at, answer));
+            call.answer = Some((at, answer.clone()));
             w.answered.insert(id);
             let others: Vec<Box<[u8]>> =
                 call.keys.iter().filter(|k| ***k != *key).cloned().collect();
             Some((others, call.moderator.clone()))
         });
         let Some((others, moderator)) = others else {
+            // The queue was elsewhere when the call ended, and did not hear of it.
+            if answer.undo.is_some() {
+                with(|w| w.undo.push(((db, key.into()), answer)));
+            }
             continue;
         };
         for other in others {
@@ -469,7 +479,9 @@ pub fn patrol(ctx: Context<'_>) {
             let (other_type, unknown) = glance(ctx, here.0, &here.1, |found| match found {
                 Err(_) => (true, false),
                 Ok(stored) => {
-                    let unknown = |s: &mut QueueKey| s.attached.as_ref() != Some(&here);
+                    let swaps = SWAPS.load(Relaxed);
+                    let attached = Some((swaps, here.clone()));
+                    let unknown = |s: &mut QueueKey| s.attached != attached;
                     (false, stored.is_some_and(unknown))
                 }
             });

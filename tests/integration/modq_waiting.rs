@@ -3,22 +3,6 @@
 use crate::support::*;
 use std::time::{Duration, Instant};
 
-const BRIEFLY: Duration = Duration::from_millis(60);
-
-/// The one claim a blocked client is answered with.
-#[track_caller]
-fn served(c: &mut Client) -> Claimed {
-    let reply = c.reply();
-    let mut all = claims(&reply);
-    assert_eq!(all.len(), 1, "{reply:?}");
-    all.remove(0)
-}
-
-#[track_caller]
-fn still_waits(c: &mut Client) {
-    assert_eq!(c.poll(BRIEFLY), None);
-}
-
 /// Everything that makes an item available serves a blocked CLAIM.
 fn whatever_makes_an_item_available_serves(kind: Kind) {
     let (server, mut c) = desk(kind);

@@ -318,3 +318,18 @@ pub fn submit_assigned(c: &mut Client, words: &str) {
     let reply = c.line(&format!("MODQ.SUBMIT {words}"));
     assert_eq!(reply, Value::Simple("ASSIGNED".into()), "SUBMIT {words}");
 }
+
+/// The one claim a blocked client is answered with.
+#[track_caller]
+pub fn served(c: &mut Client) -> Claimed {
+    let reply = c.reply();
+    let mut all = claims(&reply);
+    assert_eq!(all.len(), 1, "{reply:?}");
+    all.remove(0)
+}
+
+/// No answer comes, for a while.
+#[track_caller]
+pub fn still_waits(c: &mut Client) {
+    assert_eq!(c.poll(std::time::Duration::from_millis(60)), None);
+}

@@ -34,20 +34,23 @@ pub fn parse_info(text: &str) -> HashMap<String, String> {
 }
 
 /// Waits until the replica (of the primary, or further down the chain) has applied all the primary has written so far.
-/// The primary's id is asked for each time: it changes when its first replica comes.
+/// The primary's id is asked for each time: with its first replica it takes another and begins to count.
 #[track_caller]
 pub fn wait_replica_synced(primary: &Server, replica: &Server) {
     let (mut up, mut down) = (primary.client(), replica.client());
-    let goal = offset(&info(&mut up, "replication"), "master_repl_offset");
+    let mut goal = info(&mut up, "replication");
     let what = format!("port {} has all of port {}", replica.port(), primary.port());
     wait_until(&what, PATIENCE, || {
+        let now = info(&mut up, "replication");
+        if now["master_replid"] != goal["master_replid"] {
+            goal = now;
+        }
         let state = info(&mut down, "replication");
         state
             .get("master_link_status")
             .is_some_and(|link| link == "up")
-            // The first replica to come gives its primary a new id.
-            && state["master_replid"] == info(&mut up, "replication")["master_replid"]
-            && offset(&state, "slave_repl_offset") >= goal
+            && state["master_replid"] == goal["master_replid"]
+            && offset(&state, "slave_repl_offset") >= offset(&goal, "master_repl_offset")
     });
 }
 
