@@ -11,7 +11,7 @@ use crate::queue::{
 use crate::redis::args::{Args, Parser, ServerStr};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
-use crate::redis::guard::entry;
+use crate::redis::guard::{entry, entry_counted};
 use crate::redis::key::{Key, Mode, Name};
 use crate::redis::schedule;
 use crate::redis::types::Stored;
@@ -65,14 +65,14 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: c"modq.mclaim",
-        flags: c"write",
+        flags: c"write getkeys-api",
         keys: Keys::ChangesCounted,
         arity: -4,
         syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] \
                  [NEW]",
         summary: "Claims from the first of several queues that has something.",
         complexity: "as MODQ.CLAIM for each key",
-        handler: entry(mclaim),
+        handler: entry_counted(mclaim),
     },
     Command {
         name: c"modq.resolve",

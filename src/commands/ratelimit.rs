@@ -10,7 +10,7 @@ use crate::limiter::{
 use crate::redis::args::{Args, Parser};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
-use crate::redis::guard::entry;
+use crate::redis::guard::{entry, entry_counted};
 use crate::redis::key::{Key, Mode};
 use crate::redis::types::Stored;
 use redis_module::raw::RedisModuleType;
@@ -59,7 +59,7 @@ pub static COMMANDS: &[Command] = &[
     ),
     Command {
         name: c"ratelimit.mcheck",
-        flags: c"write fast",
+        flags: c"write fast getkeys-api",
         keys: Keys::ChangesCounted,
         arity: -6,
         syntax: "numkeys key [key …] LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
@@ -67,7 +67,7 @@ pub static COMMANDS: &[Command] = &[
                  [BURST burst]]… [COST cost]",
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
-        handler: entry(mcheck),
+        handler: entry_counted(mcheck),
     },
     Command {
         name: c"ratelimit.refund",

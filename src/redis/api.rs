@@ -37,7 +37,7 @@ macro_rules! required {
 required! {
     RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free
     RedisModule_CreateCommand RedisModule_CreateSubcommand RedisModule_GetCommand RedisModule_SetCommandInfo
-    RedisModule_CreateDataType RedisModule_SetModuleOptions RedisModule_Log
+    RedisModule_IsKeysPositionRequest RedisModule_KeyAtPos RedisModule_CreateDataType RedisModule_SetModuleOptions RedisModule_Log
     RedisModule_StringPtrLen RedisModule_CreateString RedisModule_FreeString
     RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType RedisModule_DeleteKey
     RedisModule_ModuleTypeGetType RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue

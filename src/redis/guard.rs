@@ -1,5 +1,6 @@
 //! No panic crosses into the server: every entry runs behind this guard.
 
+use super::api::api;
 use super::args::Args;
 use super::context::{self, Context, Refusal};
 use redis_module::raw;
@@ -38,6 +39,39 @@ where
         )
     };
     trampoline::<F>
+}
+
+/// As `entry`, for commands whose first argument says how many keys follow (`Keys::ChangesCounted`,
+/// flag `getkeys-api`): answers the server's question where they are. Key specs alone will not do:
+/// cluster redirection does not look at those of modules.
+pub const fn entry_counted<F>(_handler: F) -> RawHandler
+where
+    F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
+{
+    let _ = entry(_handler);
+    counted_trampoline::<F>
+}
+
+unsafe extern "C" fn counted_trampoline<F>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int
+where
+    F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
+{
+    // SAFETY: a valid context, as the server's own.
+    if unsafe { raw::RedisModule_IsKeysPositionRequest.is_none_or(|asked| asked(ctx) == 0) } {
+        return trampoline::<F>(ctx, argv, argc);
+    }
+    guarded("the positions of keys", (), || {
+        // SAFETY: the server's arguments are valid for this call, and it asked.
+        let args = unsafe { Args::new(argv, argc) };
+        for at in args.counted_keys() {
+            unsafe { api!(RedisModule_KeyAtPos(ctx, at as c_int)) };
+        }
+    });
+    raw::REDISMODULE_OK as c_int
 }
 
 unsafe extern "C" fn trampoline<F>(

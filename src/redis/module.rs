@@ -78,6 +78,11 @@ fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
         register_command(ctx, command)?;
     }
     register_policy(ctx)?;
+    // SAFETY: read on the main thread after the server filled in its functions.
+    let set_categories = unsafe { raw::RedisModule_SetCommandACLCategories };
+    if set_categories.is_none() {
+        log_notice("this server has no ACL categories for modules' commands");
+    }
     follow_events(ctx)?;
     // SAFETY: a callback of the right type.
     if unsafe { api!(RedisModule_RegisterInfoFunc(ctx.raw(), Some(info))) } == ERR {
@@ -107,42 +112,6 @@ fn get_api_function() -> Option<GetApi> {
     unsafe { raw::RedisModule_GetApi }
 }
 
-/// Puts a command into the ACL categories that its flags imply, as the server does with its own.
-/// Redis 7.0 has no such function: there, rules name our commands one by one.
-fn set_acl_categories(
-    handle: *mut raw::RedisModuleCommand,
-    command: &Command,
-) -> Result<(), &'static str> {
-    // SAFETY: read on the main thread after the server filled it in.
-    let Some(set) = (unsafe { raw::RedisModule_SetCommandACLCategories }) else {
-        return Ok(());
-    };
-    let flag = |flag: &[u8]| {
-        command
-            .flags
-            .to_bytes()
-            .split(|b| *b == b' ')
-            .any(|f| f == flag)
-    };
-    let mut categories = vec![
-        if flag(b"write") { "write" } else { "read" },
-        if flag(b"fast") { "fast" } else { "slow" },
-    ];
-    if command.syntax.contains("[BLOCK ") {
-        categories.push("blocking");
-    }
-    if command.name.to_bytes().contains(&b'_') {
-        // Internal.
-        categories.extend(["admin", "dangerous"]);
-    }
-    let categories = CString::new(categories.join(" ")).unwrap_or_default();
-    // SAFETY: a valid handle; the server copies the categories.
-    match unsafe { set(handle, categories.as_ptr()) } {
-        ERR => Err("the ACL categories of a command are refused"),
-        _ => Ok(()),
-    }
-}
-
 fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
     // The old way to say where keys are; the key specs below say it better.
     let (first, last) = match command.keys {
@@ -166,7 +135,11 @@ fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static 
         }
         api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()))
     };
-    set_acl_categories(handle, command)?;
+    let blocks = command.syntax.contains("[BLOCK ");
+    let internal = command.name.to_bytes().contains(&b'_');
+    let more = [(blocks, " blocking"), (internal, " admin dangerous")];
+    let more: String = more.iter().filter(|m| m.0).map(|m| m.1).collect();
+    put_in_categories(handle, command.flags, &more)?;
     describe(
         handle,
         command.arity,
@@ -224,6 +197,7 @@ fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
             }
             api!(RedisModule_GetCommand(ctx.raw(), full.as_ptr()))
         };
+        put_in_categories(handle, sub.flags, "")?;
         describe(
             handle,
             sub.arity,
@@ -232,6 +206,27 @@ fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
             sub.complexity,
             Keys::None,
         )?;
+    }
+    Ok(())
+}
+
+/// Puts a command into the ACL categories that the server puts its own into for such flags. Below
+/// 7.2 modules' commands can be in none.
+fn put_in_categories(
+    handle: *mut raw::RedisModuleCommand,
+    flags: &CStr,
+    more: &str,
+) -> Result<(), &'static str> {
+    let has = |flag: &[u8]| flags.to_bytes().split(|b| *b == b' ').any(|f| f == flag);
+    let kind = if has(b"readonly") { "read" } else { "write" };
+    let speed = if has(b"fast") { "fast" } else { "slow" };
+    let categories = CString::new(format!("{kind} {speed}{more}")).unwrap_or_default();
+    // SAFETY: a command just made, during load; the server copies the categories.
+    let status = unsafe {
+        raw::RedisModule_SetCommandACLCategories.map_or(OK, |set| set(handle, categories.as_ptr()))
+    };
+    if status == ERR {
+        return Err("the ACL categories of a command are refused");
     }
     Ok(())
 }
