@@ -417,7 +417,10 @@ fn a_promoted_replica_takes_over(kind: Kind) {
     cmd!(c, "MODQ.EXTEND", "q", "i", overdue.token, 20);
     one.freeze();
     r.expect_ok("SELECT 3");
-    wait_until("the replica has it all", PATIENCE, || len(&mut r, "q") == 4);
+    let last = Value::Int(overdue.deadline);
+    wait_until("the replica has it all", PATIENCE, || {
+        len(&mut r, "q") == 4 && field(&mut r, "q", "i", "deadline") != last
+    });
     let deadline = field(&mut r, "q", "j", "deadline");
     one.kill9();
     r.expect_ok("REPLICAOF NO ONE");
