@@ -207,12 +207,9 @@ pub fn cycle(bench: &mut Bench, name: &str) {
         });
     }
     let mut arms = [
-        Arm::new("cycle", Box::new(Cycle::new(Modq(b"q"), CONNECTIONS))),
-        Arm::new(
-            "Streams cycle",
-            Box::new(Cycle::new(Stream(b"s"), CONNECTIONS)),
-        ),
-        Arm::new("Lua trio", Box::new(Cycle::new(trio, CONNECTIONS))),
+        Arm::new("cycle", Cycle::new(Modq(b"q"), CONNECTIONS)),
+        Arm::new("Streams cycle", Cycle::new(Stream(b"s"), CONNECTIONS)),
+        Arm::new("Lua trio", Cycle::new(trio, CONNECTIONS)),
     ];
     in_turns(&mut bench.load, &bench.probe, &bench.plan, &mut arms);
     let what = match backlog {
@@ -301,7 +298,7 @@ const WRITES: &[WriteCase] = &[
         commands: &["modq.submit", "modq.cancel"],
         work: |key, n, _| {
             let mut again = None;
-            Plain::new(1, move |random, out| match again.take() {
+            Box::new(Plain::new(1, move |random, out| match again.take() {
                 None => {
                     let id = name16(random.below(n));
                     push(out, &[b"MODQ.CANCEL", key, &id]);
@@ -314,28 +311,28 @@ const WRITES: &[WriteCase] = &[
                         &[b"MODQ.SUBMIT", key, &id, &PAYLOAD, b"PRIORITY", &priority],
                     );
                 }
-            })
+            }))
         },
     },
     WriteCase {
         name: "SUBMIT, ONDUP BUMP",
         commands: &["modq.submit"],
         work: |key, n, _| {
-            Plain::new(1, move |random, out| {
+            Box::new(Plain::new(1, move |random, out| {
                 let id = name16(random.below(n));
                 push(out, &[b"MODQ.SUBMIT", key, &id, b"", b"ONDUP", b"BUMP"]);
-            })
+            }))
         },
     },
     WriteCase {
         name: "UPDATE PRIORITY",
         commands: &["modq.update"],
         work: |key, n, _| {
-            Plain::new(1, move |random, out| {
+            Box::new(Plain::new(1, move |random, out| {
                 let id = name16(random.below(n));
                 let priority = [b'0' + random.below(10) as u8];
                 push(out, &[b"MODQ.UPDATE", key, &id, b"PRIORITY", &priority]);
-            })
+            }))
         },
     },
     WriteCase {
@@ -354,23 +351,23 @@ const WRITES: &[WriteCase] = &[
         commands: &["zadd"],
         work: |_, n, _| {
             let key: &[u8] = if n == FEW { b"zfew" } else { b"zmany" };
-            Plain::new(1, move |random, out| {
+            Box::new(Plain::new(1, move |random, out| {
                 let score = random.below(n).to_string();
                 push(
                     out,
                     &[b"ZADD", key, score.as_bytes(), &name16(random.below(n))],
                 );
-            })
+            }))
         },
     },
     WriteCase {
         name: "EXTEND",
         commands: &["modq.extend"],
         work: |key, _, locked| {
-            Plain::new(1, move |random, out| {
+            Box::new(Plain::new(1, move |random, out| {
                 let (id, token) = &locked[random.below(locked.len() as u64) as usize];
                 push(out, &[b"MODQ.EXTEND", key, id, token, b"86400000"]);
-            })
+            }))
         },
     },
 ];
@@ -395,8 +392,8 @@ pub fn writes(bench: &mut Bench, _: &str) {
         let of_many = locked(bench, b"many", many / 10);
         let of_few = locked(bench, b"few", FEW / 2);
         let mut arms = [
-            Arm::new("many", (case.work)(b"many", many, of_many)),
-            Arm::new("few", (case.work)(b"few", FEW, of_few)),
+            Arm::boxed("many", (case.work)(b"many", many, of_many)),
+            Arm::boxed("few", (case.work)(b"few", FEW, of_few)),
         ];
         // Turn by turn, so that the server's count can be told apart.
         let mut spent: [HashMap<&str, (f64, f64)>; 2] = Default::default();
