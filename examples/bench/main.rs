@@ -82,8 +82,8 @@ pub struct Bench {
     pub probe: Probe,
     pub plan: Plan,
     pub table: Table,
-    /// The longest gaps, in ms, of windows with nothing to do; the same for every kind of load.
-    pub idle: Vec<f64>,
+    /// The longest gaps of windows with nothing to do; the same for every kind of load.
+    pub idle: Vec<stalls::Gap>,
     only: String,
 }
 

@@ -12,7 +12,11 @@ pub struct Arm {
 }
 
 impl Arm {
-    pub fn new(name: &'static str, work: Box<dyn Work>) -> Arm {
+    pub fn new(name: &'static str, work: impl Work + 'static) -> Arm {
+        Arm::boxed(name, Box::new(work))
+    }
+
+    pub fn boxed(name: &'static str, work: Box<dyn Work>) -> Arm {
         Arm {
             name,
             work,

@@ -16,15 +16,12 @@ pub struct Plain<F> {
 
 impl<F: FnMut(&mut Random, &mut Vec<u8>)> Plain<F> {
     /// `each` appends one request.
-    pub fn boxed(lines: usize, each: F) -> Box<dyn Work>
-    where
-        F: 'static,
-    {
-        Box::new(Plain {
+    pub fn new(lines: usize, each: F) -> Plain<F> {
+        Plain {
             each,
             lines,
             random: Random::new(lines as u64),
-        })
+        }
     }
 }
 
@@ -40,21 +37,18 @@ impl Prebuilt {
     /// Enough that random keys are nearly all met.
     const BATCHES: usize = 8192;
 
-    pub fn boxed(
-        lines: usize,
-        mut each: impl FnMut(&mut Random, &mut Vec<u8>) + 'static,
-    ) -> Box<dyn Work> {
+    pub fn new(lines: usize, mut each: impl FnMut(&mut Random, &mut Vec<u8>)) -> Prebuilt {
         let mut random = Random::new(lines as u64);
         let mut batch = || {
             let mut out = Vec::new();
             (0..PIPELINE).for_each(|_| each(&mut random, &mut out));
             out.into_boxed_slice()
         };
-        Box::new(Prebuilt {
+        Prebuilt {
             batches: (0..Prebuilt::BATCHES).map(|_| batch()).collect(),
             next: 0,
             lines,
-        })
+        }
     }
 }
 
@@ -126,18 +120,18 @@ impl<Q: Cycled> Cycle<Q> {
 impl<Q: Cycled> Work for Cycle<Q> {
     fn batch(&mut self, conn: usize, out: &mut Vec<u8>) {
         let (stage, taken) = &self.conns[conn];
-        for i in 0..PIPELINE {
-            match stage {
-                Stage::Submit => {
-                    self.next += 1;
-                    self.queue.submit(&name16(self.next), out);
-                }
-                Stage::Claim => self.queue.claim(&name16((conn * PIPELINE + i) as u64), out),
-                Stage::Resolve => {
-                    let taken = taken.get(i).expect("a whole batch was taken");
-                    self.queue.resolve(taken, out);
-                }
-            }
+        match stage {
+            Stage::Submit => (0..PIPELINE).for_each(|_| {
+                self.next += 1;
+                self.queue.submit(&name16(self.next), out);
+            }),
+            Stage::Claim => (0..PIPELINE).for_each(|i| {
+                let worker = name16((conn * PIPELINE + i) as u64);
+                self.queue.claim(&worker, out);
+            }),
+            Stage::Resolve => taken
+                .iter()
+                .for_each(|taken| self.queue.resolve(taken, out)),
         }
     }
 

@@ -63,6 +63,21 @@ fn binary() -> Result<PathBuf, String> {
         .ok_or_else(|| "no redis-server 7.0 or later; run: make setup".into())
 }
 
+/// What the directories are called, before the id of the process they belong to.
+const DIR: &str = "modq-own-";
+
+/// Removes the directories of processes that were killed before they could.
+fn sweep() {
+    let entries = fs::read_dir(std::env::temp_dir());
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let owner = name.strip_prefix(DIR).and_then(|id| id.parse::<u32>().ok());
+        if owner.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 pub struct Server {
     child: Child,
     port: u16,
@@ -74,7 +89,8 @@ impl Server {
     /// server dies with the thread that started it.
     pub fn start(config: &[String]) -> Result<Server, String> {
         let io = |e: std::io::Error| e.to_string();
-        let dir = std::env::temp_dir().join(format!("modq-own-{}", std::process::id()));
+        sweep();
+        let dir = std::env::temp_dir().join(format!("{DIR}{}", std::process::id()));
         fs::create_dir_all(&dir).map_err(io)?;
         let binary = binary()?;
         // Somebody may take the port between our finding it free and the server's binding it: try again.

@@ -19,6 +19,7 @@ mod modq_waiting_faults;
 mod ratelimit_clock;
 mod ratelimit_commands;
 mod ratelimit_effects;
+mod ratelimit_hostile;
 mod ratelimit_kit;
 mod ratelimit_leases;
 mod ratelimit_memory;
