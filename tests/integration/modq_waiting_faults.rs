@@ -360,8 +360,7 @@ fn a_failover_with_people_in_line(kind: Kind) {
     }
     wait_replica_synced(new, old);
     assert_eq!(digest(&mut n, "q"), digest(&mut c, "q"));
-    let mut b = blocked(new, "MODQ.CLAIM q x NEW BLOCK 0 TAGS 1 t");
-    assert_eq!(ids(&b.reply()), "i3");
+    assert_eq!(ids(&n.line("MODQ.CLAIM q x NEW BLOCK 0 TAGS 1 t")), "i3");
 }
 
 fn a_reload_keeps_the_line(kind: Kind) {
