@@ -1,6 +1,6 @@
 //! RATELIMIT.*: rate limits, policies and leases.
 
-use super::{Command, Keys, Subcommand};
+use super::{counted_keys, Command, Keys, Subcommand};
 use crate::codec::DecodeError;
 use crate::limiter::{
     check_all, Acquire, Algo, Decision, Effect, LeaseEffect, Leases, LimitDetail, LimitError,
@@ -10,7 +10,7 @@ use crate::limiter::{
 use crate::redis::args::{Args, Parser};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
-use crate::redis::guard::{entry, entry_counted};
+use crate::redis::guard::{entry, entry_located};
 use crate::redis::key::{Key, Mode};
 use crate::redis::types::Stored;
 use redis_module::raw::RedisModuleType;
@@ -67,7 +67,7 @@ pub static COMMANDS: &[Command] = &[
                  [BURST burst]]… [COST cost]",
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
-        handler: entry_counted(mcheck),
+        handler: entry_located(mcheck, counted_keys),
     },
     Command {
         name: c"ratelimit.refund",

@@ -115,7 +115,7 @@ fn get_api_function() -> Option<GetApi> {
 fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
     // The old way to say where keys are; the key specs below say it better.
     let (first, last) = match command.keys {
-        Keys::Reads | Keys::Changes => (1, 1),
+        Keys::Reads | Keys::Changes | Keys::ChangesEvents => (1, 1),
         Keys::ChangesTwo => (1, 2),
         Keys::None | Keys::ChangesCounted => (0, 0),
     };
@@ -280,9 +280,9 @@ static INFO_VERSION: InfoVersion = InfoVersion(raw::RedisModuleCommandInfoVersio
 });
 
 /// Where a command has its keys, ended by an empty entry.
-fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
+fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
     // SAFETY: an all-zero entry is the end mark.
-    let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    let mut specs: [raw::RedisModuleCommandKeySpec; 3] = unsafe { std::mem::zeroed() };
     specs[0].flags = u64::from(match keys {
         Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
         _ => {
@@ -303,6 +303,13 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
         specs[0].fk.range.lastkey = i32::from(keys == Keys::ChangesTwo);
         specs[0].fk.range.keystep = 1;
         specs[0].fk.range.limit = 0;
+    }
+    if keys == Keys::ChangesEvents {
+        specs[1] = specs[0];
+        specs[1].begin_search_type =
+            raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
+        specs[1].bs.keyword.keyword = c"EVENTS".as_ptr();
+        specs[1].bs.keyword.startfrom = 2;
     }
     specs
 }
@@ -496,6 +503,7 @@ unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c
             (c"timer_max_lag_ms", lag.most),
             (c"deferred_max", modq::deferred_max()),
             (c"waiting_clients", waiting::clients() as u64),
+            (c"events_dropped", modq::events_dropped()),
             (c"ratelimit_log_full", ratelimit::log_full()),
             (
                 c"ratelimit_policies",
