@@ -306,6 +306,8 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
     }
     if keys == Keys::ChangesEvents {
         specs[1] = specs[0];
+        // An empty name is no key: only the command itself can tell (see `keys_with_events`).
+        specs[1].flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
         specs[1].begin_search_type =
             raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
         specs[1].bs.keyword.keyword = c"EVENTS".as_ptr();
