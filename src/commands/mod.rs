@@ -3,6 +3,7 @@
 pub mod internal;
 pub mod modq;
 pub mod ratelimit;
+pub mod totals;
 pub mod waiting;
 
 use crate::redis::args::{parse_i64, Args};

@@ -1,6 +1,7 @@
 //! MODQ.*: moderation queues.
 
 use super::internal::APPLY_QUEUE;
+use super::totals::{Live, Share, QUEUES};
 use super::waiting::{self, reply_claim, KeyName, Wish};
 use super::{counted_keys, keys_with_events, Command, Keys};
 use crate::queue::{
@@ -18,7 +19,7 @@ use crate::redis::types::Stored;
 use serde_bytes::Bytes;
 use std::cell::RefCell;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -280,8 +281,7 @@ pub static COMMANDS: &[Command] = &[
 /// Most deferred steps that one command does before its own work; the timer does the rest.
 const COMMAND_BUDGET: usize = 32;
 
-/// Queues in memory, and the largest backlog of deferred work a tick has seen.
-static LIVE_QUEUES: AtomicUsize = AtomicUsize::new(0);
+/// The largest backlog of deferred work a tick has seen.
 static DEFERRED_MAX: AtomicU64 = AtomicU64::new(0);
 
 /// Events that could not be written.
@@ -295,30 +295,9 @@ pub fn events_dropped() -> u64 {
     EVENTS_DROPPED.load(Relaxed)
 }
 
-/// How many queues there are.
-pub fn live_queues() -> usize {
-    LIVE_QUEUES.load(Relaxed)
-}
-
 /// The most transitions that were overdue when a tick left off.
 pub fn deferred_max() -> u64 {
     DEFERRED_MAX.load(Relaxed)
-}
-
-/// Counts one queue for as long as it lives.
-struct Counted;
-
-impl Default for Counted {
-    fn default() -> Self {
-        LIVE_QUEUES.fetch_add(1, Relaxed);
-        Counted
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        LIVE_QUEUES.fetch_sub(1, Relaxed);
-    }
 }
 
 /// The value of a queue's key.
@@ -332,7 +311,9 @@ pub struct QueueKey {
     pub attached: Option<(u64, KeyName)>,
     /// The last tick left work for the next.
     behind: bool,
-    _counted: Counted,
+    /// What is counted in the totals over all queues.
+    share: Share,
+    _live: Live<QUEUES>,
 }
 
 impl Stored for QueueKey {
@@ -371,6 +352,7 @@ impl QueueKey {
     }
 
     fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
+        self.share.update(&self.queue);
         if let Some(due) = self.queue.next_due() {
             let due = due.max(1);
             if self.scheduled == 0 || due < self.scheduled {

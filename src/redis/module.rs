@@ -8,7 +8,7 @@ use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
 use crate::commands::modq::{self, QueueKey};
 use crate::commands::ratelimit::{self, LeaseKey, LimitKey};
-use crate::commands::{self, waiting, Command, Keys};
+use crate::commands::{self, totals, waiting, Command, Keys};
 use crate::limiter::Policies;
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
@@ -498,20 +498,23 @@ unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c
             return;
         }
         let lag = schedule::lag();
-        let fields = [
-            (c"queues", modq::live_queues() as u64),
+        let policies = ratelimit::with_policies(|p| p.len()) as u64;
+        let mut fields = vec![(c"queues", totals::live(totals::QUEUES))];
+        fields.extend(totals::QUEUE_TOTALS.into_iter().zip(totals::in_queues()));
+        fields.extend([
+            (c"waiting_clients", waiting::clients() as u64),
             (c"scheduled_keys", lag.keys as u64),
             (c"timer_lag_ms", lag.last),
             (c"timer_max_lag_ms", lag.most),
             (c"deferred_max", modq::deferred_max()),
-            (c"waiting_clients", waiting::clients() as u64),
             (c"events_dropped", modq::events_dropped()),
+            (c"ratelimit_limiters", totals::live(totals::LIMITERS)),
+            (c"ratelimit_lease_sets", totals::live(totals::LEASE_SETS)),
+            (c"ratelimit_admitted", totals::ADMITTED.load(Relaxed)),
+            (c"ratelimit_denied", totals::DENIED.load(Relaxed)),
             (c"ratelimit_log_full", ratelimit::log_full()),
-            (
-                c"ratelimit_policies",
-                ratelimit::with_policies(|p| p.len()) as u64,
-            ),
-        ];
+            (c"ratelimit_policies", policies),
+        ]);
         // SAFETY: the context is valid in this callback and the names are static.
         unsafe {
             if api!(RedisModule_InfoAddSection(ctx, c"".as_ptr())) == ERR {
