@@ -290,6 +290,9 @@ static EVENTS_DROPPED: AtomicU64 = AtomicU64::new(0);
 /// While an event stream is missing in cluster mode, look again after this many ms.
 pub const STREAM_RETRY_MS: u64 = 100;
 
+/// While a key's slot is another node's, look again after this many ms.
+const SLOT_RETRY_MS: u64 = 50;
+
 /// How many events could not be written.
 pub fn events_dropped() -> u64 {
     EVENTS_DROPPED.load(Relaxed)
@@ -577,6 +580,15 @@ pub fn advance(
     now: Now,
     budget: usize,
 ) -> (usize, Option<u64>) {
+    if ctx.flags().is_cluster() {
+        // Until a slot that is on the move is ours, its keys are treated as a replica treats them.
+        let Some(next) = next_due(ctx, name) else {
+            return (0, None);
+        };
+        if !ctx.owns(name) {
+            return (0, Some(next.max(now.ms + SLOT_RETRY_MS)));
+        }
+    }
     let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Unattended) else {
         return (0, None);
     };
@@ -605,6 +617,12 @@ pub fn advance(
     drop(key);
     announce(ctx, name, &mut fx, now);
     (steps, next)
+}
+
+/// When the queue at a key next has something to do, Unix ms.
+fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<u64> {
+    let key = Key::<QueueKey>::open(ctx, name, Mode::Glance).ok()?;
+    key.get()?.queue.next_due()
 }
 
 /// Takes back a match that reached nobody. Answers false if that has to wait for the event stream.

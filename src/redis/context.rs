@@ -268,6 +268,13 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// In a cluster, whether this node owns the slot of a key that is there: not yet while it imports
+    /// the slot. The key must not be open: the server may find that it has expired.
+    pub fn owns(self, key: ServerStr<'_>) -> bool {
+        // What is not ours the server refuses to run.
+        self.call(c"EXISTS", &[key.bytes()])
+    }
+
     pub fn flags(self) -> Flags {
         Flags(unsafe { api!(RedisModule_GetContextFlags(self.raw)) } as u32)
     }
