@@ -107,6 +107,12 @@ pub fn parse_i64(bytes: &[u8]) -> Option<i64> {
     }
 }
 
+/// How many bytes of a word that makes no sense are shown in the error.
+const MAX_SHOWN: usize = 64;
+
+/// Numbers that are durations, by the names they have in errors.
+const IN_MS: &[&str] = &["LOCK", "TTL", "BLOCK", "DELAY", "BOOST", "AGING", "ms"];
+
 /// Walks through the words of a command from left to right.
 pub struct Parser<'a> {
     args: Args<'a>,
@@ -175,8 +181,9 @@ impl<'a> Parser<'a> {
             Some(n) if range.contains(&n) => Ok(n),
             _ => {
                 let (low, high) = range.into_inner();
+                let unit = if IN_MS.contains(&name) { " (ms)" } else { "" };
                 Err(Refusal::new(format!(
-                    "ERR {name} must be an integer from {low} to {high}"
+                    "ERR {name} must be an integer from {low} to {high}{unit}"
                 )))
             }
         }
@@ -203,8 +210,11 @@ impl<'a> Parser<'a> {
         wrap: impl Fn(&'a [u8]) -> T,
     ) -> Result<Vec<T>, Refusal> {
         let n = self.number(name, 0..=most as i64)? as usize;
-        if n > self.args.count() - self.at {
-            return Err(Refusal::missing(name));
+        let left = self.args.count() - self.at;
+        if n > left {
+            return Err(Refusal::new(format!(
+                "ERR {name} says {n}, but only {left} arguments follow"
+            )));
         }
         (0..n)
             .map(|_| self.bytes(name, len.clone()).map(&wrap))
@@ -229,9 +239,9 @@ impl<'a> Parser<'a> {
             .position(|n| n.as_bytes().eq_ignore_ascii_case(word));
         found.ok_or_else(|| {
             let known = names.join(" ");
-            let at = self.at - 1;
             Refusal::new(format!(
-                "ERR unknown option at argument {at}; known here: {known}"
+                "ERR unknown option {}; known here: {known}",
+                self.shown(self.at - 1)
             ))
         })
     }
@@ -252,9 +262,18 @@ impl<'a> Parser<'a> {
     /// Refuses words that are left.
     pub fn end(&self) -> Result<(), Refusal> {
         if self.more() {
-            return Err(Refusal::new(format!("ERR unexpected argument {}", self.at)));
+            let shown = self.shown(self.at);
+            return Err(Refusal::new(format!("ERR unexpected argument {shown}")));
         }
         Ok(())
+    }
+
+    /// The word at `at` as errors show it: words that may be anything are cut short and escaped,
+    /// as the server does with commands it does not know.
+    fn shown(&self, at: usize) -> String {
+        let word = self.args.get(at);
+        let start = word[..word.len().min(MAX_SHOWN)].escape_ascii();
+        format!("'{start}' (argument {at})")
     }
 }
 

@@ -5,6 +5,7 @@ mod support;
 
 mod docs;
 mod harness;
+mod modq_audit;
 mod modq_clock;
 mod modq_cluster;
 mod modq_events;
