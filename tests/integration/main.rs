@@ -4,6 +4,7 @@
 mod support;
 
 mod docs;
+mod golden;
 mod harness;
 mod modq_clock;
 mod modq_line;
