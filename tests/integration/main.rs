@@ -28,4 +28,5 @@ mod ratelimit_options;
 mod ratelimit_replicas;
 mod ratelimit_replies;
 mod ratelimit_saved;
+mod ratelimit_steps;
 mod resp;
