@@ -7,6 +7,8 @@ mod docs;
 mod golden;
 mod harness;
 mod modq_clock;
+mod modq_cluster;
+mod modq_events;
 mod modq_line;
 mod modq_moderators;
 mod modq_persistence;
