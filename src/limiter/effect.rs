@@ -66,7 +66,7 @@ impl<'a> Effect<'a> {
 
     /// Whether nothing is left after it, whatever there was: the key may go as it is.
     pub fn is_reset(&self) -> bool {
-        self.change == Change::Reset
+        matches!(self.change, Change::Reset)
     }
 
     /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
