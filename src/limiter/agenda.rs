@@ -173,6 +173,11 @@ impl Agenda {
         taken
     }
 
+    /// The weights of all rows, ended or not.
+    pub(super) fn weight(&self) -> u64 {
+        self.blocks.iter().map(|block| block.weight).sum()
+    }
+
     /// What is live at `now`.
     pub(super) fn live(&self, now: u64) -> Live {
         let mut live = Live::default();
@@ -195,7 +200,7 @@ impl Agenda {
     pub(super) fn room_from(&self, fits: impl Fn(u64, Live) -> bool) -> Option<u64> {
         let mut left = Live {
             rows: self.rows as u64,
-            weight: self.blocks.iter().map(|block| block.weight).sum(),
+            weight: self.weight(),
         };
         for block in &self.blocks {
             let last = block.rows.last()?;

@@ -150,8 +150,11 @@ impl Ids {
         self.by_id.contains_key(id)
     }
 
+    /// Every request held, the first to be forgotten first: loaded in this order they each go to
+    /// the end.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Memo)> {
-        self.by_id.iter().map(|(id, memo)| (&**id, memo))
+        let rows = self.agenda.iter();
+        rows.filter_map(|row| Some((&*row.id, self.by_id.get(&row.id)?)))
     }
 
     /// Remembers a request, in place of one of the same id that has ended.
