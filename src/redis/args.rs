@@ -107,11 +107,24 @@ pub fn parse_i64(bytes: &[u8]) -> Option<i64> {
     }
 }
 
-/// How many bytes of a word that makes no sense are shown in the error.
-const MAX_SHOWN: usize = 64;
-
 /// Numbers that are durations, by the names they have in errors.
 const IN_MS: &[&str] = &["LOCK", "TTL", "BLOCK", "DELAY", "BOOST", "AGING", "ms"];
+
+/// A word as errors may show it: one that could be an option. Anything else might not print, or
+/// be what was meant to stay between client and server.
+fn shown(word: &[u8]) -> Option<&str> {
+    let plain = |b: &u8| b.is_ascii_alphabetic() || *b == b'_' || *b == b'-';
+    let fits = (1..=24).contains(&word.len()) && word.iter().all(plain);
+    fits.then(|| std::str::from_utf8(word).ok()).flatten()
+}
+
+/// A word and where it is, as errors name it.
+fn named(word: &[u8], at: usize) -> String {
+    match shown(word) {
+        Some(word) => format!("'{word}' (argument {at})"),
+        None => format!("at argument {at}"),
+    }
+}
 
 /// Walks through the words of a command from left to right.
 pub struct Parser<'a> {
@@ -201,6 +214,20 @@ impl<'a> Parser<'a> {
             .map(|n| n as u64)
     }
 
+    /// As `unsigned`, of milliseconds, which the error says.
+    #[inline]
+    pub fn ms(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Result<u64, Refusal> {
+        match parse_i64(self.word(name)?).and_then(|n| u64::try_from(n).ok()) {
+            Some(n) if range.contains(&n) => Ok(n),
+            _ => {
+                let (low, high) = range.into_inner();
+                Err(Refusal::new(format!(
+                    "ERR {name} must be an integer from {low} to {high}, in milliseconds"
+                )))
+            }
+        }
+    }
+
     /// A count `n` and then `n` words, called `name` in errors.
     pub fn counted<T>(
         &mut self,
@@ -239,10 +266,8 @@ impl<'a> Parser<'a> {
             .position(|n| n.as_bytes().eq_ignore_ascii_case(word));
         found.ok_or_else(|| {
             let known = names.join(" ");
-            Refusal::new(format!(
-                "ERR unknown option {}; known here: {known}",
-                self.shown(self.at - 1)
-            ))
+            let named = named(word, self.at - 1);
+            Refusal::new(format!("ERR unknown option {named}; known here: {known}"))
         })
     }
 
@@ -262,18 +287,10 @@ impl<'a> Parser<'a> {
     /// Refuses words that are left.
     pub fn end(&self) -> Result<(), Refusal> {
         if self.more() {
-            let shown = self.shown(self.at);
-            return Err(Refusal::new(format!("ERR unexpected argument {shown}")));
+            let named = named(self.args.get(self.at), self.at);
+            return Err(Refusal::new(format!("ERR unexpected word {named}")));
         }
         Ok(())
-    }
-
-    /// The word at `at` as errors show it: words that may be anything are cut short and escaped,
-    /// as the server does with commands it does not know.
-    fn shown(&self, at: usize) -> String {
-        let word = self.args.get(at);
-        let start = word[..word.len().min(MAX_SHOWN)].escape_ascii();
-        format!("'{start}' (argument {at})")
     }
 }
 
