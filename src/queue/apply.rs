@@ -59,7 +59,10 @@ impl Queue {
     }
 
     fn need(&self, id: &Bytes) -> Result<u32, ApplyError> {
-        self.find(id).ok_or(ApplyError)
+        match self.items.get(self.hint) {
+            Some(item) if item.id() == &**id => Ok(self.hint),
+            _ => self.find(id).ok_or(ApplyError),
+        }
     }
 
     fn need_in(&self, id: &Bytes, state: State) -> Result<u32, ApplyError> {

@@ -423,6 +423,8 @@ impl Queue {
         let mut slots = SmallVec::new();
         let mut payload = 0;
         let known = self.moderators.find(claim.moderator);
+        // Neither comes nor goes with a lock.
+        let registered = known.filter(|m| self.moderators[*m].profile.is_some());
         if let (Some(moderator), false) = (known, claim.new_only) {
             for slot in self.held(moderator, now) {
                 if slots.len() == claim.count || payload >= MAX_CLAIM_BYTES {
@@ -435,9 +437,8 @@ impl Queue {
         if slots.len() < claim.count && !self.paused_out && self.ready > 0 {
             let set = self.claim_tags(known, claim.tags.as_deref());
             let lock = claim.lock.unwrap_or(self.settings.lock);
+            let mut moderator = known;
             while slots.len() < claim.count && payload < MAX_CLAIM_BYTES {
-                // Looked up anew: the first lock makes the moderator known.
-                let moderator = self.moderators.find(claim.moderator);
                 if !self.has_tokens() || moderator.is_some_and(|m| !self.has_capacity(m)) {
                     break;
                 }
@@ -451,9 +452,12 @@ impl Queue {
                 payload += size;
                 self.lock_for(slot, claim.moderator, lock, How::Claim, now, fx);
                 slots.push(slot);
+                // A lock can make the moderator known, also anew by another number.
+                if slots.len() < claim.count {
+                    moderator = self.moderators.find(claim.moderator);
+                }
             }
         }
-        let registered = self.moderators.find(claim.moderator);
         let in_line = registered
             .and_then(|m| self.moderators[m].profile.as_ref())
             .is_some_and(|p| p.place.is_some());
@@ -492,9 +496,10 @@ impl Queue {
     ) -> u64 {
         // The effect would borrow the item's own id, so it is copied first.
         let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
-        let known = self.moderators.find(moderator);
-        let joined = known.and_then(|m| self.moderators[m].profile.as_ref());
-        let place = joined.and_then(|p| p.place);
+        let place = match self.blocked {
+            0 => None,
+            _ => self.place_by_join(moderator),
+        };
         let token = self.next_token(now);
         let effect = Effect::Lock {
             id: bytes(&id),
@@ -503,6 +508,7 @@ impl Queue {
             deadline: now.ms + lock,
             assign: how == How::Assign,
         };
+        self.hint = slot;
         self.commit(now, &effect, fx);
         if self.blocked == 0 {
             return token;
@@ -520,6 +526,11 @@ impl Queue {
             }
         }
         token
+    }
+
+    fn place_by_join(&self, moderator: &[u8]) -> Option<Place> {
+        let known = self.moderators.find(moderator)?;
+        self.moderators[known].profile.as_ref()?.place
     }
 
     /// Takes the blocked calls of a moderator that a new lock answers: all that do not insist on
@@ -688,6 +699,7 @@ impl Queue {
         if rev.is_some_and(|rev| rev != u64::from(self.items[slot].rev)) {
             return Err(Error::Changed);
         }
+        self.hint = slot;
         self.commit_and_match(now, &Effect::Resolve { id: bytes(id) }, fx);
         Ok(())
     }

@@ -258,6 +258,9 @@ pub struct Queue {
     pub(super) blocked: usize,
     /// Not part of the state: from where in line the match has to be caught up.
     pub(super) sweep: Option<(Place, u32)>,
+    /// Not part of the state: the slot of the item that was decided about last, to look at before
+    /// its id is looked up once more.
+    pub(super) hint: u32,
     /// Heap bytes of ids and payloads.
     pub(super) content_bytes: usize,
 }
