@@ -4,7 +4,7 @@
 use super::decide::Opportunity;
 use super::effect::{Effect, Names, Settings};
 use super::moderators::Profile;
-use super::state::{Item, Lock, Place, Queue, State, Timed, Timer, U48};
+use super::state::{Item, Lock, Place, Queue, State, Timed, U48};
 use super::{MAX_AGING, MAX_DURATION, MAX_ID};
 use serde_bytes::Bytes;
 use std::collections::HashSet;
@@ -305,15 +305,9 @@ impl Queue {
                 let old = self.moderators[slot].profile.replace(Box::new(profile));
                 if let Some(old) = old {
                     self.tags.release(old.tags);
-                    self.timers.remove(&Timer {
-                        time: old.expires,
-                        what: Timed::Registration(slot),
-                    });
+                    self.remove_timer(old.expires, Timed::Registration(slot));
                 }
-                self.timers.insert(Timer {
-                    time: *expires,
-                    what: Timed::Registration(slot),
-                });
+                self.add_timer(*expires, Timed::Registration(slot));
                 self.enlist(slot);
                 self.note_place(*place);
                 Ok(Opportunity::Moderator(slot))
@@ -328,10 +322,7 @@ impl Queue {
                 check(self.moderators[slot].profile.is_some())?;
                 self.unlist(slot);
                 if let Some(old) = self.moderators[slot].profile.take() {
-                    self.timers.remove(&Timer {
-                        time: old.expires,
-                        what: Timed::Registration(slot),
-                    });
+                    self.remove_timer(old.expires, Timed::Registration(slot));
                     self.enlist(slot);
                     self.tags.release(old.tags);
                 }

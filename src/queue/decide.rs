@@ -705,7 +705,7 @@ impl Queue {
     }
 
     /// The live lock of an item, if `token` is its token: judged by the clock.
-    fn live(&self, slot: u32, token: u64, now: Now) -> Option<&super::state::Lock> {
+    fn live(&self, slot: u32, token: u64, now: Now) -> Option<super::state::Lock> {
         if self.items[slot].state != State::Locked {
             return None;
         }

@@ -204,6 +204,14 @@ pub struct Lock {
     pub at: u64,
 }
 
+/// All locks, each after the seq of its item, by which they are ordered.
+pub type Locks = CountedTree<(u64, Lock), u64>;
+
+/// The key of an entry of [`Locks`].
+pub fn lock_seq(entry: (u64, Lock)) -> u64 {
+    entry.0
+}
+
 /// Something that happens by the clock. Ordered by time; at one time registrations end first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer {
@@ -240,15 +248,14 @@ pub struct Queue {
     pub(super) moderators: Moderators,
     pub(super) extras: BTreeMap<u32, Extra>,
     pub(super) ready: usize,
-    /// By seq.
-    pub(super) locks: BTreeMap<u64, Lock>,
+    pub(super) locks: Locks,
     /// Seq and slot.
     pub(super) delayed: BTreeSet<(u64, u32)>,
     pub(super) dead: BTreeSet<(u64, u32)>,
     pub(super) ages: Ages,
     /// Ready items by priority.
     pub(super) by_priority: BTreeMap<i32, usize>,
-    pub(super) timers: BTreeSet<Timer>,
+    pub(super) timers: CountedTree<Timer, Timer>,
     /// Who waits, in order: place and moderator.
     pub(super) line: BTreeSet<(Place, u32)>,
     /// Not part of the state: the next tie breaker in line and the latest since.
@@ -369,9 +376,8 @@ impl Queue {
         ready.insert(slot, key, |s| items[s].key(aging));
         self.ready += 1;
         *self.by_priority.entry(items[slot].priority).or_default() += 1;
-        let aged = self.aged(slot);
+        self.enter_ages(slot);
         let items = &self.items;
-        self.ages.enter(aged, |s| items[s].seq());
         if items[slot].has_extra {
             for (moderator, _) in self.extras.get(&slot).iter().flat_map(|e| &e.excluded) {
                 self.moderators[*moderator]
@@ -421,10 +427,7 @@ impl Queue {
         item.state = State::Delayed;
         let seq = item.seq();
         self.delayed.insert((seq, slot));
-        self.timers.insert(Timer {
-            time: due,
-            what: Timed::Due(seq, slot),
-        });
+        self.add_timer(due, Timed::Due(seq, slot));
         self.enter_ages(slot);
     }
 
@@ -439,12 +442,10 @@ impl Queue {
     pub(super) fn enter_locked(&mut self, lock: Lock) {
         let item = &mut self.items[lock.slot];
         item.state = State::Locked;
-        self.locks.insert(item.seq(), lock);
+        let seq = item.seq();
+        self.locks.insert((seq, lock), seq, lock_seq);
         self.enter_ages(lock.slot);
-        self.timers.insert(Timer {
-            time: lock.deadline,
-            what: Timed::Deadline(lock.token, lock.slot),
-        });
+        self.add_timer(lock.deadline, Timed::Deadline(lock.token, lock.slot));
         self.unlist(lock.moderator);
         self.moderators[lock.moderator]
             .held
@@ -453,33 +454,36 @@ impl Queue {
     }
 
     /// The lock of a locked item.
-    pub(super) fn lock(&self, slot: u32) -> Option<&Lock> {
-        self.locks.get(&self.items[slot].seq())
+    pub(super) fn lock(&self, slot: u32) -> Option<Lock> {
+        let found = self.locks.get(self.items[slot].seq(), lock_seq);
+        found.map(|(_, lock)| lock)
     }
 
     /// Sets a new deadline.
     pub(super) fn extend_lock(&mut self, slot: u32, deadline: u64) {
         let seq = self.items[slot].seq();
-        if let Some(lock) = self.locks.get_mut(&seq) {
+        if let Some((_, lock)) = self.locks.remove(seq, lock_seq) {
             let what = Timed::Deadline(lock.token, slot);
-            self.timers.remove(&Timer {
-                time: lock.deadline,
-                what,
-            });
-            lock.deadline = deadline;
-            self.timers.insert(Timer {
-                time: deadline,
-                what,
-            });
+            self.remove_timer(lock.deadline, what);
+            self.add_timer(deadline, what);
+            let lock = Lock { deadline, ..lock };
+            self.locks.insert((seq, lock), seq, lock_seq);
         }
+    }
+
+    pub(super) fn add_timer(&mut self, time: u64, what: Timed) {
+        let timer = Timer { time, what };
+        self.timers.insert(timer, timer, |timer| timer);
+    }
+
+    pub(super) fn remove_timer(&mut self, time: u64, what: Timed) {
+        self.timers.remove(Timer { time, what }, |timer| timer);
     }
 
     /// Takes an item out of its state, to be put into another or dropped. Answers its lock, whose
     /// moderator stays known until `settle` is called.
     pub(super) fn leave_state(&mut self, slot: u32) -> Option<Lock> {
-        let aged = self.aged(slot);
-        let items = &self.items;
-        self.ages.leave(aged, |s| items[s].seq());
+        self.leave_ages(slot);
         let item = &self.items[slot];
         let seq = item.seq();
         match item.state {
@@ -487,20 +491,14 @@ impl Queue {
             State::Delayed => {
                 self.delayed.remove(&(seq, slot));
                 let time = self.extra(slot).map_or(0, |e| e.due);
-                self.timers.remove(&Timer {
-                    time,
-                    what: Timed::Due(seq, slot),
-                });
+                self.remove_timer(time, Timed::Due(seq, slot));
             }
             State::Dead => {
                 self.dead.remove(&(seq, slot));
             }
             State::Locked => {
-                let lock = self.locks.remove(&seq)?;
-                self.timers.remove(&Timer {
-                    time: lock.deadline,
-                    what: Timed::Deadline(lock.token, slot),
-                });
+                let (_, lock) = self.locks.remove(seq, lock_seq)?;
+                self.remove_timer(lock.deadline, Timed::Deadline(lock.token, slot));
                 self.unlist(lock.moderator);
                 self.moderators[lock.moderator].held.remove(&lock.token);
                 self.enlist(lock.moderator);
@@ -575,24 +573,35 @@ impl Queue {
         }
     }
 
-    fn aged(&self, slot: u32) -> Aged {
+    /// What the ages keep of an item; none if its seq and state say it all, as for most.
+    #[inline]
+    fn aged(&self, slot: u32) -> Option<Aged> {
         let item = &self.items[slot];
-        Aged {
+        let plain = matches!(item.state, State::Ready | State::Locked) && !item.has_extra;
+        (!plain).then(|| Aged {
             slot,
             seq: item.seq(),
             submitted: item.submitted(),
             waiting_since: self.waiting_since(slot),
             moved: self.extra(slot).is_some_and(|e| e.moved),
-            ready: item.state == State::Ready,
-            dead: item.state == State::Dead,
+            state: item.state,
+        })
+    }
+
+    /// An item has got into a state.
+    fn enter_ages(&mut self, slot: u32) {
+        if let Some(aged) = self.aged(slot) {
+            let items = &self.items;
+            self.ages.enter(aged, |s| items[s].seq());
         }
     }
 
-    /// An item has got into a state that is not ready.
-    fn enter_ages(&mut self, slot: u32) {
-        let aged = self.aged(slot);
-        let items = &self.items;
-        self.ages.enter(aged, |s| items[s].seq());
+    /// An item is about to leave its state.
+    fn leave_ages(&mut self, slot: u32) {
+        if let Some(aged) = self.aged(slot) {
+            let items = &self.items;
+            self.ages.leave(aged, |s| items[s].seq());
+        }
     }
 
     /// Since when an item has been waiting: its submit or, if later, its last due time.
