@@ -16,7 +16,7 @@ use crate::redis::key::{Key, Mode, Name};
 use crate::redis::schedule;
 use crate::redis::types::Stored;
 use serde_bytes::Bytes;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -394,8 +394,8 @@ impl From<Error> for Refusal {
 }
 
 thread_local! {
-    /// Buffers that writing commands use in turn.
-    static EFFECTS: RefCell<Effects> = RefCell::default();
+    /// Buffers that writing commands use in turn; none while one does.
+    static EFFECTS: Cell<Option<Box<Effects>>> = const { Cell::new(None) };
 }
 
 /// What a command works with: the queue of its key and the effects to be.
@@ -423,7 +423,7 @@ fn write_to<R>(
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
-    let mut fx = EFFECTS.take();
+    let mut fx = EFFECTS.take().unwrap_or_default();
     fx.clear();
     let result = match key.get_mut() {
         Some(stored) => {
@@ -453,7 +453,7 @@ fn write_to<R>(
     };
     drop(key);
     announce(ctx, name, &mut fx, now);
-    EFFECTS.set(fx);
+    EFFECTS.set(Some(fx));
     result
 }
 

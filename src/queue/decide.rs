@@ -495,7 +495,7 @@ impl Queue {
         fx: &mut Effects,
     ) -> u64 {
         // The effect would borrow the item's own id, so it is copied first.
-        let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+        let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
         let place = match self.blocked {
             0 => None,
             _ => self.place_by_join(moderator),
@@ -1132,7 +1132,7 @@ impl Queue {
             match *what {
                 Timed::Registration(moderator) => self.registration_over(moderator, now, fx),
                 Timed::Deadline(_, slot) => {
-                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
                     let expiries = self.extra(slot).map_or(0, |e| e.expiries);
                     let max = self.settings.max_expiries;
                     let effect = Effect::Expire {
@@ -1142,7 +1142,7 @@ impl Queue {
                     self.commit_and_match(now, &effect, fx);
                 }
                 Timed::Due(_, slot) => {
-                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
                     self.commit_and_match(now, &Effect::Due { id: bytes(&id) }, fx);
                 }
             }

@@ -150,7 +150,7 @@ impl Moderators {
             return slot;
         }
         let slot = self.all.insert(Moderator {
-            name: name.into(),
+            name: SmallVec::from_slice(name),
             ..Moderator::default()
         });
         let all = &self.all;

@@ -235,9 +235,12 @@ impl<'a> Parser<'a> {
     #[inline]
     pub fn option_of(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
         let word = self.word("option")?;
-        let found = names
-            .iter()
-            .position(|n| n.as_bytes().eq_ignore_ascii_case(word));
+        // Most write them in upper case.
+        let exact = names.iter().position(|n| n.as_bytes() == word);
+        let found = exact.or_else(|| {
+            let mut names = names.iter();
+            names.position(|n| n.as_bytes().eq_ignore_ascii_case(word))
+        });
         found.ok_or_else(|| {
             let known = names.join(" ");
             let at = self.at - 1;
