@@ -57,7 +57,7 @@ class Server:
         self.process = subprocess.Popen(
             ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--dump-instr=no", "-q", program]
             + ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
-            + ["--enable-debug-command", "local", "--loadmodule", module],
+            + ["--hz", "1", "--dynamic-hz", "no", "--loadmodule", module],
             cwd=directory,
             stdout=subprocess.DEVNULL,
         )

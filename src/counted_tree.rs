@@ -321,20 +321,26 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
                         Err(at) => at,
                     },
                 };
-                if entries.len() == entries.capacity() {
-                    let more = if entries.is_empty() { 4 } else { entries.len() };
-                    entries.reserve_exact(more.min(leaf_size::<E>() + 1));
-                }
-                entries.insert(at, entry);
-                if entries.len() <= leaf_size::<E>() {
+                let most = leaf_size::<E>();
+                if entries.len() < most {
+                    if entries.len() == entries.capacity() {
+                        let more = if entries.is_empty() { 4 } else { entries.len() };
+                        entries.reserve_exact(more.min(most - entries.len()));
+                    }
+                    entries.insert(at, entry);
                     return Inserted::Done;
                 }
-                let mut right = Vec::with_capacity(leaf_size::<E>());
-                let from = cut(entries.len(), at);
-                right.extend_from_slice(&entries[from..]);
-                entries.truncate(from);
-                if entries.capacity() > leaf_size::<E>() {
-                    entries.shrink_to(leaf_size::<E>());
+                // Cut as if the new entry were in already: it goes where it belongs.
+                let from = cut(most + 1, at);
+                let mut right = Vec::with_capacity(most);
+                if at < from {
+                    right.extend_from_slice(&entries[from - 1..]);
+                    entries.truncate(from - 1);
+                    entries.insert(at, entry);
+                } else {
+                    right.extend_from_slice(&entries[from..]);
+                    entries.truncate(from);
+                    right.insert(at - from, entry);
                 }
                 Inserted::Split(Child {
                     low: key_of(right[0]),

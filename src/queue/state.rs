@@ -364,21 +364,20 @@ impl Queue {
 
     /// An item in no state becomes ready.
     pub(super) fn enter_ready(&mut self, slot: u32) {
-        self.items[slot].state = State::Ready;
-        let key = self.key(slot);
         let aging = self.settings.aging;
+        let item = &mut self.items[slot];
+        item.state = State::Ready;
+        let (key, priority, has_extra) = (item.key(aging), item.priority, item.has_extra);
+        let class = self.tags.class(item.tags);
         let items = &self.items;
-        let class = self.tags.class(items[slot].tags);
         let ready = &mut self.tags.classes[class].ready;
         if ready.is_empty() {
             self.tags.with_ready.insert(class);
         }
         ready.insert(slot, key, |s| items[s].key(aging));
         self.ready += 1;
-        *self.by_priority.entry(items[slot].priority).or_default() += 1;
-        self.enter_ages(slot);
-        let items = &self.items;
-        if items[slot].has_extra {
+        *self.by_priority.entry(priority).or_default() += 1;
+        if has_extra {
             for (moderator, _) in self.extras.get(&slot).iter().flat_map(|e| &e.excluded) {
                 self.moderators[*moderator]
                     .excluded
@@ -386,28 +385,29 @@ impl Queue {
                     .or_default()
                     .insert(slot, key, |s| items[s].key(aging));
             }
+            self.enter_ages(slot);
         }
     }
 
     fn leave_ready(&mut self, slot: u32) {
-        let key = self.key(slot);
         let aging = self.settings.aging;
         let items = &self.items;
-        let class = self.tags.class(items[slot].tags);
+        let item = &items[slot];
+        let (key, priority, has_extra) = (item.key(aging), item.priority, item.has_extra);
+        let class = self.tags.class(item.tags);
         let ready = &mut self.tags.classes[class].ready;
         ready.remove(key, |s| items[s].key(aging));
         if ready.is_empty() {
             self.tags.with_ready.remove(&class);
         }
         self.ready -= 1;
-        let priority = items[slot].priority;
         if let Some(n) = self.by_priority.get_mut(&priority) {
             *n -= 1;
             if *n == 0 {
                 self.by_priority.remove(&priority);
             }
         }
-        if items[slot].has_extra {
+        if has_extra {
             for (moderator, _) in self.extras.get(&slot).iter().flat_map(|e| &e.excluded) {
                 let excluded = &mut self.moderators[*moderator].excluded;
                 if let Some(tree) = excluded.get_mut(&class) {

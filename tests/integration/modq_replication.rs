@@ -228,7 +228,7 @@ fn a_random_workload_ends_equal(kind: Kind) {
     c.expect_ok("CLIENT UNPAUSE");
 }
 
-/// One write is one `modq._apply` on every replica, a write that changed nothing is none.
+/// One write is one `modq._q` on every replica, a write that changed nothing is none.
 fn only_effects_are_sent(kind: Kind) {
     let one = primary(kind).start();
     let two = primary(kind).replica_of(&one).start();
@@ -249,7 +249,7 @@ fn only_effects_are_sent(kind: Kind) {
         wait_replica_synced(&one, &two);
         wait_replica_synced(&one, &three);
         for replica in &mut replicas {
-            assert_eq!(command_calls(replica, "modq._apply"), calls, "{lines:?}");
+            assert_eq!(command_calls(replica, "modq._q"), calls, "{lines:?}");
             assert_eq!(digest(replica, "q"), digest(c, "q"));
         }
     };
@@ -312,7 +312,7 @@ fn only_effects_are_sent(kind: Kind) {
         len(&mut c, "q LOCKED") == 0
     });
     wait_replica_synced(&one, &three);
-    let all = command_calls(&mut three.client(), "modq._apply");
+    let all = command_calls(&mut three.client(), "modq._q");
     assert_eq!(all, calls + 2, "EXTEND and the end of the lock");
     assert_eq!(digest(&mut three.client(), "q"), digest(&mut c, "q"));
 }
@@ -339,7 +339,7 @@ fn scripts_and_transactions_send_effects(kind: Kind) {
     let mut r = two.client();
     assert_eq!(digest(&mut r, "q"), digest(&mut c, "q"));
     assert_eq!(r.line("GET k"), bulk("v"));
-    assert_eq!(command_calls(&mut r, "modq._apply"), 8);
+    assert_eq!(command_calls(&mut r, "modq._q"), 8);
     for name in [
         "modq.submit",
         "modq.claim",
@@ -444,7 +444,7 @@ fn a_promoted_replica_takes_over(kind: Kind) {
     assert_eq!(cmd!(r, "MODQ.RESOLVE", "q", "k", before.token), ok());
 }
 
-/// `modq._apply` and `modq._load` are for the primary's link and AOFs.
+/// `modq._q` and `modq._load` are for the primary's link and AOFs.
 fn internal_commands_are_refused(kind: Kind) {
     let one = primary(kind).start();
     let two = primary(kind)
@@ -515,7 +515,7 @@ fn garbage_records_never_crash(kind: Kind) {
     let mut c = server.client();
     rich_queue(&mut c, "q");
     let original = digest(&mut c, "q");
-    let applies = records(&server, "modq._apply");
+    let applies = records(&server, "modq._q");
     assert!(applies.len() > 40, "{}", applies.len());
     c.line("BGREWRITEAOF");
     let mut loads = Vec::new();

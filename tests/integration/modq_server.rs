@@ -151,7 +151,7 @@ fn access_can_be_given_by_key(kind: Kind) {
             assert_eq!(reply == ok(), !writes, "{name}: {reply:?}");
             c.expect_ok("ACL SETUSER cat +@write -@dangerous");
             assert_eq!(c.line(&format!("ACL DRYRUN cat {name} {all}")), ok());
-            assert_ne!(c.line("ACL DRYRUN cat modq._apply q x"), ok());
+            assert_ne!(c.line("ACL DRYRUN cat modq._q q x"), ok());
         }
     }
 }
