@@ -168,10 +168,7 @@ impl<'a> Parser<'a> {
         if range.contains(&word.len()) {
             Ok(word)
         } else {
-            let (low, high) = range.into_inner();
-            Err(Refusal::new(format!(
-                "ERR {name} must be {low} to {high} bytes long"
-            )))
+            Err(wrong_length(name, range))
         }
     }
 
@@ -184,12 +181,7 @@ impl<'a> Parser<'a> {
     ) -> Result<i64, Refusal> {
         match parse_i64(self.word(name)?) {
             Some(n) if range.contains(&n) => Ok(n),
-            _ => {
-                let (low, high) = range.into_inner();
-                Err(Refusal::new(format!(
-                    "ERR {name} must be an integer from {low} to {high}"
-                )))
-            }
+            _ => Err(out_of_range(name, range)),
         }
     }
 
@@ -241,13 +233,7 @@ impl<'a> Parser<'a> {
             let mut names = names.iter();
             names.position(|n| n.as_bytes().eq_ignore_ascii_case(word))
         });
-        found.ok_or_else(|| {
-            let known = names.join(" ");
-            let at = self.at - 1;
-            Refusal::new(format!(
-                "ERR unknown option at argument {at}; known here: {known}"
-            ))
-        })
+        found.ok_or_else(|| unknown_option(self.at - 1, names))
     }
 
     /// Refuses an option given before.
@@ -270,6 +256,30 @@ impl<'a> Parser<'a> {
         }
         Ok(())
     }
+}
+
+// Refusals are rare: their making stays out of the way of what parses.
+
+#[cold]
+fn wrong_length(name: &str, range: RangeInclusive<usize>) -> Refusal {
+    let (low, high) = range.into_inner();
+    Refusal::new(format!("ERR {name} must be {low} to {high} bytes long"))
+}
+
+#[cold]
+fn out_of_range(name: &str, range: RangeInclusive<i64>) -> Refusal {
+    let (low, high) = range.into_inner();
+    Refusal::new(format!(
+        "ERR {name} must be an integer from {low} to {high}"
+    ))
+}
+
+#[cold]
+fn unknown_option(at: usize, names: &[&str]) -> Refusal {
+    let known = names.join(" ");
+    Refusal::new(format!(
+        "ERR unknown option at argument {at}; known here: {known}"
+    ))
 }
 
 #[cfg(test)]

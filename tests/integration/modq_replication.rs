@@ -460,7 +460,7 @@ fn internal_commands_are_refused(kind: Kind) {
         for key in ["q", "missing", "s"] {
             unchanged(&mut c, key, |c| {
                 for record in [&b""[..], b"\0", b"x"] {
-                    assert_err!(cmd!(c, "MODQ._APPLY", key, record), "ERR");
+                    assert_err!(cmd!(c, "MODQ._Q", key, record), "ERR");
                     assert_err!(
                         cmd!(c, "MODQ._LOAD", key, "queue", 1, "first", record),
                         "ERR"
@@ -470,11 +470,11 @@ fn internal_commands_are_refused(kind: Kind) {
                         "ERR"
                     );
                 }
-                let script = "return redis.call('MODQ._APPLY', KEYS[1], '')";
+                let script = "return redis.call('MODQ._Q', KEYS[1], '')";
                 assert_err!(cmd!(c, "EVAL", script, 1, key), "ERR");
                 let multi = c.pipeline(&[
                     "MULTI".to_owned(),
-                    format!("MODQ._APPLY {key} x"),
+                    format!("MODQ._Q {key} x"),
                     "EXEC".into(),
                 ]);
                 assert_err!(&multi[2][0], "ERR");
@@ -544,13 +544,13 @@ fn garbage_records_never_crash(kind: Kind) {
         assert_eq!(digest(&mut replica.client(), "q"), original, "sent on");
     }
     t.expect_ok("SET s v");
-    assert_err!(cmd!(t, "MODQ._APPLY", "s", applies[0][2]), "WRONGTYPE");
+    assert_err!(cmd!(t, "MODQ._Q", "s", applies[0][2]), "WRONGTYPE");
     assert_err!(
         cmd!(t, "MODQ._LOAD", "s", "queue", 1, "first", loads[0][5]),
         "WRONGTYPE"
     );
     unchanged(&mut t, "q", |t| {
-        assert_err!(cmd!(t, "MODQ._APPLY", "q", "x"), "ERR");
+        assert_err!(cmd!(t, "MODQ._Q", "q", "x"), "ERR");
         assert_err!(cmd!(t, "MODQ._LOAD", "q", "queue", 1, "first", "x"), "ERR");
         assert_err!(cmd!(t, "MODQ._LOAD", "q", "queue", 1, "middle", "x"), "ERR");
         assert_err!(cmd!(t, "MODQ._LOAD", "q", "queue", 1, "last", "x"), "ERR");

@@ -132,7 +132,7 @@ fn access_can_be_given_by_key(kind: Kind) {
     for line in [
         "MODQ.SUBMIT q x p",
         "MODQ.GET q i",
-        "MODQ._APPLY q x",
+        "MODQ._Q q x",
         "MODQ._LOAD q queue 1 first x",
     ] {
         assert_err!(user.line(line), "NOPERM");
