@@ -140,7 +140,7 @@ def main():
         fill(lambda i: words("INCR", b"i:%06d" % i))
         steady("INCR", lambda c, n: words("INCR", key(b"i")))
         for algo in ("LOG", "GCRA"):
-            for state, quota, times in (("admitted", 1000, 1), ("denied", 10, 11)):
+            for state, quota, times in (("admitted", 1000, 3), ("denied", 10, 11)):
                 tail = (quota, 3600000) if algo == "LOG" else (quota, 3600000, "ALGO", algo)
                 name = f"{algo}{quota}".encode()
                 fill(lambda i: words("RATELIMIT.CHECK", b"%s:%06d" % (name, i), *tail), times)

@@ -356,17 +356,20 @@ impl QueueKey {
     /// The queue may have something to do earlier than it had before.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
-        self.changed_in(ctx, ctx.db(), name);
+        if let Some(due) = self.earlier_due() {
+            schedule::note(ctx, ctx.db(), name.bytes(), due);
+        }
     }
 
-    fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
-        if let Some(due) = self.queue.next_due() {
-            let due = due.max(1);
-            if self.scheduled == 0 || due < self.scheduled {
-                self.scheduled = due;
-                schedule::note(ctx, db, name.bytes(), due);
-            }
-        }
+    /// When there is something to do, if that is earlier than scheduled. It is taken as scheduled
+    /// from now on.
+    fn earlier_due(&mut self) -> Option<u64> {
+        let due = self.queue.next_due()?.max(1);
+        let earlier = self.scheduled == 0 || due < self.scheduled;
+        earlier.then(|| {
+            self.scheduled = due;
+            due
+        })
     }
 
     /// The queue came to this key by other means than a command of ours.
@@ -374,7 +377,9 @@ impl QueueKey {
         self.scheduled = 0;
         // Calls may have ended while the queue was under another name.
         self.attached = None;
-        self.changed_in(ctx, db, name);
+        if let Some(due) = self.earlier_due() {
+            schedule::note(ctx, db, name.bytes(), due);
+        }
     }
 }
 
@@ -467,7 +472,9 @@ fn catch_up(
     budget: usize,
     fx: &mut Effects,
 ) -> usize {
-    waiting::attach(stored, ctx.db(), name.bytes(), now);
+    if waiting::clients() > 0 || stored.queue.blocked() > 0 {
+        waiting::attach(stored, ctx.db(), name.bytes(), now);
+    }
     if stored.queue.next_due().is_some_and(|due| due <= now.ms) {
         stored.queue.advance(now, budget, fx)
     } else {

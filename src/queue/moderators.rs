@@ -114,7 +114,11 @@ pub struct Moderator {
 
 impl Moderator {
     /// Where they stand in line: the earliest of all their reasons to wait.
+    #[inline]
     pub fn place(&self) -> Option<Place> {
+        if self.profile.is_none() && self.blocked.is_empty() {
+            return None;
+        }
         let joined = self.profile.as_ref().and_then(|p| p.place);
         joined
             .into_iter()

@@ -284,6 +284,7 @@ impl Queue {
         self.items[slot].key(self.settings.aging)
     }
 
+    #[inline]
     pub(super) fn extra(&self, slot: u32) -> Option<&Extra> {
         if self.items[slot].has_extra {
             self.extras.get(&slot)
@@ -317,14 +318,14 @@ impl Queue {
 
     /// Forgets an item that has left its state already.
     pub(super) fn drop_item(&mut self, slot: u32) {
-        self.forget_late(slot);
-        self.set_excluded(slot, Vec::new());
+        if self.items[slot].has_extra {
+            self.forget_late(slot);
+            self.set_excluded(slot, Vec::new());
+            self.extras.remove(&slot);
+        }
         let items = &self.items;
         self.ids.remove(self.ids.hash(items[slot].id()), slot);
         self.by_seq.remove(items[slot].seq(), |s| items[s].seq());
-        if self.items[slot].has_extra {
-            self.extras.remove(&slot);
-        }
         let item = self.items.remove(slot);
         self.content_bytes -= item.heap_bytes();
         self.tags.release(item.tags);
@@ -543,10 +544,14 @@ impl Queue {
 
     /// Takes a moderator out of the line's structures; to be called before anything of theirs
     /// that the line depends on changes, with `enlist` after it.
+    #[inline]
     pub(super) fn unlist(&mut self, moderator: u32) {
-        let Some(place) = self.moderators[moderator].place() else {
-            return;
-        };
+        if let Some(place) = self.moderators[moderator].place() {
+            self.unlist_from(place, moderator);
+        }
+    }
+
+    fn unlist_from(&mut self, place: Place, moderator: u32) {
         self.line.remove(&(place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
@@ -560,10 +565,14 @@ impl Queue {
     }
 
     /// Puts a moderator into the line's structures, if they wait.
+    #[inline]
     pub(super) fn enlist(&mut self, moderator: u32) {
-        let Some(place) = self.moderators[moderator].place() else {
-            return;
-        };
+        if let Some(place) = self.moderators[moderator].place() {
+            self.enlist_at(place, moderator);
+        }
+    }
+
+    fn enlist_at(&mut self, place: Place, moderator: u32) {
         self.line.insert((place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
@@ -573,24 +582,29 @@ impl Queue {
         }
     }
 
-    /// What the ages keep of an item; none if its seq and state say it all, as for most.
+    /// Whether seq and state say all there is to say of an item's age, as for most.
     #[inline]
-    fn aged(&self, slot: u32) -> Option<Aged> {
+    fn is_plain(&self, slot: u32) -> bool {
         let item = &self.items[slot];
-        let plain = matches!(item.state, State::Ready | State::Locked) && !item.has_extra;
-        (!plain).then(|| Aged {
+        !item.has_extra && matches!(item.state, State::Ready | State::Locked)
+    }
+
+    fn aged(&self, slot: u32) -> Aged {
+        let item = &self.items[slot];
+        Aged {
             slot,
             seq: item.seq(),
             submitted: item.submitted(),
             waiting_since: self.waiting_since(slot),
             moved: self.extra(slot).is_some_and(|e| e.moved),
             state: item.state,
-        })
+        }
     }
 
     /// An item has got into a state.
     fn enter_ages(&mut self, slot: u32) {
-        if let Some(aged) = self.aged(slot) {
+        if !self.is_plain(slot) {
+            let aged = self.aged(slot);
             let items = &self.items;
             self.ages.enter(aged, |s| items[s].seq());
         }
@@ -598,13 +612,15 @@ impl Queue {
 
     /// An item is about to leave its state.
     fn leave_ages(&mut self, slot: u32) {
-        if let Some(aged) = self.aged(slot) {
+        if !self.is_plain(slot) {
+            let aged = self.aged(slot);
             let items = &self.items;
             self.ages.leave(aged, |s| items[s].seq());
         }
     }
 
     /// Since when an item has been waiting: its submit or, if later, its last due time.
+    #[inline]
     pub(super) fn waiting_since(&self, slot: u32) -> u64 {
         let due = self.extra(slot).map_or(0, |e| e.due);
         self.items[slot].submitted().max(due)
