@@ -376,6 +376,7 @@ impl Queue {
         if rev.is_some_and(|rev| rev != u64::from(self.items[slot].rev)) {
             return false;
         }
+        self.hint = slot;
         self.commit_and_match(now, &Effect::Cancel { id: bytes(id) }, fx);
         true
     }
@@ -408,6 +409,7 @@ impl Queue {
             tags: change.tags,
             excluded: change.excluded,
         };
+        self.hint = slot;
         let opportunity = self.commit(now, &effect, fx);
         let rev = self.items[slot].rev.into();
         if let Opportunity::Item(slot) = opportunity {
@@ -745,6 +747,7 @@ impl Queue {
             skip,
             due: if delay == 0 { 0 } else { now.ms + delay },
         };
+        self.hint = slot;
         self.commit_and_match(now, &effect, fx);
         Ok(())
     }
@@ -765,6 +768,7 @@ impl Queue {
         self.live(slot, token, now).ok_or(Error::Stale)?;
         let deadline = now.ms + ms;
         let id = bytes(id);
+        self.hint = slot;
         self.commit(now, &Effect::Extend { id, deadline }, fx);
         Ok(deadline)
     }

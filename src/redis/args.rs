@@ -173,7 +173,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The next word as a number within `range`.
-    #[inline]
+    #[inline(always)]
     pub fn number(
         &mut self,
         name: &'static str,
@@ -186,7 +186,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The next word as a non-negative number up to `high`.
-    #[inline]
+    #[inline(always)]
     pub fn unsigned(
         &mut self,
         name: &'static str,
