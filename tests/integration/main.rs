@@ -6,6 +6,8 @@ mod support;
 mod docs;
 mod harness;
 mod modq_clock;
+mod modq_cluster;
+mod modq_events;
 mod modq_line;
 mod modq_moderators;
 mod modq_persistence;

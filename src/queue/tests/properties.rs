@@ -262,10 +262,10 @@ proptest! {
             for (i, mut q) in [side.queue, side.replica].into_iter().enumerate() {
                 let mut fx = Effects::default();
                 for m in MODERATORS {
-                    q.leave(now, m.as_bytes(), i == 0, &mut fx);
+                    q.leave(now, m.as_bytes(), i == 0, &mut fx).unwrap();
                 }
                 for id in ITEMS {
-                    q.cancel(now, id.as_bytes(), None, &mut fx);
+                    q.cancel(now, id.as_bytes(), None, &mut fx).unwrap();
                 }
                 verify(&q);
                 prop_assert_eq!(q.tags.sizes(), (1, 1, 0));
@@ -401,7 +401,7 @@ fn command(q: &mut Queue, now: Now, op: &Op, fx: &mut Effects) {
             let _ = q.submit(now, submit, fx);
         }
         Op::Cancel(id, _) => {
-            q.cancel(now, id.as_bytes(), None, fx);
+            q.cancel(now, id.as_bytes(), None, fx).unwrap();
         }
         Op::Update {
             id, tags, excluded, ..
@@ -427,7 +427,7 @@ fn command(q: &mut Queue, now: Now, op: &Op, fx: &mut Effects) {
                 tags: given(tags),
                 new_only: *new_only,
             };
-            for slot in q.claim(now, &claim, fx) {
+            for slot in q.claim(now, &claim, fx).unwrap() {
                 let view = q.claim_view(slot).expect("locked");
                 assert!(view.deadline > now.ms, "an overdue lock is not held");
             }
@@ -456,20 +456,20 @@ fn command(q: &mut Queue, now: Now, op: &Op, fx: &mut Effects) {
                 count: *count,
                 tags: given(tags),
             };
-            q.join(now, &join, fx);
+            q.join(now, &join, fx).unwrap();
         }
         Op::Leave(m, release) => {
-            q.leave(now, m.as_bytes(), *release, fx);
+            q.leave(now, m.as_bytes(), *release, fx).unwrap();
         }
         Op::Assign(id, m, lock) => {
             let _ = q.assign(now, id.as_bytes(), m.as_bytes(), *lock, fx);
         }
         Op::Pause(input, output) => q.pause(now, *input, *output, fx),
         Op::Revive(id) => {
-            q.revive(now, id.as_bytes(), fx);
+            q.revive(now, id.as_bytes(), fx).unwrap();
         }
         Op::ReviveAll(count) => {
-            q.revive_all(now, *count, fx);
+            q.revive_all(now, *count, fx).unwrap();
         }
         Op::Configure {
             lock,
