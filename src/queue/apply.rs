@@ -188,11 +188,12 @@ impl Queue {
                 check(*token > self.last_token && *token < MAX_TIME && *deadline < MAX_TIME)?;
                 self.leave_state(slot);
                 self.forget_late(slot);
-                if self.items[slot].deliveries == 0 {
-                    let waited = at.saturating_sub(self.waiting_since(slot));
+                let waited = at.saturating_sub(self.waiting_since(slot));
+                let deliveries = &mut self.items[slot].deliveries;
+                if *deliveries == 0 {
                     self.stats.wait.record(waited);
                 }
-                self.items[slot].deliveries = self.items[slot].deliveries.saturating_add(1);
+                *deliveries = deliveries.saturating_add(1);
                 let moderator = self.moderators.intern(moderator);
                 self.last_token = *token;
                 self.leave_line(moderator);
