@@ -140,22 +140,28 @@ pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
         ctx.reply_null_array();
         return;
     };
-    // The place is where the queues put the call; a call for queues yet to be stands by the clock.
+    // The place is behind everyone in any of the queues, and in all of them the same: so it is
+    // still right when a queue hears of the call anew. A call for queues yet to be stands by the clock.
     let mut place: Option<Place> = None;
     for key in &wish.keys {
-        let Ok(mut opened) = Key::<QueueKey>::open(ctx, *key, Mode::Glance) else {
-            continue;
-        };
-        if let Some(stored) = opened.get_mut() {
-            let block = Block {
-                call: id,
-                moderator: wish.moderator,
-                tags: wish.tags.clone(),
-                new_only: wish.new_only,
-                lock: wish.lock,
-                place: None,
-            };
-            place = place.max(Some(stored.queue.block(now, &block)));
+        if let Ok(opened) = Key::<QueueKey>::open(ctx, *key, Mode::Glance) {
+            place = place.max(opened.get().map(|stored| stored.queue.end_of_line(now)));
+        }
+    }
+    let place = place.unwrap_or((now.ms, id));
+    let block = Block {
+        call: id,
+        moderator: wish.moderator,
+        tags: wish.tags.clone(),
+        new_only: wish.new_only,
+        lock: wish.lock,
+        place,
+    };
+    for key in &wish.keys {
+        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, *key, Mode::Glance) {
+            if let Some(stored) = opened.get_mut() {
+                stored.queue.block(&block);
+            }
         }
     }
     with(|w| {
@@ -173,7 +179,7 @@ pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
             lock: wish.lock,
             new_only: wish.new_only,
             many: wish.many,
-            place: place.unwrap_or((now.ms, id)),
+            place,
             answer: None,
         };
         w.calls.insert(id, call);
@@ -206,17 +212,14 @@ pub fn attach(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
                 continue;
             };
             let tags = call.tags.as_ref();
-            stored.queue.block(
-                now,
-                &Block {
-                    call: *id,
-                    moderator: &call.moderator,
-                    tags: tags.map(|tags| tags.iter().map(|t| Bytes::new(t)).collect()),
-                    new_only: call.new_only,
-                    lock: call.lock,
-                    place: Some(call.place),
-                },
-            );
+            stored.queue.block(&Block {
+                call: *id,
+                moderator: &call.moderator,
+                tags: tags.map(|tags| tags.iter().map(|t| Bytes::new(t)).collect()),
+                new_only: call.new_only,
+                lock: call.lock,
+                place: call.place,
+            });
         }
     });
     stored.queue.match_everyone();
