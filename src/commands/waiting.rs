@@ -46,13 +46,24 @@ pub struct Wish<'a> {
     pub block: u64,
 }
 
+/// A lock that calls are to be answered with.
+#[derive(Default)]
+struct Given {
+    calls: usize,
+    /// It has reached somebody, and is not taken back from them.
+    reached: bool,
+}
+
 #[derive(Default)]
 struct Waiting {
     calls: BTreeMap<u64, Call>,
-    by_key: HashMap<KeyName, BTreeSet<u64>>,
+    /// In the order in which they stand.
+    by_key: HashMap<KeyName, BTreeSet<(Place, u64)>>,
     last_call: u64,
     /// Calls with an answer that has not gone out.
     answered: BTreeSet<u64>,
+    /// The locks they are to be answered with, by where each is and its token.
+    given: HashMap<(KeyName, u64), Given>,
     /// Matches whose client is gone.
     undo: Vec<(KeyName, Answer)>,
     /// Names at which a queue may have come to be, or changed.
@@ -116,15 +127,34 @@ impl Waiting {
         self.answered.remove(&id);
         for key in &call.keys {
             let name = (call.db, key.clone());
-            if let Some(ids) = self.by_key.get_mut(&name) {
-                ids.remove(&id);
-                if ids.is_empty() {
+            if let Some(calls) = self.by_key.get_mut(&name) {
+                calls.remove(&(call.place, id));
+                if calls.is_empty() {
                     self.by_key.remove(&name);
                 }
             }
         }
         CALLS.store(self.calls.len(), Relaxed);
         Some(call)
+    }
+
+    /// A call has no more to do with the lock it was to be answered with, which it told its client
+    /// of or not. Answers whether the lock reaches nobody.
+    fn let_go(&mut self, call: &Call, reached: bool) -> bool {
+        let Some((at, answer)) = &call.answer else {
+            return false;
+        };
+        let lock = ((call.db, call.keys[*at].clone()), answer.token);
+        let Some(given) = self.given.get_mut(&lock) else {
+            return false;
+        };
+        given.calls -= 1;
+        given.reached |= reached;
+        let lost = given.calls == 0 && !given.reached;
+        if given.calls == 0 {
+            self.given.remove(&lock);
+        }
+        lost
     }
 }
 
@@ -166,7 +196,8 @@ pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
     }
     with(|w| {
         for name in &names {
-            w.by_key.entry((db, name.clone())).or_default().insert(id);
+            let calls = w.by_key.entry((db, name.clone())).or_default();
+            calls.insert((place, id));
         }
         let call = Call {
             client,
@@ -204,10 +235,10 @@ pub fn attach(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
     stored.queue.unblock_all(now);
     stored.attached = Some((swaps, (db, key.into())));
     with(|w| {
-        let Some(ids) = w.by_key.get(&(db, Box::from(key))) else {
+        let Some(calls) = w.by_key.get(&(db, Box::from(key))) else {
             return;
         };
-        for id in ids {
+        for (_, id) in calls {
             let Some(call) = w.calls.get(id).filter(|call| call.answer.is_none()) else {
                 continue;
             };
@@ -243,27 +274,38 @@ pub fn database_changed() {
 
 /// The queue at `key` matched: its calls no longer wait, here or elsewhere.
 pub fn answers(ctx: Context<'_>, db: i32, key: &[u8], answers: &mut Vec<Answer>, now: Now) {
+    let mut surplus = Vec::new();
     for answer in answers.drain(..) {
         let id = answer.call;
         let others = with(|w| {
-            let call = w.calls.get_mut(&id)?;
+            let call = w.calls.get_mut(&id).filter(|call| call.answer.is_none())?;
             let at = call.keys.iter().position(|k| **k == *key)?;
             call.answer = Some((at, answer.clone()));
             w.answered.insert(id);
+            let lock = ((db, key.into()), answer.token);
+            w.given.entry(lock).or_default().calls += 1;
             let others: Vec<Box<[u8]>> =
                 call.keys.iter().filter(|k| ***k != *key).cloned().collect();
             Some((others, call.moderator.clone()))
         });
         let Some((others, moderator)) = others else {
-            // The queue was elsewhere when the call ended, and did not hear of it.
-            if answer.undo.is_some() {
-                with(|w| w.undo.push(((db, key.into()), answer)));
-            }
+            // The queue was elsewhere when the call ended, and did not hear of it; or both ends of
+            // a MOVE matched the same call.
+            surplus.push(answer);
             continue;
         };
         for other in others {
             detach(ctx, db, &other, id, &moderator, now);
         }
+    }
+    for answer in surplus {
+        with(|w| {
+            let name: KeyName = (db, key.into());
+            let lock = (name.clone(), answer.token);
+            if answer.undo.is_some() && !w.given.contains_key(&lock) {
+                w.undo.push((name, answer));
+            }
+        });
     }
 }
 
@@ -278,6 +320,10 @@ fn detach(ctx: Context<'_>, db: i32, key: &[u8], id: u64, moderator: &[u8], now:
 
 /// A key came to be that a call waits for. Answers whether the call goes on waiting.
 pub fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
+    if with(|w| w.answered.contains(&id)) {
+        // One of its other keys has something: the answer goes out before the server sleeps.
+        return true;
+    }
     let other_type = Key::<QueueKey>::open(ctx, key, Mode::Glance).err();
     arrived(ctx.db(), key.bytes());
     match other_type {
@@ -312,27 +358,23 @@ pub fn ended(ctx: Context<'_>, id: u64, end: End) {
     };
     match (end, &call.answer) {
         (End::Answer, Some((at, answer))) => {
-            if !reply(ctx, &call, *at, answer) {
+            let reached = reply(ctx, &call, *at, answer);
+            if !reached {
                 ctx.reply_null_array();
             }
+            with(|w| w.let_go(&call, reached));
         }
         (End::Answer, None) => match changed_type(ctx, &call) {
             Some(refusal) => ctx.refuse(&refusal),
             None => ctx.reply_null_array(),
         },
-        (End::Gone, Some((at, answer))) => {
-            // Others may have been answered with the same lock; then it stays.
-            with(|w| {
-                let shared = w.calls.values().any(|c| {
-                    let other = c.answer.as_ref();
-                    c.db == call.db && other.is_some_and(|(_, a)| a.token == answer.token)
-                });
-                if answer.undo.is_some() && !shared {
-                    let name = (call.db, call.keys[*at].clone());
-                    w.undo.push((name, answer.clone()));
-                }
-            });
-        }
+        (End::Gone, Some((at, answer))) => with(|w| {
+            // Others may be answered with the same lock; then it stays.
+            if w.let_go(&call, false) && answer.undo.is_some() {
+                let name = (call.db, call.keys[*at].clone());
+                w.undo.push((name, answer.clone()));
+            }
+        }),
         (End::Gone, None) => {}
     }
 }
@@ -419,11 +461,13 @@ fn send(ctx: Context<'_>) {
             continue;
         }
         let keys = with(|w| {
-            let call = w.calls.get_mut(&id)?;
+            let mut call = w.calls.remove(&id)?;
+            w.let_go(&call, false);
             call.answer = None;
             let names = call.keys.iter().map(|k| (call.db, k.clone()));
             let names: Vec<KeyName> = names.collect();
             w.arrivals.extend(names.iter().cloned());
+            w.calls.insert(id, call);
             Some(names)
         });
         for (db, key) in keys.into_iter().flatten() {

@@ -6,6 +6,7 @@ mod support;
 mod docs;
 mod harness;
 mod modq_clock;
+mod modq_crowd;
 mod modq_line;
 mod modq_moderators;
 mod modq_persistence;

@@ -350,7 +350,7 @@ impl Model {
         let theirs = || self.calls.iter().filter(|c| c.moderator == moderator);
         let mut calls: Vec<ModelCall> = theirs().filter(|c| !c.new_only).cloned().collect();
         if calls.is_empty() && or_newest {
-            calls.extend(theirs().last().cloned());
+            calls.extend(theirs().next_back().cloned());
         }
         calls
     }
