@@ -3,8 +3,10 @@
 pub mod internal;
 pub mod modq;
 pub mod ratelimit;
+pub mod totals;
 pub mod waiting;
 
+use crate::redis::args::{parse_i64, Args};
 use crate::redis::guard::RawHandler;
 use std::ffi::CStr;
 
@@ -21,6 +23,8 @@ pub enum Keys {
     ChangesTwo,
     /// The first argument says how many follow.
     ChangesCounted,
+    /// The first argument is one, and so is what follows the word EVENTS.
+    ChangesEvents,
 }
 
 /// One command as it is registered and documented.
@@ -57,4 +61,25 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         .iter()
         .chain(ratelimit::COMMANDS)
         .chain(internal::COMMANDS)
+}
+
+/// Where the keys are, if the first argument says how many follow; nowhere if it says so wrongly.
+pub fn counted_keys(args: Args<'_>) -> Vec<usize> {
+    const FIRST: usize = 2;
+    let count = match args.count() {
+        ..=FIRST => None,
+        _ => parse_i64(args.get(1)).and_then(|n| usize::try_from(n).ok()),
+    };
+    let fits = count.filter(|&n| n <= args.count().saturating_sub(FIRST));
+    (FIRST..FIRST + fits.unwrap_or(0)).collect()
+}
+
+/// Where the keys of CONFIGURE are: the queue, and the stream that EVENTS names.
+pub fn keys_with_events(args: Args<'_>) -> Vec<usize> {
+    let names = (2..args.count()).step_by(2);
+    let stream = names
+        .filter(|at| args.get(*at).eq_ignore_ascii_case(b"EVENTS"))
+        .map(|at| at + 1)
+        .filter(|at| *at < args.count() && !args.get(*at).is_empty());
+    (1..args.count().min(2)).chain(stream).collect()
 }

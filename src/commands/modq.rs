@@ -1,24 +1,25 @@
 //! MODQ.*: moderation queues.
 
 use super::internal::APPLY_QUEUE;
+use super::totals::{Live, Share, QUEUES};
 use super::waiting::{self, reply_claim, KeyName, Wish};
-use super::{Command, Keys};
+use super::{counted_keys, keys_with_events, Command, Keys};
 use crate::queue::{
-    Answer, Change, Claim, ClaimView, Effects, Error, Join, Joined, Notice, Now, OnDuplicate,
-    Queue, Reason, Settings, State, Submit, Submitted, MAX_AGING, MAX_COUNT, MAX_DECISION,
-    MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_TAG, MAX_TAGS,
+    state_name, Answer, Change, Claim, ClaimView, Effects, Error, Gate, Join, Joined, Notice, Now,
+    OnDuplicate, Queue, Reason, Settings, State, Submit, Submitted, MAX_AGING, MAX_COUNT,
+    MAX_DECISION, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_TAG, MAX_TAGS,
 };
 use crate::redis::args::{Args, Parser, ServerStr};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
-use crate::redis::guard::{entry, entry_counted};
-use crate::redis::key::{Key, Mode, Name};
+use crate::redis::guard::{entry, entry_located};
+use crate::redis::key::{look, Found, Key, Mode, Name};
 use crate::redis::schedule;
 use crate::redis::types::Stored;
 use serde_bytes::Bytes;
 use std::cell::RefCell;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -72,7 +73,7 @@ pub static COMMANDS: &[Command] = &[
                  [NEW]",
         summary: "Claims from the first of several queues that has something.",
         complexity: "as MODQ.CLAIM for each key",
-        handler: entry_counted(mclaim),
+        handler: entry_located(mclaim, counted_keys),
     },
     Command {
         name: c"modq.resolve",
@@ -176,14 +177,14 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: c"modq.configure",
-        flags: c"write deny-oom",
-        keys: Keys::Changes,
+        flags: c"write deny-oom getkeys-api",
+        keys: Keys::ChangesEvents,
         arity: -2,
         syntax: "key [LOCK ms] [MAXEXPIRIES n] [MAXLEN n] [CAPACITY n] [LATE <ACCEPT | REJECT>] \
-                 [AGING ms]",
+                 [AGING ms] [EVENTS stream] [EVENTSMAXLEN n]",
         summary: "Sets a queue up, or shows how it is.",
         complexity: "O(1); O(n) with n moderators in line if CAPACITY changes",
-        handler: entry(configure),
+        handler: entry_located(configure, keys_with_events),
     },
     Command {
         name: c"modq.peek",
@@ -280,34 +281,23 @@ pub static COMMANDS: &[Command] = &[
 /// Most deferred steps that one command does before its own work; the timer does the rest.
 const COMMAND_BUDGET: usize = 32;
 
-/// Queues in memory, and the largest backlog of deferred work a tick has seen.
-static LIVE_QUEUES: AtomicUsize = AtomicUsize::new(0);
+/// The largest backlog of deferred work a tick has seen.
 static DEFERRED_MAX: AtomicU64 = AtomicU64::new(0);
 
-/// How many queues there are.
-pub fn live_queues() -> usize {
-    LIVE_QUEUES.load(Relaxed)
+/// Events that could not be written.
+static EVENTS_DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// While an event stream is missing in cluster mode, look again after this many ms.
+pub const STREAM_RETRY_MS: u64 = 100;
+
+/// How many events could not be written.
+pub fn events_dropped() -> u64 {
+    EVENTS_DROPPED.load(Relaxed)
 }
 
 /// The most transitions that were overdue when a tick left off.
 pub fn deferred_max() -> u64 {
     DEFERRED_MAX.load(Relaxed)
-}
-
-/// Counts one queue for as long as it lives.
-struct Counted;
-
-impl Default for Counted {
-    fn default() -> Self {
-        LIVE_QUEUES.fetch_add(1, Relaxed);
-        Counted
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        LIVE_QUEUES.fetch_sub(1, Relaxed);
-    }
 }
 
 /// The value of a queue's key.
@@ -321,7 +311,9 @@ pub struct QueueKey {
     pub attached: Option<(u64, KeyName)>,
     /// The last tick left work for the next.
     behind: bool,
-    _counted: Counted,
+    /// What is counted in the totals over all queues.
+    share: Share,
+    _live: Live<QUEUES>,
 }
 
 impl Stored for QueueKey {
@@ -360,6 +352,7 @@ impl QueueKey {
     }
 
     fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
+        self.share.update(&self.queue);
         if let Some(due) = self.queue.next_due() {
             let due = due.max(1);
             if self.scheduled == 0 || due < self.scheduled {
@@ -390,6 +383,10 @@ impl From<Error> for Refusal {
             Error::Full => "FULL the queue holds as many items as MAXLEN allows",
             Error::Paused => "PAUSED the queue is paused for input",
             Error::AgingInUse => "ERR AGING can only be changed while the queue has no items",
+            Error::Events => "EVENTS the key of the queue's event stream holds another type",
+            Error::TryAgain => {
+                "TRYAGAIN the queue's event stream is not here; if it was deleted, CONFIGURE makes it anew"
+            }
         })
     }
 }
@@ -428,6 +425,7 @@ fn write_to<R>(
     fx.clear();
     let result = match key.get_mut() {
         Some(stored) => {
+            fx.gate = gate(ctx, stored);
             catch_up(ctx, name, stored, now, COMMAND_BUDGET, &mut fx);
             let result = body(&mut Work {
                 queue: &mut stored.queue,
@@ -458,6 +456,22 @@ fn write_to<R>(
     result
 }
 
+/// What the event stream of a queue lets happen.
+#[inline]
+fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
+    let stream = &stored.queue.settings().events;
+    if stream.is_empty() {
+        return Gate::Open;
+    }
+    match look(ctx, Name::new(stream).get()) {
+        Found::Stream => Gate::Open,
+        Found::Other => Gate::WrongType,
+        // A stream in a slot on the move may be on the other node, and must not come to be twice.
+        Found::Nothing if ctx.flags().is_cluster() => Gate::Missing,
+        Found::Nothing => Gate::Open,
+    }
+}
+
 /// Does what is due on a queue, at most `budget` steps of it. Answers how many.
 #[inline]
 fn catch_up(
@@ -469,7 +483,8 @@ fn catch_up(
     fx: &mut Effects,
 ) -> usize {
     waiting::attach(stored, ctx.db(), name.bytes(), now);
-    if stored.queue.next_due().is_some_and(|due| due <= now.ms) {
+    let is_due = stored.queue.next_due().is_some_and(|due| due <= now.ms);
+    if is_due && fx.gate != Gate::Missing {
         stored.queue.advance(now, budget, fx)
     } else {
         0
@@ -491,6 +506,9 @@ fn replicate(ctx: Context<'_>, name: ServerStr<'_>, stored: &mut QueueKey, fx: &
 /// Tells everybody else what happened, once the key is closed.
 #[inline]
 fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
+    if !fx.events.is_empty() {
+        write_events(ctx, name.bytes(), fx);
+    }
     for notice in &fx.notices {
         let event = match notice {
             Notice::Submit => c"modq.submit",
@@ -510,6 +528,33 @@ fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
         ctx.publish(&channel(key, &matched.moderator), &matched.item);
     }
     waiting::answers(ctx, ctx.db(), key, &mut fx.answers, now);
+}
+
+/// Writes what happened to the event streams.
+fn write_events(ctx: Context<'_>, key: &[u8], fx: &mut Effects) {
+    let in_cluster = ctx.flags().is_cluster();
+    for batch in fx.events.drain(..) {
+        let max_len = batch.max_len.to_string();
+        for event in &batch.events {
+            let (rev, at) = (event.rev.to_string(), event.at.to_string());
+            let mut words: Vec<&[u8]> = vec![&batch.stream];
+            if in_cluster {
+                words.push(b"NOMKSTREAM");
+            }
+            if batch.max_len > 0 {
+                words.extend([b"MAXLEN" as &[u8], b"~", max_len.as_bytes()]);
+            }
+            words.extend([b"*" as &[u8], b"ev", event.name.as_bytes(), b"key", key]);
+            words.extend([b"item" as &[u8], &event.item, b"rev", rev.as_bytes()]);
+            words.extend([b"at" as &[u8], at.as_bytes()]);
+            for (field, value) in &event.fields {
+                words.extend([field.as_bytes(), value]);
+            }
+            if !ctx.call(c"XADD", &words) {
+                EVENTS_DROPPED.fetch_add(1, Relaxed);
+            }
+        }
+    }
 }
 
 /// Where a moderator hears of what they are given: in the key's own slot.
@@ -539,9 +584,15 @@ pub fn advance(
     let Some(stored) = key.get_mut() else {
         return (0, None);
     };
-    let mut fx = Effects::default();
+    let mut fx = Effects {
+        gate: gate(ctx, stored),
+        ..Effects::default()
+    };
     let steps = catch_up(ctx, name, stored, now, budget, &mut fx);
-    let next = stored.queue.next_due();
+    let mut next = stored.queue.next_due();
+    if fx.gate == Gate::Missing {
+        next = next.map(|next| next.max(now.ms + STREAM_RETRY_MS));
+    }
     // Counted once when a backlog begins: it only shrinks from there, and counting takes time.
     let behind = steps >= budget;
     if behind && !stored.behind {
@@ -557,20 +608,23 @@ pub fn advance(
     (steps, next)
 }
 
-/// Takes back a match that reached nobody.
-pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) {
+/// Takes back a match that reached nobody. Answers false if that has to wait for the event stream.
+pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) -> bool {
     if !ctx.select_db(db) {
-        return;
+        return true;
     }
     let name = Name::new(key);
-    let undone = write_to(ctx, name.get(), now, |work| {
+    let waits = write_to(ctx, name.get(), now, |work| {
         let place = answer.undo.flatten();
-        Ok(work
-            .queue
-            .undo(now, &answer.item, answer.token, place, work.fx))
+        let Work { queue, now, fx } = work;
+        let waits = fx.gate == Gate::Missing;
+        if !waits {
+            queue.undo(*now, &answer.item, answer.token, place, fx);
+        }
+        Ok(waits)
     });
     // A key of another type has no match to undo.
-    drop(undone);
+    !waits.unwrap_or(false)
 }
 
 /// Runs a reading command on the queue of key argument 1, if there is one.
@@ -691,7 +745,7 @@ fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         at_rev = Some(rev(&mut parser)?);
     }
     let cancelled = write(ctx, args, |work| {
-        Ok(work.queue.cancel(work.now, id, at_rev, work.fx))
+        Ok(work.queue.cancel(work.now, id, at_rev, work.fx)?)
     })?;
     ctx.reply_integer(cancelled.into());
     Ok(())
@@ -799,7 +853,7 @@ fn claim_from(
     many: bool,
 ) -> Result<bool, Refusal> {
     write_to(ctx, key, now, |work| {
-        let slots = work.queue.claim(work.now, claim, work.fx);
+        let slots = work.queue.claim(work.now, claim, work.fx)?;
         if slots.is_empty() {
             return Ok(false);
         }
@@ -847,15 +901,18 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let id = item(&mut parser)?;
     let token = token(&mut parser)?;
-    let mut at_rev = None;
+    let (mut at_rev, mut decision) = (None, None);
     while parser.more() {
         match parser.option(&["REV", "DECISION"])? {
             0 => at_rev = Some(rev(&mut parser)?),
-            // The decision is for the audit log.
-            _ => drop(parser.bytes("DECISION", 0..=MAX_DECISION)?),
+            _ => decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?),
         }
     }
     write(ctx, args, |work| {
+        // For the audit log.
+        if !work.queue.settings().events.is_empty() {
+            work.fx.decision = decision.map(Box::from);
+        }
         Ok(work.queue.resolve(work.now, id, token, at_rev, work.fx)?)
     })?;
     ctx.reply_ok();
@@ -904,15 +961,6 @@ fn state(parser: &mut Parser<'_>) -> Result<State, Refusal> {
             _ => State::Dead,
         },
     )
-}
-
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::Ready => "ready",
-        State::Delayed => "delayed",
-        State::Locked => "locked",
-        State::Dead => "dead",
-    }
 }
 
 fn get(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -1014,7 +1062,7 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     let joined = write(ctx, args, |work| {
-        Ok(work.queue.join(work.now, &join, work.fx))
+        Ok(work.queue.join(work.now, &join, work.fx)?)
     })?;
     ctx.reply_status(match joined {
         Joined::Waiting => c"WAITING",
@@ -1032,7 +1080,7 @@ fn leave(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         give_back = true;
     }
     let was_in_line = write(ctx, args, |work| {
-        Ok(work.queue.leave(work.now, name, give_back, work.fx))
+        Ok(work.queue.leave(work.now, name, give_back, work.fx)?)
     })?;
     ctx.reply_integer(was_in_line.into());
     Ok(())
@@ -1079,6 +1127,10 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         return Err(Error::NoItem.into());
     };
     let (mut fx, mut to_fx) = (Effects::default(), Effects::default());
+    fx.gate = gate(ctx, stored);
+    to_fx.gate = to
+        .get()
+        .map_or(Gate::Open, |receiving| gate(ctx, receiving));
     // Each side catches up first, so that tokens and deadlines are judged as they are now.
     catch_up(ctx, source, stored, now, COMMAND_BUDGET, &mut fx);
     if let Some(receiving) = to.get_mut() {
@@ -1088,8 +1140,9 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         .queue
         .check_move_out(now, id, with_token)
         .and_then(|out| {
-            let exists = to.get().map_or(Ok(()), |r| r.queue.check_move_in(id));
-            exists.map(|()| out)
+            to.get().map_or(Ok(()), |r| r.queue.check_move_in(id))?;
+            fx.admit().and_then(|()| to_fx.admit())?;
+            Ok(out)
         });
     if let Ok(out) = &moved {
         if to.get().is_none() {
@@ -1149,7 +1202,9 @@ fn unpause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         let Work { queue, now, fx } = work;
         queue.pause(*now, was_in && !input, was_out && !output, fx);
         // What can be handed out at once is; the timer goes on with the rest.
-        queue.advance(*now, COMMAND_BUDGET, fx);
+        if fx.gate == Gate::Open {
+            queue.advance(*now, COMMAND_BUDGET, fx);
+        }
         Ok(())
     })?;
     ctx.reply_ok();
@@ -1170,7 +1225,7 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             most = count(&mut parser)?;
         }
         let revived = write(ctx, args, |work| {
-            Ok(work.queue.revive_all(work.now, most, work.fx))
+            Ok(work.queue.revive_all(work.now, most, work.fx)?)
         })?;
         ctx.reply_integer(revived as i64);
         return Ok(());
@@ -1181,14 +1236,18 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     }
     let revived = write(ctx, args, |work| {
         let Work { queue, now, fx } = work;
-        Ok(ids.iter().filter(|id| queue.revive(*now, id, fx)).count())
+        let mut revived = 0;
+        for id in ids {
+            revived += i64::from(queue.revive(*now, id, fx)?);
+        }
+        Ok(revived)
     })?;
-    ctx.reply_integer(revived as i64);
+    ctx.reply_integer(revived);
     Ok(())
 }
 
 /// One option of CONFIGURE.
-type SettingsChange = Box<dyn Fn(&mut Settings)>;
+type SettingsChange<'a> = Box<dyn Fn(&mut Settings) + 'a>;
 
 fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
@@ -1196,10 +1255,20 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         return show_settings(ctx, args);
     }
     const MOST: u64 = i64::MAX as u64;
-    let mut changes: Vec<SettingsChange> = Vec::new();
+    const OPTIONS: &[&str] = &[
+        "LOCK",
+        "MAXEXPIRIES",
+        "MAXLEN",
+        "CAPACITY",
+        "LATE",
+        "AGING",
+        "EVENTS",
+        "EVENTSMAXLEN",
+    ];
+    let mut changes: Vec<SettingsChange<'_>> = Vec::new();
+    let mut stream = None;
     while parser.more() {
-        let option =
-            parser.option(&["LOCK", "MAXEXPIRIES", "MAXLEN", "CAPACITY", "LATE", "AGING"])?;
+        let option = parser.option(OPTIONS)?;
         changes.push(match option {
             0 => {
                 let n = lock(&mut parser)?;
@@ -1226,22 +1295,58 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
                 };
                 Box::new(move |s| s.late_accept = accept)
             }
-            _ => {
+            5 => {
                 let n = parser.unsigned("AGING", 0..=MAX_AGING)?;
                 Box::new(move |s| s.aging = n)
             }
+            6 => {
+                let name = parser.word("EVENTS")?;
+                stream = Some(name);
+                Box::new(move |s| s.events = name.to_vec())
+            }
+            _ => {
+                let n = parser.unsigned("EVENTSMAXLEN", 0..=MOST)?;
+                Box::new(move |s| s.events_max_len = n)
+            }
         });
+    }
+    let stream = stream.filter(|name| !name.is_empty());
+    if let Some(stream) = stream {
+        if stream == args.get(1) {
+            return Err(Refusal::fixed(
+                "ERR EVENTS must be another key than the queue",
+            ));
+        }
+        if look(ctx, Name::new(stream).get()) == Found::Other {
+            return Err(Error::Events.into());
+        }
     }
     write(ctx, args, |work| {
         let Work { queue, now, fx } = work;
         let mut settings = queue.settings().clone();
         changes.iter().for_each(|change| change(&mut settings));
         queue.configure(*now, settings, fx)?;
-        queue.advance(*now, COMMAND_BUDGET, fx);
+        // The timer does what is to go to a new stream, once that is there.
+        if fx.gate == Gate::Open && stream.is_none() {
+            queue.advance(*now, COMMAND_BUDGET, fx);
+        }
         Ok(())
     })?;
+    if let Some(stream) = stream {
+        create_stream(ctx, stream);
+    }
     ctx.reply_ok();
     Ok(())
+}
+
+/// In cluster mode nothing but CONFIGURE makes a stream: so it has to make one that has no events.
+fn create_stream(ctx: Context<'_>, stream: &[u8]) {
+    let missing = look(ctx, Name::new(stream).get()) == Found::Nothing;
+    if missing && ctx.flags().is_cluster() {
+        const GROUP: &[u8] = b"modq";
+        ctx.call(c"XGROUP", &[b"CREATE", stream, GROUP, b"$", b"MKSTREAM"]);
+        ctx.call(c"XGROUP", &[b"DESTROY", stream, GROUP]);
+    }
 }
 
 fn show_settings(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {

@@ -1,6 +1,7 @@
 //! RATELIMIT.*: rate limits, policies and leases.
 
-use super::{Command, Keys, Subcommand};
+use super::totals::{count_request, Live, LEASE_SETS, LIMITERS};
+use super::{counted_keys, Command, Keys, Subcommand};
 use crate::codec::DecodeError;
 use crate::limiter::{
     check_all, Acquire, Algo, Decision, Effect, LeaseEffect, Leases, LimitDetail, LimitError,
@@ -10,7 +11,7 @@ use crate::limiter::{
 use crate::redis::args::{Args, Parser};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
-use crate::redis::guard::{entry, entry_counted};
+use crate::redis::guard::{entry, entry_located};
 use crate::redis::key::{Key, Mode};
 use crate::redis::types::Stored;
 use redis_module::raw::RedisModuleType;
@@ -67,7 +68,7 @@ pub static COMMANDS: &[Command] = &[
                  [BURST burst]]… [COST cost]",
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
-        handler: entry_counted(mcheck),
+        handler: entry_located(mcheck, counted_keys),
     },
     Command {
         name: c"ratelimit.refund",
@@ -207,11 +208,11 @@ const LIMITS_OF_POLICY: &str = "name quota window [ALGO <LOG | COUNTER | FIXED |
 
 /// The value of a limiter's key.
 #[derive(Default)]
-pub struct LimitKey(Limiter);
+pub struct LimitKey(Limiter, Live<LIMITERS>);
 
 /// The value of a key of leases.
 #[derive(Default)]
-pub struct LeaseKey(Leases);
+pub struct LeaseKey(Leases, Live<LEASE_SETS>);
 
 macro_rules! stored {
     ($key:ty, $core:ty, $name:literal, $word:literal) => {
@@ -499,6 +500,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
         carry_out(ctx, &mut key, effect)?;
     }
+    count_request(decision.allowed != 0);
     reply_decision(ctx, &decision, asked.partial, detail.as_deref());
     Ok(())
 }
@@ -621,6 +623,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             carry_out(ctx, key, effect)?;
         }
     }
+    count_request(decision.allowed);
     ctx.reply_array(2 + numkeys);
     ctx.reply_integer(decision.allowed.into());
     ctx.reply_integer(decision.retry_after);

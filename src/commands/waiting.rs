@@ -434,12 +434,18 @@ pub fn settle(ctx: Context<'_>) {
     let now = context::now();
     // An undone match can be matched anew, to a call that is answered in the next turn.
     for ((db, key), answer) in with(|w| std::mem::take(&mut w.undo)) {
-        modq::undo(ctx, db, &key, &answer, now);
+        if !modq::undo(ctx, db, &key, &answer, now) {
+            with(|w| w.undo.push(((db, key), answer)));
+            schedule::wake_in(ctx, modq::STREAM_RETRY_MS);
+        }
     }
     for (db, key) in with(|w| std::mem::take(&mut w.arrivals)) {
         if ctx.select_db(db) {
             let budget = config::WORK_BUDGET.get() as usize;
-            modq::advance(ctx, Name::new(&key).get(), now, budget);
+            let name = Name::new(&key);
+            if let (_, Some(next)) = modq::advance(ctx, name.get(), now, budget) {
+                schedule::note(ctx, db, &key, next.max(now.ms + 1));
+            }
         }
     }
     send(ctx);

@@ -4,6 +4,7 @@
 
 use super::apply::MAX_TIME;
 use super::effect::{Effect, Names, Record, Settings};
+use super::event::{Batch, Event};
 use super::moderators::BlockedCall;
 use super::state::{OrderKey, Place, Queue, State, Timed, U48};
 use super::tags::{covers, TagSet};
@@ -42,6 +43,22 @@ pub enum Error {
     Paused,
     /// AGING cannot change while there are items.
     AgingInUse,
+    /// The key of the event stream holds something else.
+    Events,
+    /// The event stream is not there, and may be about to come.
+    TryAgain,
+}
+
+/// What the state of the event stream lets happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gate {
+    /// Everything.
+    #[default]
+    Open,
+    /// No command that would write to it: its key holds something else.
+    WrongType,
+    /// Nor what the clock would do: it is not there, and may be about to come.
+    Missing,
 }
 
 /// What an effect may have made possible.
@@ -123,15 +140,37 @@ pub struct Effects {
     pub answers: Vec<Answer>,
     /// To be notified.
     pub notices: SmallVec<[Notice; 4]>,
+    /// To be written to event streams.
+    pub events: Vec<Batch>,
+    /// What the event stream lets happen; set before a command is run.
+    pub gate: Gate,
+    /// The text of the decision that is about to be taken, for its event.
+    pub decision: Option<Box<[u8]>>,
 }
 
 impl Effects {
+    /// To be asked by a command before it changes anything of an item: each such change writes an
+    /// event.
+    ///
+    /// # Errors
+    /// `Events`, `TryAgain`: the event could not be written.
+    pub fn admit(&self) -> Result<(), Error> {
+        match self.gate {
+            Gate::Open => Ok(()),
+            Gate::WrongType => Err(Error::Events),
+            Gate::Missing => Err(Error::TryAgain),
+        }
+    }
+
     /// Starts again, keeping the buffers.
     pub fn clear(&mut self) {
         self.record.clear();
         self.matches.clear();
         self.answers.clear();
         self.notices.clear();
+        self.events.clear();
+        self.gate = Gate::Open;
+        self.decision = None;
     }
 }
 
@@ -251,10 +290,18 @@ impl Queue {
     /// Applies and records one effect. It was decided against this very state, so it fits.
     fn commit(&mut self, now: Now, effect: &Effect<'_>, fx: &mut Effects) -> Opportunity {
         let at = self.stamp(now);
+        let draft = match self.settings.events.is_empty() {
+            true => None,
+            false => self.draft_event(at, effect),
+        };
         let opportunity = self
             .apply(at, effect)
             .expect("what was decided can be applied");
         fx.record.push(at, effect);
+        if let Some(draft) = draft {
+            let event = self.finish_event(draft, effect, fx.decision.take().as_deref());
+            self.log_event(event, fx);
+        }
         let notice = match effect {
             Effect::Submit { .. } => Notice::Submit,
             Effect::Resolve { .. } => Notice::Resolve,
@@ -265,6 +312,20 @@ impl Queue {
         };
         fx.notices.push(notice);
         opportunity
+    }
+
+    fn log_event(&self, event: Event, fx: &mut Effects) {
+        let stream = &self.settings.events;
+        if fx.events.last().is_none_or(|b| b.stream != *stream) {
+            fx.events.push(Batch {
+                stream: stream.clone(),
+                max_len: self.settings.events_max_len,
+                events: Vec::new(),
+            });
+        }
+        if let Some(batch) = fx.events.last_mut() {
+            batch.events.push(event);
+        }
     }
 
     /// Commits, and matches whoever it made possible to match.
@@ -319,6 +380,7 @@ impl Queue {
         if self.is_full() {
             return Err(Error::Full);
         }
+        fx.admit()?;
         let due = match submit.delay {
             0 => 0,
             delay => now.ms + delay,
@@ -374,20 +436,31 @@ impl Queue {
                 Submitted::Replaced,
             ),
         };
+        fx.admit()?;
         self.commit_and_match(now, &effect, fx);
         Ok(reply)
     }
 
     /// Removes an item in whatever state, if `rev` is still its revision. Answers whether it did.
-    pub fn cancel(&mut self, now: Now, id: &[u8], rev: Option<u64>, fx: &mut Effects) -> bool {
+    ///
+    /// # Errors
+    /// Of this and all commands that change an item: `Events`, `TryAgain`.
+    pub fn cancel(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        rev: Option<u64>,
+        fx: &mut Effects,
+    ) -> Result<bool, Error> {
         let Some(slot) = self.find(id) else {
-            return false;
+            return Ok(false);
         };
         if rev.is_some_and(|rev| rev != u64::from(self.items[slot].rev)) {
-            return false;
+            return Ok(false);
         }
+        fx.admit()?;
         self.commit_and_match(now, &Effect::Cancel { id: bytes(id) }, fx);
-        true
+        Ok(true)
     }
 
     /// Changes content or order of an item, never its state. Answers the new revision, or none if
@@ -428,6 +501,7 @@ impl Queue {
             tags,
             excluded,
         };
+        fx.admit()?;
         let opportunity = self.commit(now, &effect, fx);
         let rev = self.items[slot].rev.into();
         if let Opportunity::Item(slot) = opportunity {
@@ -465,7 +539,15 @@ impl Queue {
     // ---- moderators ----
 
     /// What a moderator holds, then what is new for them, as slots to be shown by `claim_view`.
-    pub fn claim(&mut self, now: Now, claim: &Claim<'_>, fx: &mut Effects) -> SmallVec<[u32; 4]> {
+    ///
+    /// # Errors
+    /// `Events`, `TryAgain`.
+    pub fn claim(
+        &mut self,
+        now: Now,
+        claim: &Claim<'_>,
+        fx: &mut Effects,
+    ) -> Result<SmallVec<[u32; 4]>, Error> {
         let mut slots = SmallVec::new();
         let mut payload = 0;
         let known = self.moderators.find(claim.moderator);
@@ -494,6 +576,7 @@ impl Queue {
                 if !slots.is_empty() && payload + size > MAX_CLAIM_BYTES {
                     break;
                 }
+                fx.admit()?;
                 payload += size;
                 self.lock_for(slot, claim.moderator, lock, How::Claim, now, fx);
                 slots.push(slot);
@@ -507,7 +590,7 @@ impl Queue {
             let moderator = bytes(claim.moderator);
             self.commit(now, &Effect::Served { moderator }, fx);
         }
-        slots
+        Ok(slots)
     }
 
     /// The live locks of a moderator, lowest token first.
@@ -743,6 +826,7 @@ impl Queue {
         if rev.is_some_and(|rev| rev != u64::from(self.items[slot].rev)) {
             return Err(Error::Changed);
         }
+        fx.admit()?;
         self.commit_and_match(now, &Effect::Resolve { id: bytes(id) }, fx);
         Ok(())
     }
@@ -788,6 +872,7 @@ impl Queue {
             skip,
             due: if delay == 0 { 0 } else { now.ms + delay },
         };
+        fx.admit()?;
         self.commit_and_match(now, &effect, fx);
         Ok(())
     }
@@ -806,6 +891,7 @@ impl Queue {
     ) -> Result<u64, Error> {
         let slot = self.find(id).ok_or(Error::NoItem)?;
         self.live(slot, token, now).ok_or(Error::Stale)?;
+        fx.admit()?;
         let deadline = now.ms + ms;
         let id = bytes(id);
         self.commit(now, &Effect::Extend { id, deadline }, fx);
@@ -813,7 +899,10 @@ impl Queue {
     }
 
     /// Registers a moderator who has no open connection, or keeps them registered.
-    pub fn join(&mut self, now: Now, join: &Join<'_>, fx: &mut Effects) -> Joined {
+    ///
+    /// # Errors
+    /// `Events`, `TryAgain`.
+    pub fn join(&mut self, now: Now, join: &Join<'_>, fx: &mut Effects) -> Result<Joined, Error> {
         let known = self.moderators.find(join.moderator);
         let old = known
             .and_then(|m| self.moderators[m].profile.as_deref())
@@ -826,6 +915,11 @@ impl Queue {
             _ => Vec::new(),
         };
         let has_enough = held >= count;
+        // Blocked calls go by these tags, too.
+        let blocked = known.is_some_and(|m| !self.moderators[m].blocked.is_empty());
+        if (!has_enough || blocked) && self.would_take(known, join.tags.as_deref()) {
+            fx.admit()?;
+        }
         let place = match old.as_ref().and_then(|p| p.place) {
             _ if has_enough => None,
             Some(place) => Some(place),
@@ -844,11 +938,18 @@ impl Queue {
                 .unwrap_or_else(|| old_tags.iter().map(|t| bytes(t)).collect()),
         };
         let matched = self.commit_and_match(now, &effect, fx);
-        if matched || has_enough {
+        Ok(if matched || has_enough {
             Joined::Assigned
         } else {
             Joined::Waiting
-        }
+        })
+    }
+
+    /// Whether there is something for a moderator who joins with these tags.
+    fn would_take(&self, known: Option<u32>, tags: Option<&[&Bytes]>) -> bool {
+        let free = !self.paused_out && self.ready > 0 && self.has_tokens();
+        free && known.is_none_or(|m| self.has_capacity(m))
+            && self.best(known, &[&self.claim_tags(known, tags)]).is_some()
     }
 
     /// Where somebody stands who comes now: behind everyone who came before.
@@ -858,10 +959,22 @@ impl Queue {
 
     /// Ends a registration, and with `release` the moderator's locks. Answers whether they were
     /// in line.
-    pub fn leave(&mut self, now: Now, moderator: &[u8], release: bool, fx: &mut Effects) -> bool {
+    ///
+    /// # Errors
+    /// `Events`, `TryAgain`.
+    pub fn leave(
+        &mut self,
+        now: Now,
+        moderator: &[u8],
+        release: bool,
+        fx: &mut Effects,
+    ) -> Result<bool, Error> {
         let Some(slot) = self.moderators.find(moderator) else {
-            return false;
+            return Ok(false);
         };
+        if release && !self.moderators[slot].held.is_empty() {
+            fx.admit()?;
+        }
         let was_in_line = self.moderators[slot].place().is_some();
         if self.moderators[slot].profile.is_some() {
             let moderator = bytes(moderator);
@@ -885,7 +998,7 @@ impl Queue {
                 self.commit_and_match(now, &effect, fx);
             }
         }
-        was_in_line
+        Ok(was_in_line)
     }
 
     // ---- supervisors ----
@@ -913,6 +1026,7 @@ impl Queue {
         if !self.has_tokens() {
             return Err(Error::Full);
         }
+        fx.admit()?;
         let lock = lock.unwrap_or(self.settings.lock);
         Ok(self.hand_to(slot, moderator, lock, How::Assign, now, fx))
     }
@@ -930,28 +1044,35 @@ impl Queue {
     }
 
     /// Makes a dead item ready again. Answers whether it was dead.
-    pub fn revive(&mut self, now: Now, id: &[u8], fx: &mut Effects) -> bool {
+    ///
+    /// # Errors
+    /// `Events`, `TryAgain`.
+    pub fn revive(&mut self, now: Now, id: &[u8], fx: &mut Effects) -> Result<bool, Error> {
         let dead = self
             .find(id)
             .is_some_and(|slot| self.items[slot].state == State::Dead);
         if dead {
+            fx.admit()?;
             self.commit_and_match(now, &Effect::Revive { id: bytes(id) }, fx);
         }
-        dead
+        Ok(dead)
     }
 
     /// Makes up to `count` dead items ready again, the earliest first. Answers how many.
-    pub fn revive_all(&mut self, now: Now, count: usize, fx: &mut Effects) -> usize {
+    ///
+    /// # Errors
+    /// `Events`, `TryAgain`.
+    pub fn revive_all(&mut self, now: Now, count: usize, fx: &mut Effects) -> Result<usize, Error> {
         let ids: Vec<Box<[u8]>> = self
             .dead
             .iter()
             .take(count)
             .map(|(_, slot)| self.items[*slot].id().into())
             .collect();
-        ids.iter().for_each(|id| {
-            self.revive(now, id, fx);
-        });
-        ids.len()
+        for id in &ids {
+            self.revive(now, id, fx)?;
+        }
+        Ok(ids.len())
     }
 
     /// Sets the queue up anew.

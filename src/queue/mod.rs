@@ -8,6 +8,7 @@ mod ages;
 mod apply;
 mod decide;
 mod effect;
+mod event;
 mod index;
 mod moderators;
 mod persist;
@@ -22,10 +23,11 @@ mod tests;
 
 pub use apply::ApplyError;
 pub use decide::{
-    Answer, Assigned, Block, Change, Claim, Effects, Error, Join, Joined, Match, MoveOut, Notice,
-    Now, OnDuplicate, Submit, Submitted,
+    Answer, Assigned, Block, Change, Claim, Effects, Error, Gate, Join, Joined, Match, MoveOut,
+    Notice, Now, OnDuplicate, Submit, Submitted,
 };
 pub use effect::{Effect, Record, Settings};
+pub use event::{state_name, Batch, Event};
 pub use read::{ClaimView, ItemView, Listed, Reason, Summary, WaiterView};
 pub use state::{OrderKey, Place, Queue, State};
 

@@ -51,7 +51,7 @@ required! {
     RedisModule_CreateTimer RedisModule_StopTimer
     RedisModule_BlockClientOnKeys RedisModule_UnblockClient RedisModule_SetDisconnectCallback
     RedisModule_GetBlockedClientPrivateData RedisModule_GetBlockedClientReadyKey
-    RedisModule_Call RedisModule_FreeCallReply
+    RedisModule_Call RedisModule_CallReplyType RedisModule_FreeCallReply
     RedisModule_SubscribeToServerEvent RedisModule_SubscribeToKeyspaceEvents
     RedisModule_SaveUnsigned RedisModule_LoadUnsigned RedisModule_SaveStringBuffer
     RedisModule_LoadStringBuffer RedisModule_IsIOError RedisModule_EmitAOF

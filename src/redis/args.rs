@@ -62,17 +62,6 @@ impl<'a> Args<'a> {
         self.len
     }
 
-    /// Where the keys are, if the first argument says how many follow; nowhere if it says so wrongly.
-    pub fn counted_keys(&self) -> std::ops::Range<usize> {
-        const FIRST: usize = 2;
-        let count = match self.len {
-            ..=FIRST => None,
-            _ => parse_i64(self.get(1)).and_then(|n| usize::try_from(n).ok()),
-        };
-        let fits = count.filter(|&n| n <= self.len.saturating_sub(FIRST));
-        FIRST..FIRST + fits.unwrap_or(0)
-    }
-
     /// The server's own string at `i`, for functions that want it.
     ///
     /// # Panics

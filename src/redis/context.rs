@@ -2,6 +2,7 @@
 
 use super::api::api;
 use super::args::ServerStr;
+use super::key::Name;
 use crate::queue::Now;
 use redis_module::raw;
 use std::borrow::Cow;
@@ -242,6 +243,28 @@ impl<'a> Context<'a> {
             if !reply.is_null() {
                 api!(RedisModule_FreeCallReply(reply));
             }
+        }
+    }
+
+    /// Runs a command of the server's own, replicated as it is. Answers false if it was refused.
+    pub fn call(self, command: &'static CStr, words: &[&[u8]]) -> bool {
+        let words: Vec<Name> = words.iter().map(|word| Name::new(word)).collect();
+        let mut raw_words: Vec<_> = words.iter().map(|word| word.get().raw()).collect();
+        unsafe {
+            let reply = api!(RedisModule_Call(
+                self.raw,
+                command.as_ptr(),
+                c"!v".as_ptr(),
+                raw_words.as_mut_ptr(),
+                raw_words.len()
+            ));
+            if reply.is_null() {
+                return false;
+            }
+            let refused = [raw::REDISMODULE_REPLY_ERROR, raw::REDISMODULE_REPLY_NULL];
+            let kind = api!(RedisModule_CallReplyType(reply)) as isize;
+            api!(RedisModule_FreeCallReply(reply));
+            !refused.contains(&kind)
         }
     }
 

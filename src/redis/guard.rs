@@ -41,33 +41,43 @@ where
     trampoline::<F>
 }
 
-/// As `entry`, for commands whose first argument says how many keys follow (`Keys::ChangesCounted`,
-/// flag `getkeys-api`): answers the server's question where they are. Key specs alone will not do:
-/// cluster redirection does not look at those of modules.
-pub const fn entry_counted<F>(_handler: F) -> RawHandler
+/// As `entry`, for commands with the flag `getkeys-api`: `locate` answers the server's question where
+/// the keys of given arguments are. Key specs alone will not do: cluster redirection does not look
+/// at those of modules.
+pub const fn entry_located<F, L>(_handler: F, _locate: L) -> RawHandler
 where
     F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
+    L: Fn(Args<'_>) -> Vec<usize> + Copy + 'static,
 {
     let _ = entry(_handler);
-    counted_trampoline::<F>
+    const {
+        assert!(
+            size_of::<L>() == 0,
+            "a plain function, not a pointer to one"
+        )
+    };
+    located_trampoline::<F, L>
 }
 
-unsafe extern "C" fn counted_trampoline<F>(
+unsafe extern "C" fn located_trampoline<F, L>(
     ctx: *mut raw::RedisModuleCtx,
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int
 where
     F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
+    L: Fn(Args<'_>) -> Vec<usize> + Copy + 'static,
 {
     // SAFETY: a valid context, as the server's own.
     if unsafe { raw::RedisModule_IsKeysPositionRequest.is_none_or(|asked| asked(ctx) == 0) } {
         return trampoline::<F>(ctx, argv, argc);
     }
     guarded("the positions of keys", (), || {
+        // SAFETY: `L` has no bytes and is `Copy`, and `entry_located` was given one.
+        let locate: L = unsafe { std::mem::transmute_copy(&()) };
         // SAFETY: the server's arguments are valid for this call, and it asked.
         let args = unsafe { Args::new(argv, argc) };
-        for at in args.counted_keys() {
+        for at in locate(args) {
             unsafe { api!(RedisModule_KeyAtPos(ctx, at as c_int)) };
         }
     });

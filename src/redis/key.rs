@@ -49,6 +49,33 @@ pub enum Mode {
     Glance,
 }
 
+/// What is at a key, for who needs a stream there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    Stream,
+    Other,
+}
+
+/// Looks what is at a key, as no use of it.
+pub fn look(ctx: Context<'_>, name: ServerStr<'_>) -> Found {
+    let mode = raw::REDISMODULE_READ | NO_TOUCH | NO_STATS;
+    // SAFETY: the context and the name live through the calls; what was opened is closed.
+    unsafe {
+        let key = api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode as i32));
+        if key.is_null() {
+            return Found::Nothing;
+        }
+        let kind = api!(RedisModule_KeyType(key)) as isize;
+        api!(RedisModule_CloseKey(key));
+        match kind {
+            raw::REDISMODULE_KEYTYPE_EMPTY => Found::Nothing,
+            raw::REDISMODULE_KEYTYPE_STREAM => Found::Stream,
+            _ => Found::Other,
+        }
+    }
+}
+
 // From redismodule.h of 7.2; older servers ignore flags they do not know.
 const NO_TOUCH: u32 = 1 << 16;
 const NO_STATS: u32 = 1 << 18;

@@ -8,7 +8,7 @@ use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
 use crate::commands::modq::{self, QueueKey};
 use crate::commands::ratelimit::{self, LeaseKey, LimitKey};
-use crate::commands::{self, waiting, Command, Keys};
+use crate::commands::{self, totals, waiting, Command, Keys};
 use crate::limiter::Policies;
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
@@ -115,7 +115,7 @@ fn get_api_function() -> Option<GetApi> {
 fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
     // The old way to say where keys are; the key specs below say it better.
     let (first, last) = match command.keys {
-        Keys::Reads | Keys::Changes => (1, 1),
+        Keys::Reads | Keys::Changes | Keys::ChangesEvents => (1, 1),
         Keys::ChangesTwo => (1, 2),
         Keys::None | Keys::ChangesCounted => (0, 0),
     };
@@ -280,9 +280,9 @@ static INFO_VERSION: InfoVersion = InfoVersion(raw::RedisModuleCommandInfoVersio
 });
 
 /// Where a command has its keys, ended by an empty entry.
-fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
+fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
     // SAFETY: an all-zero entry is the end mark.
-    let mut specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    let mut specs: [raw::RedisModuleCommandKeySpec; 3] = unsafe { std::mem::zeroed() };
     specs[0].flags = u64::from(match keys {
         Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
         _ => {
@@ -303,6 +303,15 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 2] {
         specs[0].fk.range.lastkey = i32::from(keys == Keys::ChangesTwo);
         specs[0].fk.range.keystep = 1;
         specs[0].fk.range.limit = 0;
+    }
+    if keys == Keys::ChangesEvents {
+        specs[1] = specs[0];
+        // An empty name is no key: only the command itself can tell (see `keys_with_events`).
+        specs[1].flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
+        specs[1].begin_search_type =
+            raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
+        specs[1].bs.keyword.keyword = c"EVENTS".as_ptr();
+        specs[1].bs.keyword.startfrom = 2;
     }
     specs
 }
@@ -489,19 +498,23 @@ unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c
             return;
         }
         let lag = schedule::lag();
-        let fields = [
-            (c"queues", modq::live_queues() as u64),
+        let policies = ratelimit::with_policies(|p| p.len()) as u64;
+        let mut fields = vec![(c"queues", totals::live(totals::QUEUES))];
+        fields.extend(totals::QUEUE_TOTALS.into_iter().zip(totals::in_queues()));
+        fields.extend([
+            (c"waiting_clients", waiting::clients() as u64),
             (c"scheduled_keys", lag.keys as u64),
             (c"timer_lag_ms", lag.last),
             (c"timer_max_lag_ms", lag.most),
             (c"deferred_max", modq::deferred_max()),
-            (c"waiting_clients", waiting::clients() as u64),
+            (c"events_dropped", modq::events_dropped()),
+            (c"ratelimit_limiters", totals::live(totals::LIMITERS)),
+            (c"ratelimit_lease_sets", totals::live(totals::LEASE_SETS)),
+            (c"ratelimit_admitted", totals::ADMITTED.load(Relaxed)),
+            (c"ratelimit_denied", totals::DENIED.load(Relaxed)),
             (c"ratelimit_log_full", ratelimit::log_full()),
-            (
-                c"ratelimit_policies",
-                ratelimit::with_policies(|p| p.len()) as u64,
-            ),
-        ];
+            (c"ratelimit_policies", policies),
+        ]);
         // SAFETY: the context is valid in this callback and the names are static.
         unsafe {
             if api!(RedisModule_InfoAddSection(ctx, c"".as_ptr())) == ERR {

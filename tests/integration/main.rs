@@ -7,6 +7,7 @@ mod docs;
 mod harness;
 mod modq_clock;
 mod modq_crowd;
+mod modq_events;
 mod modq_line;
 mod modq_moderators;
 mod modq_persistence;

@@ -347,8 +347,63 @@ fn a_failover_hands_over_the_time(kind: Kind) {
     assert_eq!(digest(&mut c, "q"), digest(&mut r, "q"));
 }
 
+fn info_adds_up_over_all_keys(kind: Kind) {
+    let (mut server, mut c) = desk(kind);
+    let replica = Server::builder(kind).replica_of(&server).start();
+    rich_queue(&mut c, "q");
+    c.expect_ok("SELECT 3");
+    submit(&mut c, "q i p");
+    c.line("COPY q p");
+    submit(&mut c, "p j p");
+    c.expect_ok("SELECT 0");
+    for i in 0..5 {
+        c.line(&format!("RATELIMIT.CHECK r{} 2 60000", i % 2));
+    }
+    c.line("RATELIMIT.ACQUIRE l 3 h TTL 60000");
+    c.expect_ok("RATELIMIT.POLICY SET p 5 1000");
+    let shown = |c: &mut Client, fields: &str| {
+        let info = info(c, "modq");
+        let values = fields
+            .split(' ')
+            .map(|f| info[&format!("modq_{f}")].as_str());
+        values.collect::<Vec<_>>().join(" ")
+    };
+    const KEYS: &str = "queues ratelimit_limiters ratelimit_lease_sets ratelimit_policies";
+    const ITEMS: &str =
+        "items_ready items_locked items_delayed items_dead submitted resolved cancelled released \
+                         expired died";
+    const REQUESTS: &str = "ratelimit_admitted ratelimit_denied events_dropped waiting_clients";
+    // As in `rich_queue`, and three more that are ready: the copy counts what it copied.
+    let items = "6 2 1 1 12 1 1 1 20 1";
+    assert_eq!(shown(&mut c, KEYS), "3 2 1 1");
+    assert_eq!(shown(&mut c, ITEMS), items);
+    assert_eq!(shown(&mut c, REQUESTS), "4 1 0 0");
+    wait_replica_synced(&server, &replica);
+    let mut r = replica.client();
+    assert_eq!(shown(&mut r, KEYS), "3 2 1 1");
+    assert_eq!(shown(&mut r, ITEMS), items);
+    let waiting = blocked(&server, "MODQ.CLAIM none m BLOCK 0");
+    assert_eq!(shown(&mut c, "waiting_clients"), "1");
+    drop(waiting);
+    wait_until("nobody waits", PATIENCE, || {
+        shown(&mut c, "waiting_clients") == "0"
+    });
+    server.restart();
+    let mut c = server.client();
+    assert_eq!(shown(&mut c, KEYS), "3 2 1 1");
+    assert_eq!(shown(&mut c, ITEMS), items);
+    c.line("DEL r0");
+    assert_eq!(shown(&mut c, KEYS), "3 1 1 1");
+    c.expect_ok("FLUSHALL");
+    wait_until("all is freed", PATIENCE, || {
+        shown(&mut c, KEYS) == "0 0 0 1"
+    });
+    assert_eq!(shown(&mut c, ITEMS), "0 0 0 0 0 0 0 0 0 0");
+}
+
 matrix!(
     commands_are_described,
+    info_adds_up_over_all_keys,
     access_can_be_given_by_key,
     settings_have_ranges,
     module_arguments_are_checked,

@@ -55,7 +55,7 @@ fn fixture() -> Queue {
             tags: Some(names(tags)),
         };
         q.pause(at(1303), false, true, &mut fx);
-        q.join(at(1303), &join, &mut fx);
+        q.join(at(1303), &join, &mut fx).unwrap();
     }
     let summary = q.summary();
     assert_eq!(
@@ -102,7 +102,7 @@ fn exercise(mut q: Queue) {
             moderator: m.as_bytes(),
             ..Join::default()
         };
-        q.join(at(1501), &join, &mut fx);
+        q.join(at(1501), &join, &mut fx).unwrap();
         let claim = Claim {
             moderator: m.as_bytes(),
             count: 2,
@@ -110,7 +110,7 @@ fn exercise(mut q: Queue) {
             tags: Some(names(&["t", "u"])),
             new_only: m == "m0",
         };
-        for slot in q.claim(at(1502), &claim, &mut fx) {
+        for slot in q.claim(at(1502), &claim, &mut fx).unwrap() {
             let view = q.claim_view(slot).expect("locked");
             let (id, token) = (view.item.to_vec(), view.token);
             let _ = q.release(at(1503), &id, token, true, 10, &mut fx);
@@ -118,7 +118,7 @@ fn exercise(mut q: Queue) {
     }
     verify(&q);
     q.advance(at(1 << 41), usize::MAX, &mut fx);
-    q.revive_all(at(1 << 41), 1000, &mut fx);
+    q.revive_all(at(1 << 41), 1000, &mut fx).unwrap();
     let mut other = Queue::default();
     for id in ["i0", "i1", "new"] {
         if let Ok(out) = q.check_move_out(at(1 << 41), id.as_bytes(), None) {
@@ -130,7 +130,7 @@ fn exercise(mut q: Queue) {
         q.stats.wait.percentile(percent);
         q.stats.handle.percentile(percent);
     }
-    q.leave(at(1 << 41), b"m0", true, &mut fx);
+    q.leave(at(1 << 41), b"m0", true, &mut fx).unwrap();
     verify(&q);
     verify(&other);
     for queue in [&q, &other] {
@@ -630,10 +630,14 @@ fn numbers_used_up_by_damage_stop_what_needs_them_and_nothing_else() {
         tags: None,
         new_only: false,
     };
-    let last: Vec<_> = q.claim(at(2), &claim, &mut fx).into_iter().collect();
+    let last: Vec<_> = q
+        .claim(at(2), &claim, &mut fx)
+        .unwrap()
+        .into_iter()
+        .collect();
     assert_eq!(last.len(), 1, "the last token");
     assert_eq!(q.claim_view(last[0]).unwrap().token, (1 << 53) - 1);
-    assert_eq!(q.claim(at(2), &claim, &mut fx).len(), 1, "held");
+    assert_eq!(q.claim(at(2), &claim, &mut fx).unwrap().len(), 1, "held");
     let assigned = q.assign(at(2), b"b", b"n", None, &mut fx);
     assert_eq!(assigned, Err(Error::Full));
     for m in ["n", "o", "p"] {
@@ -641,7 +645,7 @@ fn numbers_used_up_by_damage_stop_what_needs_them_and_nothing_else() {
             moderator: m.as_bytes(),
             ..Join::default()
         };
-        assert_eq!(q.join(at(3), &join, &mut fx), Joined::Waiting);
+        assert_eq!(q.join(at(3), &join, &mut fx).unwrap(), Joined::Waiting);
     }
     q.pause(at(3), false, true, &mut fx);
     q.pause(at(3), false, false, &mut fx);
@@ -655,7 +659,7 @@ fn numbers_used_up_by_damage_stop_what_needs_them_and_nothing_else() {
     };
     assert_eq!(q.submit(at(5), submit, &mut fx), Err(Error::Full));
     assert_eq!(q.check_move_in(b"d"), Err(Error::Full));
-    assert!(q.cancel(at(5), b"c", None, &mut fx));
+    assert!(q.cancel(at(5), b"c", None, &mut fx).unwrap());
     verify(&q);
     // Its items can go where there are tokens, and take along that there are none.
     let (mut to, mut to_fx) = (Queue::default(), Effects::default());

@@ -52,7 +52,7 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
         let mut fx = Effects::default();
         let mut queue = Queue::default();
         fill(&mut queue, &mut fx, |_| 0);
-        queue.cancel(now(0), &id(0), None, &mut fx);
+        queue.cancel(now(0), &id(0), None, &mut fx).unwrap();
         fx.clear();
         let before = live();
         fill(&mut queue, &mut fx, order);
@@ -73,7 +73,7 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
             new_only: true,
         };
         while queue.len_in(State::Ready) > 0 {
-            let slots = queue.claim(now(1), &claim, &mut fx);
+            let slots = queue.claim(now(1), &claim, &mut fx).unwrap();
             let claims = slots.iter().map(|slot| {
                 let view = queue.claim_view(*slot).expect("locked");
                 (view.item.to_vec(), view.token)

@@ -270,10 +270,10 @@ proptest! {
                 let mut fx = Effects::default();
                 q.unblock_all(now);
                 for m in MODERATORS {
-                    q.leave(now, m.as_bytes(), i == 0, &mut fx);
+                    q.leave(now, m.as_bytes(), i == 0, &mut fx).unwrap();
                 }
                 for id in ITEMS {
-                    q.cancel(now, id.as_bytes(), None, &mut fx);
+                    q.cancel(now, id.as_bytes(), None, &mut fx).unwrap();
                 }
                 verify(&q);
                 prop_assert_eq!(q.tags.sizes(), (1, 1, 0));
@@ -433,7 +433,7 @@ fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, fx: &mut Eff
             let _ = q.submit(now, submit, fx);
         }
         Op::Cancel(id, _) => {
-            q.cancel(now, id.as_bytes(), None, fx);
+            q.cancel(now, id.as_bytes(), None, fx).unwrap();
         }
         Op::Update {
             id, tags, excluded, ..
@@ -459,7 +459,7 @@ fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, fx: &mut Eff
                 tags: given(tags),
                 new_only: *new_only,
             };
-            for slot in q.claim(now, &claim, fx) {
+            for slot in q.claim(now, &claim, fx).unwrap() {
                 let view = q.claim_view(slot).expect("locked");
                 assert!(view.deadline > now.ms, "an overdue lock is not held");
             }
@@ -488,20 +488,20 @@ fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, fx: &mut Eff
                 count: *count,
                 tags: given(tags),
             };
-            q.join(now, &join, fx);
+            q.join(now, &join, fx).unwrap();
         }
         Op::Leave(m, release) => {
-            q.leave(now, m.as_bytes(), *release, fx);
+            q.leave(now, m.as_bytes(), *release, fx).unwrap();
         }
         Op::Assign(id, m, lock) => {
             let _ = q.assign(now, id.as_bytes(), m.as_bytes(), *lock, fx);
         }
         Op::Pause(input, output) => q.pause(now, *input, *output, fx),
         Op::Revive(id) => {
-            q.revive(now, id.as_bytes(), fx);
+            q.revive(now, id.as_bytes(), fx).unwrap();
         }
         Op::ReviveAll(count) => {
-            q.revive_all(now, *count, fx);
+            q.revive_all(now, *count, fx).unwrap();
         }
         Op::Configure {
             lock,
@@ -534,7 +534,7 @@ fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, fx: &mut Eff
                 tags: given(tags),
                 new_only: *new_only,
             };
-            if q.claim(now, &claim, fx).is_empty() {
+            if q.claim(now, &claim, fx).expect("admitted").is_empty() {
                 let call = clients.waiting.len() as u64;
                 clients.waiting.push((call, moderator));
                 q.block(&Block {

@@ -100,7 +100,7 @@ impl Desk {
     }
 
     fn cancel(&mut self, id: &str, rev: Option<u64>) -> bool {
-        self.run(|q, now, fx| q.cancel(now, id.as_bytes(), rev, fx))
+        self.run(|q, now, fx| q.cancel(now, id.as_bytes(), rev, fx).unwrap())
     }
 
     fn update(&mut self, id: &str, change: Change<'_>) -> Result<Option<u64>, Error> {
@@ -110,7 +110,7 @@ impl Desk {
     /// The items and their tokens.
     fn claim_with(&mut self, claim: &Claim<'_>) -> Vec<(String, u64)> {
         self.run(|q, now, fx| {
-            let slots = q.claim(now, claim, fx);
+            let slots = q.claim(now, claim, fx).unwrap();
             let views = slots.iter().map(|s| q.claim_view(*s).expect("locked"));
             views.map(|v| (text(v.item), v.token)).collect()
         })
@@ -147,11 +147,11 @@ impl Desk {
     }
 
     fn join(&mut self, join: &Join<'_>) -> Joined {
-        self.run(|q, now, fx| q.join(now, join, fx))
+        self.run(|q, now, fx| q.join(now, join, fx).unwrap())
     }
 
     fn leave(&mut self, moderator: &str, release: bool) -> bool {
-        self.run(|q, now, fx| q.leave(now, moderator.as_bytes(), release, fx))
+        self.run(|q, now, fx| q.leave(now, moderator.as_bytes(), release, fx).unwrap())
     }
 
     fn assign(&mut self, id: &str, moderator: &str) -> Result<u64, Error> {
@@ -163,7 +163,7 @@ impl Desk {
     }
 
     fn revive(&mut self, id: &str) -> bool {
-        self.run(|q, now, fx| q.revive(now, id.as_bytes(), fx))
+        self.run(|q, now, fx| q.revive(now, id.as_bytes(), fx).unwrap())
     }
 
     fn configure(&mut self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
@@ -356,7 +356,7 @@ fn memory_as_counted_is_96_bytes_beyond_an_item_and_goes_back() {
     assert!(full >= (216 + 56) * n as usize, "{full}: it is not less");
     for i in 0..n {
         let id = format!("item:{i:011}");
-        assert!(queue.cancel(at(n), id.as_bytes(), None, &mut fx));
+        assert!(queue.cancel(at(n), id.as_bytes(), None, &mut fx).unwrap());
         fx.clear();
     }
     let drained = queue.memory_bytes();
@@ -746,7 +746,7 @@ fn a_claim_shows_the_item_its_token_and_its_deadline() {
         lock: Some(42),
         ..claim("m")
     };
-    let slots = desk.queue.claim(at(desk.ms), &long, &mut fx);
+    let slots = desk.queue.claim(at(desk.ms), &long, &mut fx).unwrap();
     let expected = ClaimView {
         item: b"i",
         payload: b"text",
@@ -797,8 +797,11 @@ fn tags_given_or_joined_with_decide_what_is_new() {
     });
     desk.run(|q, now, fx| {
         q.pause(now, false, false, fx);
-        assert!(q.claim(now, &new("b", Some(&["nothing"])), fx).is_empty());
-        assert_eq!(q.claim(now, &new("b", None), fx).len(), 1);
+        assert!(q
+            .claim(now, &new("b", Some(&["nothing"])), fx)
+            .unwrap()
+            .is_empty());
+        assert_eq!(q.claim(now, &new("b", None), fx).unwrap().len(), 1);
     });
     assert_eq!(desk.holder("t").as_deref(), Some("b"));
     assert_eq!(desk.claim_ids(&new("c", Some(&["t", "u", "v"]))), ["tu"]);
@@ -854,14 +857,26 @@ fn a_claim_stops_at_16_mib_but_not_before_one_item() {
         new_only: true,
         ..claim("m")
     };
-    assert_eq!(queue.claim(at(2), &new, &mut fx).len(), 1, "too large");
-    assert_eq!(queue.claim(at(2), &new, &mut fx).len(), 2, "exactly 16 MiB");
-    assert_eq!(queue.claim(at(2), &new, &mut fx).len(), 1);
+    assert_eq!(
+        queue.claim(at(2), &new, &mut fx).unwrap().len(),
+        1,
+        "too large"
+    );
+    assert_eq!(
+        queue.claim(at(2), &new, &mut fx).unwrap().len(),
+        2,
+        "exactly 16 MiB"
+    );
+    assert_eq!(queue.claim(at(2), &new, &mut fx).unwrap().len(), 1);
     let held = Claim {
         new_only: false,
         ..new
     };
-    assert_eq!(queue.claim(at(2), &held, &mut fx).len(), 1, "held ones too");
+    assert_eq!(
+        queue.claim(at(2), &held, &mut fx).unwrap().len(),
+        1,
+        "held ones too"
+    );
 
     // One byte more than 16 MiB together.
     for (id, size) in [(b"x", 9 << 20), (b"y", (7 << 20) + 1)] {
@@ -876,8 +891,8 @@ fn a_claim_stops_at_16_mib_but_not_before_one_item() {
         new_only: true,
         ..held
     };
-    assert_eq!(queue.claim(at(4), &new, &mut fx).len(), 1);
-    assert_eq!(queue.claim(at(4), &new, &mut fx).len(), 1);
+    assert_eq!(queue.claim(at(4), &new, &mut fx).unwrap().len(), 1);
+    assert_eq!(queue.claim(at(4), &new, &mut fx).unwrap().len(), 1);
 }
 
 #[test]
@@ -935,7 +950,7 @@ fn first_for_is_what_a_scan_finds_among_thousands_of_skips() {
             assert_eq!(found.is_some(), m != "c");
             if let Some(slot) = found {
                 let id = queue.items[slot].id().to_vec();
-                assert!(queue.cancel(at(n as u64), &id, None, &mut fx));
+                assert!(queue.cancel(at(n as u64), &id, None, &mut fx).unwrap());
                 left -= 1;
             }
         }
@@ -1170,7 +1185,7 @@ fn revive_all_revives_the_earliest_so_many() {
     for id in ["c", "a", "b"] {
         desk.kill(id);
     }
-    let all = |desk: &mut Desk, n| desk.run(|q, now, fx| q.revive_all(now, n, fx));
+    let all = |desk: &mut Desk, n| desk.run(|q, now, fx| q.revive_all(now, n, fx).unwrap());
     assert_eq!(all(&mut desk, 2), 2);
     assert_eq!(desk.peek(), ["a", "b"]);
     assert_eq!(all(&mut desk, 2), 1);
@@ -1465,7 +1480,7 @@ fn a_moved_item_stays_delayed_or_arrives_ready_and_is_matched() {
     move_item(&mut desk, &mut to, "delayed", None, None).unwrap();
     let view = to.get(b"delayed", at(desk.ms)).unwrap();
     assert_eq!((view.state, view.due), (State::Delayed, 1_500_000));
-    to.join(at(desk.ms), &join("m"), &mut fx);
+    to.join(at(desk.ms), &join("m"), &mut fx).unwrap();
     move_item(&mut desk, &mut to, "dead", None, None).unwrap();
     let view = to.get(b"dead", at(desk.ms)).unwrap();
     assert_eq!((view.state, view.expiries), (State::Locked, 0));
@@ -1574,7 +1589,10 @@ fn single_items_are_judged_by_the_clock_while_deferred_work_lags() {
     assert_eq!(q.extend(now, b"i", token, 5, &mut fx), Err(Error::Stale));
     let moved = q.check_move_out(now, b"i", Some(token));
     assert_eq!(moved.map(|_| ()), stale);
-    assert!(q.claim(now, &claim("m"), &mut fx).is_empty(), "not held");
+    assert!(
+        q.claim(now, &claim("m"), &mut fx).unwrap().is_empty(),
+        "not held"
+    );
     assert!(fx.record.is_empty());
     // A late decision does not depend on whether the expiry was applied already.
     let mut settings = q.settings().clone();

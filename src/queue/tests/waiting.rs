@@ -55,7 +55,7 @@ impl Line {
             moderator: moderator.as_bytes(),
             ..Join::default()
         };
-        self.run(|q, now, fx| q.join(now, &join, fx))
+        self.run(|q, now, fx| q.join(now, &join, fx)).unwrap()
     }
 
     /// A blocked call of the moderator; `change` is for what is not as usual.
@@ -124,7 +124,7 @@ fn an_undone_match_was_no_first_claim() {
         tags: None,
         new_only: false,
     };
-    line.run(|q, now, fx| q.claim(now, &claim, fx));
+    line.run(|q, now, fx| q.claim(now, &claim, fx)).unwrap();
     let p50 = line.queue.stats.wait.percentile(50);
     assert!((1000..=1063).contains(&p50), "{p50}");
 }
@@ -300,7 +300,7 @@ fn one_who_waits_in_several_calls_is_given_as_many_items() {
         tags: tags(&["t"]),
         ..Join::default()
     };
-    let joined = line.run(|q, now, fx| q.join(now, &join, fx));
+    let joined = line.run(|q, now, fx| q.join(now, &join, fx)).unwrap();
     assert_eq!(joined, Joined::Assigned);
     assert_eq!(line.matches(), pairs(&[("1", "m"), ("2", "m")]));
 }

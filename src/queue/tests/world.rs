@@ -892,7 +892,7 @@ fn run(
         Op::Cancel(id, rev) => {
             let rev = side.rev(id, rev);
             show(
-                side.queue.cancel(now, id.as_bytes(), rev, fx),
+                side.queue.cancel(now, id.as_bytes(), rev, fx).unwrap(),
                 side.model.cancel(now, id, rev),
                 |r| !r,
             )
@@ -945,7 +945,7 @@ fn run(
                 tags: given(tags),
                 new_only: *new_only,
             };
-            let slots = side.queue.claim(now, &claim, fx);
+            let slots = side.queue.claim(now, &claim, fx).unwrap();
             let rows = slots
                 .iter()
                 .map(|slot| row(&side.queue.claim_view(*slot).expect("locked")));
@@ -994,7 +994,7 @@ fn run(
                 tags: given(tags),
             };
             show(
-                side.queue.join(now, &join, fx),
+                side.queue.join(now, &join, fx).unwrap(),
                 side.model.join(now, moderator, *ttl, *count, tags.clone()),
                 |_| false,
             )
@@ -1003,7 +1003,7 @@ fn run(
             let registered = side.model.registration(m).is_some();
             let holds = !side.model.held(m).is_empty();
             show(
-                side.queue.leave(now, m.as_bytes(), *release, fx),
+                side.queue.leave(now, m.as_bytes(), *release, fx).unwrap(),
                 side.model.leave(now, m, *release),
                 |_| !(registered || *release && holds),
             )
@@ -1026,13 +1026,13 @@ fn run(
                 .find(|i| side.model.item(i).is_some_and(|i| i.phase == Phase::Dead));
             let id = dead.unwrap_or(id);
             show(
-                side.queue.revive(now, id.as_bytes(), fx),
+                side.queue.revive(now, id.as_bytes(), fx).unwrap(),
                 side.model.revive(now, id),
                 |r| !r,
             )
         }
         Op::ReviveAll(count) => show(
-            side.queue.revive_all(now, *count, fx),
+            side.queue.revive_all(now, *count, fx).unwrap(),
             side.model.revive_all(now, *count),
             |n| *n == 0,
         ),
@@ -1103,12 +1103,16 @@ fn run(
                 new_only: *new_only,
             };
             let mut at = vec![step.at];
-            let mut found = side.queue.claim(now, &claim, fx).len();
+            let mut found = side.queue.claim(now, &claim, fx).expect("admitted").len();
             let expected = &mut side.model;
             let mut expected = expected.claim(now, moderator, 1, *lock, tags.as_deref(), *new_only);
             if *both && found == 0 {
                 at.push(1 - step.at);
-                found = other.queue.claim(now, &claim, other_fx).len();
+                found = other
+                    .queue
+                    .claim(now, &claim, other_fx)
+                    .expect("admitted")
+                    .len();
                 let model = &mut other.model;
                 expected = model.claim(now, moderator, 1, *lock, tags.as_deref(), *new_only);
             }
