@@ -737,6 +737,7 @@ impl Queue {
 
     /// Forgets all blocked calls: the queue is about to be known by another name.
     pub fn unblock_all(&mut self, now: Now) {
+        self.unknown_from = None;
         let with_calls = |(slot, m): (u32, &super::moderators::Moderator)| {
             let calls: Vec<u64> = m.blocked.iter().map(|b| b.call).collect();
             (!calls.is_empty()).then_some((slot, calls))
@@ -746,6 +747,23 @@ impl Queue {
             self.remove_calls(moderator, &calls, now);
             self.moderators.forget_if_idle(moderator);
         }
+    }
+
+    /// Blocked calls that stand at this place or behind it (none: nowhere) are not all known yet.
+    /// Nobody there is matched until they are; who came in front is looked at by `advance`.
+    pub fn line_known_before(&mut self, place: Option<Place>) {
+        let from = (self.unknown_from.unwrap_or_default(), 0);
+        self.unknown_from = place;
+        self.sweep = Some(self.sweep.map_or(from, |sweep| sweep.min(from)));
+    }
+
+    /// Whether all blocked calls are known.
+    pub fn knows_line(&self) -> bool {
+        self.unknown_from.is_none()
+    }
+
+    fn knows(&self, place: Place) -> bool {
+        self.unknown_from.is_none_or(|unknown| place < unknown)
     }
 
     /// Undoes a match whose client went away before it was answered: item and deliveries are as
@@ -1207,7 +1225,7 @@ impl Queue {
                 .find(|(_, m)| excluded.iter().all(|(e, _)| e != m));
             best = best.into_iter().chain(first.copied()).min();
         }
-        let Some((_, moderator)) = best else {
+        let Some((_, moderator)) = best.filter(|(place, _)| self.knows(*place)) else {
             return false;
         };
         // While matches are caught up, earlier items may be there for who comes first; then this
@@ -1231,6 +1249,8 @@ impl Queue {
         if !waits || !self.has_capacity(moderator) {
             return None;
         }
+        let place = self.moderators[moderator].place();
+        place.filter(|place| self.knows(*place))?;
         let offers = self.offers(moderator);
         let sets = offers.iter().map(|class| &*self.tags.classes[*class].tags);
         let sets: SmallVec<[&[u32]; 2]> = sets.collect();
@@ -1281,6 +1301,9 @@ impl Queue {
                 self.sweep = None;
                 break;
             };
+            if !self.knows(place) {
+                break;
+            }
             // One who waits in several calls may be given several items, from the same place.
             let matched = self.match_moderator(moderator, now, fx);
             self.sweep = Some((place, moderator + u32::from(!matched)));
@@ -1358,9 +1381,10 @@ impl Queue {
         self.commit(now, &effect, fx);
     }
 
-    /// When there is next something to do, Unix ms: 0 if matches are to be caught up.
+    /// When there is next something to do, Unix ms: 0 if matches are to be caught up, or calls to
+    /// be heard of.
     pub fn next_due(&self) -> Option<u64> {
-        if self.sweep.is_some() {
+        if self.sweep.is_some() || self.unknown_from.is_some() {
             return Some(0);
         }
         self.timers.first().map(|t| t.time)

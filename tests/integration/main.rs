@@ -18,6 +18,7 @@ mod modq_server;
 mod modq_supervisors;
 mod modq_waiting;
 mod modq_waiting_faults;
+mod modq_waiting_many;
 mod ratelimit_clock;
 mod ratelimit_commands;
 mod ratelimit_effects;
