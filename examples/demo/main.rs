@@ -1,5 +1,6 @@
 //! A review room at work: submitters, one of them held back by a rate limit, and moderators who decide, skip, or wander
-//! off and let their lock expire. At the end it is checked, from what the clients saw, that the queue kept its word.
+//! off and let their lock expire. Half of the moderators wait in a blocked CLAIM; the others join, as a web page would for
+//! them, and hear by a message that an item is theirs. At the end it is checked, from what the clients saw, that the queue kept its word.
 
 mod check;
 #[path = "../support/mod.rs"]
@@ -27,12 +28,11 @@ const LIMIT_MS: u64 = 1000;
 const QUEUE: &str = "review";
 /// Who submits, and how long they rest between posts, in ms at the most. The last one is too quick.
 const SUBMITTERS: [(&str, u64); 4] = [("anna", 500), ("ben", 400), ("cleo", 300), ("spam-bot", 60)];
+/// The first ones wait in a blocked CLAIM, the others have joined.
 const MODERATORS: [&str; 4] = ["mia", "noah", "olga", "paul"];
-/// From this one on they have no connection that waits, as in a web session: they join, hear that an item is theirs,
-/// and fetch it.
-const FIRST_JOINED: usize = 2;
-/// How long such a one has for an item, which includes the time until they hear of it.
-const JOINED_LOCK_MS: u64 = 800;
+const BLOCKED: usize = 2;
+/// How long anybody waits before they look whether the room is closed, or give a sign of life, ms.
+const PATIENCE_MS: u64 = 200;
 
 /// What everybody in the room shares.
 struct Room {
@@ -75,15 +75,21 @@ fn run() -> Result<bool, String> {
     let module = support::module()?;
     let server = Server::start(&[format!("loadmodule {}", module.display())])?;
     println!(
-        "A review room: {} submitters, {} moderators ({} of them joined), {} s of posts; each submitter may send {LIMIT} a second.",
+        "A review room: {} submitters, {} moderators ({BLOCKED} in a blocked CLAIM, {} joined), {} s of posts; each submitter \
+         may send {LIMIT} a second.",
         SUBMITTERS.len(),
         MODERATORS.len(),
-        MODERATORS.len() - FIRST_JOINED,
+        MODERATORS.len() - BLOCKED,
         OPEN_FOR.as_secs()
     );
-    let configured = Client::connect(server.port())
-        .line(&format!("MODQ.CONFIGURE {QUEUE} LOCK {JOINED_LOCK_MS}"));
-    assert_eq!(configured.text(), "OK");
+    // Who is matched gets the queue's lock.
+    cmd!(
+        Client::connect(server.port()),
+        "MODQ.CONFIGURE",
+        QUEUE,
+        "LOCK",
+        LOCK_MS
+    );
     let room = Room {
         port: server.port(),
         start: Instant::now(),
@@ -171,47 +177,38 @@ fn submitter(room: &Room, number: usize) {
     }
 }
 
-/// Waits in line on a connection, for a while.
-fn claim_blocking(client: &mut Client, who: &str) -> Value {
-    cmd!(
-        client,
-        "MODQ.CLAIM",
-        QUEUE,
-        who,
-        "LOCK",
-        LOCK_MS,
-        "BLOCK",
-        200
-    )
-}
-
-/// Joins, and stays in line by a heartbeat until told of an item on the moderator's own channel.
-fn claim_joined(room: &Room, client: &mut Client, ear: &mut Client, who: &str) -> Value {
-    while !room.over.load(Ordering::Relaxed) {
-        let joined = cmd!(client, "MODQ.JOIN", QUEUE, who, "TTL", 5000);
-        if joined.text() == "ASSIGNED" || ear.poll(Duration::from_millis(200)).is_some() {
-            break;
-        }
-    }
-    cmd!(client, "MODQ.CLAIM", QUEUE, who)
-}
-
 fn moderator(room: &Room, number: usize) {
     let who = MODERATORS[number];
     let mut client = Client::connect(room.port);
-    let mut ear = Client::connect(room.port);
-    cmd!(ear, "SUBSCRIBE", format!("modq:{{{QUEUE}}}:{who}"));
     let mut random = Random::new(number as u64 + 100);
+    // On another connection, as one that listens can do nothing else.
+    let mut ear = Client::connect(room.port);
+    if number >= BLOCKED {
+        let channel = format!("modq:{{{QUEUE}}}:{who}");
+        cmd!(ear, "SUBSCRIBE", channel);
+    }
+    // Since when they have been in line for the next item.
+    let mut since = None;
     while !room.over.load(Ordering::Relaxed) {
-        let sent = now_us();
-        let claims = match number < FIRST_JOINED {
-            true => claim_blocking(&mut client, who),
-            false => claim_joined(room, &mut client, &mut ear, who),
+        let sent = *since.get_or_insert_with(now_us);
+        let claims = match number < BLOCKED {
+            true => cmd!(client, "MODQ.CLAIM", QUEUE, who, "BLOCK", PATIENCE_MS),
+            false => {
+                let joined = cmd!(client, "MODQ.JOIN", QUEUE, who, "TTL", 10 * PATIENCE_MS);
+                if joined.text() == "WAITING" {
+                    ear.poll(Duration::from_millis(PATIENCE_MS));
+                }
+                cmd!(client, "MODQ.CLAIM", QUEUE, who)
+            }
         };
         let answered = now_us();
         if claims.is_null() {
+            if number < BLOCKED {
+                since = None;
+            }
             continue;
         }
+        since = None;
         let claim = &claims[0];
         let (item, token) = (claim[0].text(), claim[2].int() as u64);
         let deliveries = claim[6].int() as u64;

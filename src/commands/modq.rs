@@ -11,12 +11,13 @@ use crate::queue::{
 };
 use crate::redis::args::{Args, Parser, ServerStr};
 use crate::redis::config;
-use crate::redis::context::{self, Context, Refusal};
+use crate::redis::context::{self, Context, Refusal, Word};
 use crate::redis::guard::{entry, entry_located};
 use crate::redis::key::{look, Found, Key, Mode, Name};
 use crate::redis::schedule;
 use crate::redis::types::Stored;
 use serde_bytes::Bytes;
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
@@ -290,6 +291,9 @@ static EVENTS_DROPPED: AtomicU64 = AtomicU64::new(0);
 /// While an event stream is missing in cluster mode, look again after this many ms.
 pub const STREAM_RETRY_MS: u64 = 100;
 
+/// While a key's slot is another node's, look again after this many ms.
+const SLOT_RETRY_MS: u64 = 50;
+
 /// How many events could not be written.
 pub fn events_dropped() -> u64 {
     EVENTS_DROPPED.load(Relaxed)
@@ -533,23 +537,27 @@ fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
 
 /// Writes what happened to the event streams.
 fn write_events(ctx: Context<'_>, key: &[u8], fx: &mut Effects) {
+    use Word::{Bytes, Known};
     let in_cluster = ctx.flags().is_cluster();
     for batch in fx.events.drain(..) {
         let max_len = batch.max_len.to_string();
         for event in &batch.events {
             let (rev, at) = (event.rev.to_string(), event.at.to_string());
-            let mut words: Vec<&[u8]> = vec![&batch.stream];
+            let mut words = SmallVec::<[Word<'_>; 64]>::new();
+            words.push(Bytes(&batch.stream));
             if in_cluster {
-                words.push(b"NOMKSTREAM");
+                words.push(Known("NOMKSTREAM"));
             }
             if batch.max_len > 0 {
-                words.extend([b"MAXLEN" as &[u8], b"~", max_len.as_bytes()]);
+                words.extend([Known("MAXLEN"), Known("~"), Bytes(max_len.as_bytes())]);
             }
-            words.extend([b"*" as &[u8], b"ev", event.name.as_bytes(), b"key", key]);
-            words.extend([b"item" as &[u8], &event.item, b"rev", rev.as_bytes()]);
-            words.extend([b"at" as &[u8], at.as_bytes()]);
+            words.extend([Known("*"), Known("ev"), Known(event.name)]);
+            words.extend([Known("key"), Bytes(key)]);
+            words.extend([Known("item"), Bytes(&event.item)]);
+            words.extend([Known("rev"), Bytes(rev.as_bytes())]);
+            words.extend([Known("at"), Bytes(at.as_bytes())]);
             for (field, value) in &event.fields {
-                words.extend([field.as_bytes(), value]);
+                words.extend([Known(field), Bytes(value)]);
             }
             if !ctx.call(c"XADD", &words) {
                 EVENTS_DROPPED.fetch_add(1, Relaxed);
@@ -579,6 +587,15 @@ pub fn advance(
     now: Now,
     budget: usize,
 ) -> (usize, Option<u64>) {
+    if ctx.flags().is_cluster() {
+        // Until a slot that is on the move is ours, its keys are treated as a replica treats them.
+        let Some(next) = next_due(ctx, name) else {
+            return (0, None);
+        };
+        if !ctx.owns(name) {
+            return (0, Some(next.max(now.ms + SLOT_RETRY_MS)));
+        }
+    }
     let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Unattended) else {
         return (0, None);
     };
@@ -607,6 +624,12 @@ pub fn advance(
     drop(key);
     announce(ctx, name, &mut fx, now);
     (steps, next)
+}
+
+/// When the queue at a key next has something to do, Unix ms.
+fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<u64> {
+    let key = Key::<QueueKey>::open(ctx, name, Mode::Glance).ok()?;
+    key.get()?.queue.next_due()
 }
 
 /// Takes back a match that reached nobody. Answers false if that has to wait for the event stream.
@@ -1345,9 +1368,11 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn create_stream(ctx: Context<'_>, stream: &[u8]) {
     let missing = look(ctx, Name::new(stream).get()) == Found::Nothing;
     if missing && ctx.flags().is_cluster() {
-        const GROUP: &[u8] = b"modq";
-        ctx.call(c"XGROUP", &[b"CREATE", stream, GROUP, b"$", b"MKSTREAM"]);
-        ctx.call(c"XGROUP", &[b"DESTROY", stream, GROUP]);
+        use Word::{Bytes, Known};
+        let (key, group) = (Bytes(stream), Known("modq"));
+        let create = [Known("CREATE"), key, group, Known("$"), Known("MKSTREAM")];
+        ctx.call(c"XGROUP", &create);
+        ctx.call(c"XGROUP", &[Known("DESTROY"), key, group]);
     }
 }
 

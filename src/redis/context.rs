@@ -5,7 +5,9 @@ use super::args::ServerStr;
 use super::key::Name;
 use crate::queue::Now;
 use redis_module::raw;
+use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ffi::{c_long, CStr, CString};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,6 +40,32 @@ impl Refusal {
 pub struct Context<'a> {
     raw: *mut raw::RedisModuleCtx,
     life: PhantomData<&'a ()>,
+}
+
+/// A word of a command that is called.
+#[derive(Debug, Clone, Copy)]
+pub enum Word<'a> {
+    /// One of few, which are made once and kept.
+    Known(&'static str),
+    Bytes(&'a [u8]),
+}
+
+thread_local! {
+    /// Commands are called on the main thread only, and these strings never leave it.
+    static KNOWN_WORDS: RefCell<Vec<(&'static str, Name)>> = RefCell::default();
+}
+
+/// Found by where the text is: there are some dozens of them, and comparing texts would take longer than
+/// making the string anew.
+fn known_word(text: &'static str) -> *mut raw::RedisModuleString {
+    KNOWN_WORDS.with_borrow_mut(|known| {
+        let at = known.iter().position(|(k, _)| std::ptr::eq(*k, text));
+        let at = at.unwrap_or_else(|| {
+            known.push((text, Name::new(text.as_bytes())));
+            known.len() - 1
+        });
+        known[at].1.get().raw()
+    })
 }
 
 /// What the server is doing, read at once.
@@ -247,9 +275,18 @@ impl<'a> Context<'a> {
     }
 
     /// Runs a command of the server's own, replicated as it is. Answers false if it was refused.
-    pub fn call(self, command: &'static CStr, words: &[&[u8]]) -> bool {
-        let words: Vec<Name> = words.iter().map(|word| Name::new(word)).collect();
-        let mut raw_words: Vec<_> = words.iter().map(|word| word.get().raw()).collect();
+    pub fn call(self, command: &'static CStr, words: &[Word<'_>]) -> bool {
+        let mut made = SmallVec::<[Name; 32]>::new();
+        let mut raw_words = SmallVec::<[*mut raw::RedisModuleString; 64]>::new();
+        for word in words {
+            raw_words.push(match word {
+                Word::Known(text) => known_word(text),
+                Word::Bytes(bytes) => {
+                    made.push(Name::new(bytes));
+                    made[made.len() - 1].get().raw()
+                }
+            });
+        }
         unsafe {
             let reply = api!(RedisModule_Call(
                 self.raw,
@@ -266,6 +303,13 @@ impl<'a> Context<'a> {
             api!(RedisModule_FreeCallReply(reply));
             !refused.contains(&kind)
         }
+    }
+
+    /// In a cluster, whether this node owns the slot of a key that is there: not yet while it imports
+    /// the slot. The key must not be open: the server may find that it has expired.
+    pub fn owns(self, key: ServerStr<'_>) -> bool {
+        // What is not ours the server refuses to run.
+        self.call(c"EXISTS", &[Word::Bytes(key.bytes())])
     }
 
     pub fn flags(self) -> Flags {

@@ -111,6 +111,25 @@ fn examples_of_the_commands() {
 }
 
 #[test]
+fn examples_for_operators() {
+    assert!(run_examples("docs/operations.md") >= 10);
+}
+
+/// What INFO shows is explained, and nothing else is.
+#[test]
+fn every_field_of_info_is_explained() {
+    let server = Server::builder(Kind::Redis70).start();
+    let shown = info(&mut server.client(), "modq");
+    let shown: BTreeSet<&str> = shown.keys().map(String::as_str).collect();
+    let text = read("docs/operations.md");
+    let table = text.split("## What INFO shows").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let told = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2));
+    assert_eq!(told.collect::<BTreeSet<_>>(), shown);
+}
+
+#[test]
 fn examples_of_rate_limits() {
     assert!(run_examples("docs/ratelimit.md") >= 10);
 }

@@ -6,6 +6,7 @@ mod support;
 mod docs;
 mod harness;
 mod modq_clock;
+mod modq_cluster;
 mod modq_crowd;
 mod modq_events;
 mod modq_line;
