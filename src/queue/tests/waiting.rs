@@ -378,3 +378,58 @@ fn ten_thousand_calls_of_one_moderator_are_answered_at_once() {
     assert_eq!(queue.blocked(), 0);
     verify(&queue);
 }
+
+/// Measures what a queue with very many tag combinations costs: a claim looks at the first item of each.
+#[test]
+fn three_hundred_combinations_of_tags_cost_a_claim_a_look_at_each() {
+    let mut queue = Queue::default();
+    let mut fx = Effects::default();
+    let now = at(1_000_000);
+    let all: Vec<String> = (0..25).map(|t| format!("t{t}")).collect();
+    let mut combinations = Vec::new();
+    for (i, a) in all.iter().enumerate() {
+        for b in &all[i + 1..] {
+            combinations.push([a.as_str(), b.as_str()]);
+        }
+    }
+    combinations.truncate(300);
+    assert_eq!(combinations.len(), 300);
+    for i in 0..3000 {
+        let id = format!("{i}");
+        let submit = Submit {
+            tags: tags(&combinations[i % 300]),
+            ..item(&id)
+        };
+        queue.submit(now, submit, &mut fx).unwrap();
+    }
+    let offered = names(&all);
+    let mut claim = |moderator: &str, offered: &[&Bytes]| {
+        let claim = Claim {
+            moderator: moderator.as_bytes(),
+            count: 1,
+            lock: None,
+            tags: Some(offered.to_vec()),
+            new_only: true,
+        };
+        fx.clear();
+        let start = Instant::now();
+        let got = queue.claim(now, &claim, &mut fx).unwrap();
+        let took = start.elapsed();
+        let id = got.first().map(|slot| text(queue.items[*slot].id()));
+        (id, took)
+    };
+    let mut times = Vec::new();
+    for i in 0..500 {
+        let (got, took) = claim("m", &offered);
+        assert_eq!(
+            got,
+            Some(format!("{i}")),
+            "the first of all, whatever it needs"
+        );
+        times.push(took);
+    }
+    times.sort_unstable();
+    println!("a claim among 300 combinations: {:?}", times[250]);
+    assert!(times[250].as_micros() < 1000, "{:?}", times[250]);
+    assert_eq!(claim("n", &offered[..1]).0, None);
+}
