@@ -2,8 +2,15 @@
 //! Entries are small handles; the key of an entry is asked of the caller, so that a leaf costs
 //! little more than the handles in it. Queues keep their ready items in it, boards their rows.
 
-/// Entries per leaf. 64 four-byte handles are four cache lines.
-const LEAF: usize = 64;
+/// Entries per leaf. 64 four-byte handles are four cache lines; of larger entries there are fewer, as
+/// those behind one that comes or goes are moved.
+const fn leaf_size<E>() -> usize {
+    if size_of::<E>() <= 8 {
+        64
+    } else {
+        16
+    }
+}
 /// Children per inner node.
 const FANOUT: usize = 32;
 
@@ -202,9 +209,10 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
             Node::Leaf(entries) => entries.capacity() * std::mem::size_of::<E>(),
             // Leaves are between half full (random order) and full (growing order).
             Node::Inner(_) => {
-                let leaves = self.len / (LEAF * 3 / 4) + 1;
+                let leaves = self.len / (leaf_size::<E>() * 3 / 4) + 1;
                 leaves
-                    * (LEAF * std::mem::size_of::<E>() + std::mem::size_of::<Child<E, K>>() * 4 / 3)
+                    * (leaf_size::<E>() * std::mem::size_of::<E>()
+                        + std::mem::size_of::<Child<E, K>>() * 4 / 3)
             }
         }
     }
@@ -256,12 +264,17 @@ enum Inserted<E, K> {
     Split(Child<E, K>),
 }
 
-/// The child that holds `key` if any does: the last whose lower bound is not above it.
+/// The child that holds `key` if any does: the last whose lower bound is not above it. Both ends
+/// are tried first: queues grow and shrink there.
 #[inline]
 fn child_for<E, K: Ord>(children: &[Child<E, K>], key: &K) -> usize {
-    children
-        .partition_point(|c| c.low <= *key)
-        .saturating_sub(1)
+    match children {
+        [_, second, ..] if *key < second.low => 0,
+        [.., last] if last.low <= *key => children.len() - 1,
+        _ => children
+            .partition_point(|c| c.low <= *key)
+            .saturating_sub(1),
+    }
 }
 
 /// Where to cut a full node of `len` when something was added at `at`: in the middle, but at the
@@ -308,20 +321,26 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
                         Err(at) => at,
                     },
                 };
-                if entries.len() == entries.capacity() {
-                    let more = if entries.is_empty() { 4 } else { entries.len() };
-                    entries.reserve_exact(more.min(LEAF + 1));
-                }
-                entries.insert(at, entry);
-                if entries.len() <= LEAF {
+                let most = leaf_size::<E>();
+                if entries.len() < most {
+                    if entries.len() == entries.capacity() {
+                        let more = if entries.is_empty() { 4 } else { entries.len() };
+                        entries.reserve_exact(more.min(most - entries.len()));
+                    }
+                    entries.insert(at, entry);
                     return Inserted::Done;
                 }
-                let mut right = Vec::with_capacity(LEAF);
-                let from = cut(entries.len(), at);
-                right.extend_from_slice(&entries[from..]);
-                entries.truncate(from);
-                if entries.capacity() > LEAF {
-                    entries.shrink_to(LEAF);
+                // Cut as if the new entry were in already: it goes where it belongs.
+                let from = cut(most + 1, at);
+                let mut right = Vec::with_capacity(most);
+                if at < from {
+                    right.extend_from_slice(&entries[from - 1..]);
+                    entries.truncate(from - 1);
+                    entries.insert(at, entry);
+                } else {
+                    right.extend_from_slice(&entries[from..]);
+                    entries.truncate(from);
+                    right.insert(at - from, entry);
                 }
                 Inserted::Split(Child {
                     low: key_of(right[0]),
@@ -377,7 +396,7 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
                 let removed = child.node.remove(key, key_of)?;
                 child.count -= 1;
                 let limit = match child.node {
-                    Node::Leaf(_) => LEAF,
+                    Node::Leaf(_) => leaf_size::<E>(),
                     Node::Inner(_) => FANOUT,
                 };
                 let width = child.node.width();

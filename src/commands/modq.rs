@@ -18,7 +18,7 @@ use crate::redis::schedule;
 use crate::redis::types::Stored;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
@@ -350,18 +350,21 @@ impl QueueKey {
     /// The queue may have something to do earlier than it had before.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
-        self.changed_in(ctx, ctx.db(), name);
+        if let Some(due) = self.count_in() {
+            schedule::note(ctx, ctx.db(), name.bytes(), due);
+        }
     }
 
-    fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
+    /// Counts it in, and answers when there is something to do, if that is earlier than scheduled.
+    /// It is taken as scheduled from now on.
+    fn count_in(&mut self) -> Option<u64> {
         self.share.update(&self.queue);
-        if let Some(due) = self.queue.next_due() {
-            let due = due.max(1);
-            if self.scheduled == 0 || due < self.scheduled {
-                self.scheduled = due;
-                schedule::note(ctx, db, name.bytes(), due);
-            }
-        }
+        let due = self.queue.next_due()?.max(1);
+        let earlier = self.scheduled == 0 || due < self.scheduled;
+        earlier.then(|| {
+            self.scheduled = due;
+            due
+        })
     }
 
     /// The queue came to this key by other means than a command of ours.
@@ -369,7 +372,9 @@ impl QueueKey {
         self.scheduled = 0;
         // Calls may have ended while the queue was under another name.
         self.attached = None;
-        self.changed_in(ctx, db, name);
+        if let Some(due) = self.count_in() {
+            schedule::note(ctx, db, name.bytes(), due);
+        }
     }
 }
 
@@ -394,8 +399,8 @@ impl From<Error> for Refusal {
 }
 
 thread_local! {
-    /// Buffers that writing commands use in turn.
-    static EFFECTS: RefCell<Effects> = RefCell::default();
+    /// Buffers that writing commands use in turn; none while one does.
+    static EFFECTS: Cell<Option<Box<Effects>>> = const { Cell::new(None) };
 }
 
 /// What a command works with: the queue of its key and the effects to be.
@@ -424,7 +429,7 @@ fn write_to<R>(
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
-    let mut fx = EFFECTS.take();
+    let mut fx = EFFECTS.take().unwrap_or_default();
     fx.clear();
     let result = match key.get_mut() {
         Some(stored) => {
@@ -457,7 +462,7 @@ fn write_to<R>(
     };
     drop(key);
     announce(ctx, name, &mut fx, now);
-    EFFECTS.set(fx);
+    EFFECTS.set(Some(fx));
     result
 }
 
@@ -487,7 +492,9 @@ fn catch_up(
     budget: usize,
     fx: &mut Effects,
 ) -> usize {
-    waiting::attach(stored, ctx.db(), name.bytes(), now);
+    if waiting::clients() > 0 || stored.queue.blocked() > 0 {
+        waiting::attach(stored, ctx.db(), name.bytes(), now);
+    }
     let is_due = stored.queue.next_due().is_some_and(|due| due <= now.ms);
     if is_due && fx.gate != Gate::Missing {
         stored.queue.advance(now, budget, fx)

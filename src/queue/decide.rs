@@ -459,6 +459,7 @@ impl Queue {
             return Ok(false);
         }
         fx.admit()?;
+        self.hint = slot;
         self.commit_and_match(now, &Effect::Cancel { id: bytes(id) }, fx);
         Ok(true)
     }
@@ -502,6 +503,7 @@ impl Queue {
             excluded,
         };
         fx.admit()?;
+        self.hint = slot;
         let opportunity = self.commit(now, &effect, fx);
         let rev = self.items[slot].rev.into();
         if let Opportunity::Item(slot) = opportunity {
@@ -551,6 +553,8 @@ impl Queue {
         let mut slots = SmallVec::new();
         let mut payload = 0;
         let known = self.moderators.find(claim.moderator);
+        // Neither comes nor goes with a lock.
+        let registered = known.filter(|m| self.moderators[*m].profile.is_some());
         if let (Some(moderator), false) = (known, claim.new_only) {
             for slot in self.held(moderator, now) {
                 if slots.len() == claim.count || payload >= MAX_CLAIM_BYTES {
@@ -563,9 +567,8 @@ impl Queue {
         if slots.len() < claim.count && !self.paused_out && self.ready > 0 {
             let set = self.claim_tags(known, claim.tags.as_deref());
             let lock = claim.lock.unwrap_or(self.settings.lock);
+            let mut moderator = known;
             while slots.len() < claim.count && payload < MAX_CLAIM_BYTES {
-                // Looked up anew: the first lock makes the moderator known.
-                let moderator = self.moderators.find(claim.moderator);
                 if !self.has_tokens() || moderator.is_some_and(|m| !self.has_capacity(m)) {
                     break;
                 }
@@ -580,9 +583,12 @@ impl Queue {
                 payload += size;
                 self.lock_for(slot, claim.moderator, lock, How::Claim, now, fx);
                 slots.push(slot);
+                // A lock can make the moderator known, also anew by another number.
+                if slots.len() < claim.count {
+                    moderator = self.moderators.find(claim.moderator);
+                }
             }
         }
-        let registered = self.moderators.find(claim.moderator);
         let in_line = registered
             .and_then(|m| self.moderators[m].profile.as_ref())
             .is_some_and(|p| p.place.is_some());
@@ -620,10 +626,11 @@ impl Queue {
         fx: &mut Effects,
     ) -> u64 {
         // The effect would borrow the item's own id, so it is copied first.
-        let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
-        let known = self.moderators.find(moderator);
-        let joined = known.and_then(|m| self.moderators[m].profile.as_ref());
-        let place = joined.and_then(|p| p.place);
+        let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
+        let place = match self.blocked {
+            0 => None,
+            _ => self.place_by_join(moderator),
+        };
         let token = self.next_token(now);
         let effect = Effect::Lock {
             id: bytes(&id),
@@ -632,6 +639,7 @@ impl Queue {
             deadline: now.ms + lock,
             assign: how == How::Assign,
         };
+        self.hint = slot;
         self.commit(now, &effect, fx);
         if self.blocked == 0 {
             return token;
@@ -649,6 +657,11 @@ impl Queue {
             }
         }
         token
+    }
+
+    fn place_by_join(&self, moderator: &[u8]) -> Option<Place> {
+        let known = self.moderators.find(moderator)?;
+        self.moderators[known].profile.as_ref()?.place
     }
 
     /// Takes the blocked calls of a moderator that a new lock answers: all that do not insist on
@@ -856,12 +869,13 @@ impl Queue {
             return Err(Error::Changed);
         }
         fx.admit()?;
+        self.hint = slot;
         self.commit_and_match(now, &Effect::Resolve { id: bytes(id) }, fx);
         Ok(())
     }
 
     /// The live lock of an item, if `token` is its token: judged by the clock.
-    fn live(&self, slot: u32, token: u64, now: Now) -> Option<&super::state::Lock> {
+    fn live(&self, slot: u32, token: u64, now: Now) -> Option<super::state::Lock> {
         if self.items[slot].state != State::Locked {
             return None;
         }
@@ -902,6 +916,7 @@ impl Queue {
             due: if delay == 0 { 0 } else { now.ms + delay },
         };
         fx.admit()?;
+        self.hint = slot;
         self.commit_and_match(now, &effect, fx);
         Ok(())
     }
@@ -923,6 +938,7 @@ impl Queue {
         fx.admit()?;
         let deadline = now.ms + ms;
         let id = bytes(id);
+        self.hint = slot;
         self.commit(now, &Effect::Extend { id, deadline }, fx);
         Ok(deadline)
     }
@@ -1344,7 +1360,7 @@ impl Queue {
             match *what {
                 Timed::Registration(moderator) => self.registration_over(moderator, now, fx),
                 Timed::Deadline(_, slot) => {
-                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
                     let expiries = self.extra(slot).map_or(0, |e| e.expiries);
                     let max = self.settings.max_expiries;
                     let effect = Effect::Expire {
@@ -1354,7 +1370,7 @@ impl Queue {
                     self.commit_and_match(now, &effect, fx);
                 }
                 Timed::Due(_, slot) => {
-                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
                     self.commit_and_match(now, &Effect::Due { id: bytes(&id) }, fx);
                 }
             }

@@ -2,7 +2,7 @@
 //! transitions were applied; counts and orders show the last applied state.
 
 use super::decide::Now;
-use super::state::{Lock, OrderKey, Queue, State};
+use super::state::{lock_seq, Lock, OrderKey, Queue, State};
 use super::tags::{covers, Class};
 use crate::counted_tree::difference;
 use serde_bytes::Bytes;
@@ -114,7 +114,7 @@ impl Queue {
         self.line.len()
     }
 
-    fn live_lock(&self, slot: u32, now: Now) -> Option<&Lock> {
+    fn live_lock(&self, slot: u32, now: Now) -> Option<Lock> {
         if self.items[slot].state != State::Locked {
             return None;
         }
@@ -289,12 +289,11 @@ impl Queue {
                 self.extras.len(),
                 std::mem::size_of::<super::state::Extra>() + 4,
             )
-            + btree(self.locks.len(), std::mem::size_of::<Lock>() + 8 + 12)
+            + self.locks.memory_bytes()
+            // What moderators hold.
+            + btree(self.locks.len(), 12)
             + btree(self.delayed.len() + self.dead.len(), 16)
-            + btree(
-                self.timers.len(),
-                std::mem::size_of::<super::state::Timer>(),
-            )
+            + self.timers.memory_bytes()
             + btree(self.line.len(), 20)
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
@@ -343,9 +342,10 @@ impl Queue {
                 }
             }
             State::Locked => {
-                for (seq, lock) in self.locks.range(cursor..) {
+                let from = self.locks.rank(cursor, lock_seq);
+                for (seq, lock) in self.locks.iter_from(from) {
                     if rows.len() == count {
-                        next = *seq;
+                        next = seq;
                         break;
                     }
                     rows.push(self.listed(lock.slot, now));
@@ -453,7 +453,9 @@ impl Queue {
     /// How long the ready item that waits longest has waited, from submit or its last due time,
     /// ms; 0 if none is ready.
     pub fn oldest_ready_ms(&self, now: Now) -> u64 {
-        let since = self.ages.oldest_ready(&self.by_seq).into_iter().flatten();
+        let seq_of = |slot: u32| self.items[slot].seq();
+        let oldest = self.ages.oldest_ready(&self.by_seq, &self.locks, seq_of);
+        let since = oldest.into_iter().flatten();
         let since = since.map(|slot| self.waiting_since(slot)).min();
         since.map_or(0, |since| now.ms.saturating_sub(since))
     }

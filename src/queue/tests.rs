@@ -201,7 +201,7 @@ fn verify(queue: &Queue) {
     }
     assert!(mentions.is_empty() && excluded.is_empty());
     assert_eq!(held, locked, "I3: each lock is one moderator's");
-    assert_eq!(queue.timers, timers);
+    assert!(queue.timers.iter().eq(timers));
     assert_eq!(queue.line, line);
     let with_waiting: BTreeSet<u32> = waiting.keys().copied().collect();
     assert_eq!(queue.tags.with_waiting, with_waiting);

@@ -107,6 +107,14 @@ pub fn parse_i64(bytes: &[u8]) -> Option<i64> {
     }
 }
 
+/// A word as errors may show it: one that could be an option. Anything else might not print, or
+/// be what was meant to stay between client and server.
+fn shown(word: &[u8]) -> Option<&str> {
+    let plain = |b: &u8| b.is_ascii_alphabetic() || *b == b'_' || *b == b'-';
+    let fits = (1..=24).contains(&word.len()) && word.iter().all(plain);
+    fits.then(|| std::str::from_utf8(word).ok()).flatten()
+}
+
 /// Walks through the words of a command from left to right.
 pub struct Parser<'a> {
     args: Args<'a>,
@@ -157,15 +165,12 @@ impl<'a> Parser<'a> {
         if range.contains(&word.len()) {
             Ok(word)
         } else {
-            let (low, high) = range.into_inner();
-            Err(Refusal::new(format!(
-                "ERR {name} must be {low} to {high} bytes long"
-            )))
+            Err(wrong_length(name, range))
         }
     }
 
     /// The next word as a number within `range`.
-    #[inline]
+    #[inline(always)]
     pub fn number(
         &mut self,
         name: &'static str,
@@ -173,17 +178,12 @@ impl<'a> Parser<'a> {
     ) -> Result<i64, Refusal> {
         match parse_i64(self.word(name)?) {
             Some(n) if range.contains(&n) => Ok(n),
-            _ => {
-                let (low, high) = range.into_inner();
-                Err(Refusal::new(format!(
-                    "ERR {name} must be an integer from {low} to {high}"
-                )))
-            }
+            _ => Err(out_of_range(name, range)),
         }
     }
 
     /// The next word as a non-negative number up to `high`.
-    #[inline]
+    #[inline(always)]
     pub fn unsigned(
         &mut self,
         name: &'static str,
@@ -192,6 +192,20 @@ impl<'a> Parser<'a> {
         let (low, high) = range.into_inner();
         self.number(name, low as i64..=high as i64)
             .map(|n| n as u64)
+    }
+
+    /// As `unsigned`, of milliseconds, which the error says.
+    #[inline]
+    pub fn ms(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Result<u64, Refusal> {
+        match parse_i64(self.word(name)?).and_then(|n| u64::try_from(n).ok()) {
+            Some(n) if range.contains(&n) => Ok(n),
+            _ => {
+                let (low, high) = range.into_inner();
+                Err(Refusal::new(format!(
+                    "ERR {name} must be an integer from {low} to {high}, in milliseconds"
+                )))
+            }
+        }
     }
 
     /// A count `n` and then `n` words, called `name` in errors.
@@ -224,16 +238,13 @@ impl<'a> Parser<'a> {
     #[inline]
     pub fn option_of(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
         let word = self.word("option")?;
-        let found = names
-            .iter()
-            .position(|n| n.as_bytes().eq_ignore_ascii_case(word));
-        found.ok_or_else(|| {
-            let known = names.join(" ");
-            let at = self.at - 1;
-            Refusal::new(format!(
-                "ERR unknown option at argument {at}; known here: {known}"
-            ))
-        })
+        // Most write them in upper case.
+        let exact = names.iter().position(|n| n.as_bytes() == word);
+        let found = exact.or_else(|| {
+            let mut names = names.iter();
+            names.position(|n| n.as_bytes().eq_ignore_ascii_case(word))
+        });
+        found.ok_or_else(|| unknown_option(word, self.at - 1, names))
     }
 
     /// Refuses an option given before.
@@ -256,6 +267,32 @@ impl<'a> Parser<'a> {
         }
         Ok(())
     }
+}
+
+// Refusals are rare: their making stays out of the way of what parses.
+
+#[cold]
+fn wrong_length(name: &str, range: RangeInclusive<usize>) -> Refusal {
+    let (low, high) = range.into_inner();
+    Refusal::new(format!("ERR {name} must be {low} to {high} bytes long"))
+}
+
+#[cold]
+fn out_of_range(name: &str, range: RangeInclusive<i64>) -> Refusal {
+    let (low, high) = range.into_inner();
+    Refusal::new(format!(
+        "ERR {name} must be an integer from {low} to {high}"
+    ))
+}
+
+#[cold]
+fn unknown_option(word: &[u8], at: usize, names: &[&str]) -> Refusal {
+    let known = names.join(" ");
+    let named = match shown(word) {
+        Some(word) => format!("'{word}' (argument {at})"),
+        None => format!("at argument {at}"),
+    };
+    Refusal::new(format!("ERR unknown option {named}; known here: {known}"))
 }
 
 #[cfg(test)]

@@ -115,13 +115,11 @@ impl<'a, T: Stored> Key<'a, T> {
                 life: PhantomData,
             };
             if !raw.is_null() {
-                let kind = api!(RedisModule_KeyType(raw));
-                if kind == raw::REDISMODULE_KEYTYPE_MODULE as i32 {
-                    if api!(RedisModule_ModuleTypeGetType(raw)) != T::handle() {
-                        return Err(Refusal::WRONG_TYPE);
-                    }
+                // Null for an empty key and for any but a module's.
+                let handle = api!(RedisModule_ModuleTypeGetType(raw));
+                if !handle.is_null() && handle == T::handle() {
                     key.value = api!(RedisModule_ModuleTypeGetValue(raw)).cast();
-                } else if kind != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
+                } else if api!(RedisModule_KeyType(raw)) != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
                     return Err(Refusal::WRONG_TYPE);
                 }
             }
@@ -163,11 +161,11 @@ impl<'a, T: Stored> Key<'a, T> {
         }
     }
 
-    /// Deletes the key.
+    /// Deletes the key; a large value is freed in the background.
     pub fn delete(&mut self) {
         self.value = std::ptr::null_mut();
         // SAFETY: the key is open for writing; nothing points to the value any more.
-        unsafe { api!(RedisModule_DeleteKey(self.raw)) };
+        unsafe { api!(RedisModule_UnlinkKey(self.raw)) };
     }
 
     /// When the key expires, Unix ms.
