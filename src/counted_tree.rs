@@ -430,22 +430,37 @@ impl<E: Copy, K> Child<E, K> {
     }
 }
 
-/// The first entry of `all` that is not in `some`, a subset of it in the same order: found by
-/// halving the length of their common beginning, O(log² n).
+/// The entries of `all` that are not in `some`, a subset of it in the same order: each found by
+/// halving the length of what the two have in common from the one before on, O(log² n).
+pub fn difference<'a, E: Copy + Eq, K: Ord + Copy>(
+    all: &'a CountedTree<E, K>,
+    some: &'a CountedTree<E, K>,
+) -> impl Iterator<Item = E> + 'a {
+    // Ranks from which on neither has been looked at.
+    let (mut in_all, mut in_some) = (0, 0);
+    std::iter::from_fn(move || {
+        let (mut same, mut different) = (0, some.len() - in_some);
+        while same < different {
+            let middle = same + (different - same) / 2;
+            if all.select(in_all + middle) == some.select(in_some + middle) {
+                same = middle + 1;
+            } else {
+                different = middle;
+            }
+        }
+        let found = all.select(in_all + same)?;
+        in_all += same + 1;
+        in_some += same;
+        Some(found)
+    })
+}
+
+/// The first entry of `all` that is not in `some`; see [`difference`].
 pub fn first_difference<E: Copy + Eq, K: Ord + Copy>(
     all: &CountedTree<E, K>,
     some: &CountedTree<E, K>,
 ) -> Option<E> {
-    let (mut same, mut different) = (0, some.len());
-    while same < different {
-        let middle = same + (different - same) / 2;
-        if all.select(middle) == some.select(middle) {
-            same = middle + 1;
-        } else {
-            different = middle;
-        }
-    }
-    all.select(same)
+    difference(all, some).next()
 }
 
 #[cfg(test)]
@@ -479,6 +494,24 @@ mod tests {
                 }
             }
             check(&tree, &model);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_is_what_the_sets_differ_by(
+            entries in prop::collection::btree_map(0u32..2000, any::<bool>(), 0..600),
+        ) {
+            let (mut all, mut some) = (CountedTree::default(), CountedTree::default());
+            for (x, also) in &entries {
+                all.insert(*x, *x, |e| e);
+                if *also {
+                    some.insert(*x, *x, |e| e);
+                }
+            }
+            let expected = entries.iter().filter(|(_, also)| !**also).map(|(x, _)| *x);
+            assert!(difference(&all, &some).eq(expected));
+            assert!(difference(&all, &all).next().is_none());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::internal::APPLY_QUEUE;
 use super::totals::{Live, Share, QUEUES};
-use super::waiting::{self, reply_claim, KeyName, Wish};
+use super::waiting::{self, reply_claim, Attached, Wish};
 use super::{counted_keys, keys_with_events, Command, Keys};
 use crate::queue::{
     state_name, Answer, Change, Claim, ClaimView, Effects, Error, Gate, Join, Joined, Notice, Now,
@@ -310,9 +310,7 @@ pub struct QueueKey {
     pub queue: Queue,
     /// The earliest due time that the schedule knows of for this key, Unix ms; 0 for none.
     scheduled: u64,
-    /// The name whose waiting clients the queue knows of, and how often databases had been swapped
-    /// by then.
-    pub attached: Option<(u64, KeyName)>,
+    pub attached: Option<Attached>,
     /// The last tick left work for the next.
     behind: bool,
     /// What is counted in the totals over all queues.
@@ -385,6 +383,7 @@ impl From<Error> for Refusal {
         Refusal::fixed(match error {
             Error::NoItem => "NOITEM no such item in the queue",
             Error::Stale => "STALE the token is not that of a live lock on the item",
+            Error::Locked => "STALE the item is locked",
             Error::Changed => "CHANGED the item is no longer at this revision; the lock is kept",
             Error::Exists => "EXISTS the item is in the queue already",
             Error::Excluded => "EXCLUDED the moderator is excluded from the item",
@@ -419,13 +418,14 @@ fn write<R>(
     args: Args<'_>,
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
-    write_to(ctx, args.string(1), context::now(), body)
+    write_to(ctx, args.string(1), context::now(), true, body)
 }
 
 fn write_to<R>(
     ctx: Context<'_>,
     name: ServerStr<'_>,
     now: Now,
+    may_create: bool,
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
@@ -446,7 +446,9 @@ fn write_to<R>(
         None => {
             // A missing key is an empty queue; it comes to be with the first change.
             let mut stored = Box::<QueueKey>::default();
-            waiting::attach(&mut stored, ctx.db(), name.bytes(), now);
+            if may_create {
+                waiting::attach(&mut stored, ctx.db(), name.bytes(), now);
+            }
             let result = body(&mut Work {
                 queue: &mut stored.queue,
                 now,
@@ -643,7 +645,7 @@ pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) ->
         return true;
     }
     let name = Name::new(key);
-    let waits = write_to(ctx, name.get(), now, |work| {
+    let waits = write_to(ctx, name.get(), now, false, |work| {
         let place = answer.undo.flatten();
         let Work { queue, now, fx } = work;
         let waits = fx.gate == Gate::Missing;
@@ -881,7 +883,8 @@ fn claim_from(
     now: Now,
     many: bool,
 ) -> Result<bool, Refusal> {
-    write_to(ctx, key, now, |work| {
+    // Nobody but a producer brings a queue about that is not there, whoever waits for it.
+    write_to(ctx, key, now, false, |work| {
         let slots = work.queue.claim(work.now, claim, work.fx)?;
         if slots.is_empty() {
             return Ok(false);
@@ -1493,7 +1496,7 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let name = args.string(1).bytes();
     let mut absent = QueueKey::default();
     let stored = key.get_mut().unwrap_or(&mut absent);
-    waiting::attach(stored, ctx.db(), name, context::now());
+    waiting::attach_most(stored, ctx.db(), name, most, context::now());
     let waiters = stored.queue.waiters(most);
     ctx.reply_array(waiters.len());
     for waiter in waiters {
@@ -1509,15 +1512,23 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    // As in WAITERS.
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let now = context::now();
     let bytes = key.get().map_or(0, Stored::memory_bytes);
-    let mut absent = QueueKey::default();
-    let stored = key.get_mut().unwrap_or(&mut absent);
-    waiting::attach(stored, ctx.db(), args.string(1).bytes(), now);
-    let queue = &stored.queue;
-    let summary = queue.summary();
+    // Clients may wait for a queue that is not there.
+    let absent = QueueKey::default();
+    let name = args.string(1).bytes();
+    let (queue, summary) = match key.get_mut() {
+        Some(stored) => {
+            waiting::attach(stored, ctx.db(), name, now);
+            (&stored.queue, stored.queue.summary())
+        }
+        None => {
+            let mut summary = absent.queue.summary();
+            summary.waiting = waiting::moderators(ctx.db(), name);
+            (&absent.queue, summary)
+        }
+    };
     let stats = queue.stats();
     let by_tag = queue.ready_by_tag();
     let by_priority: Vec<(i32, usize)> = queue.ready_by_priority().take(100).collect();

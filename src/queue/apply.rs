@@ -270,6 +270,11 @@ impl Queue {
                 self.check_place(*place)?;
                 let lock = self.leave_state(slot);
                 self.items[slot].deliveries = self.items[slot].deliveries.saturating_sub(1);
+                if let (Some(lock), 0) = (&lock, self.items[slot].deliveries) {
+                    // It goes on waiting for its first claim.
+                    let waited = lock.at.saturating_sub(self.waiting_since(slot));
+                    self.stats.wait.take_back(waited);
+                }
                 if let (Some(lock), Some(place)) = (lock, place) {
                     self.stand(lock.moderator, Some(*place));
                 }

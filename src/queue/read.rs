@@ -3,7 +3,8 @@
 
 use super::decide::Now;
 use super::state::{lock_seq, Lock, OrderKey, Queue, State};
-use super::tags::covers;
+use super::tags::{covers, Class};
+use crate::counted_tree::difference;
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -197,16 +198,19 @@ impl Queue {
         let known = moderator.and_then(|(name, _)| self.moderators.find(name));
         let set = moderator.map(|(_, given)| self.claim_tags(known, given));
         let mut heads = BinaryHeap::new();
-        let mut iters = Vec::new();
-        let skip =
-            |slot: u32| known.is_some_and(|m| self.excluded(slot).iter().any(|(e, _)| *e == m));
+        let mut iters: Vec<Box<dyn Iterator<Item = u32> + '_>> = Vec::new();
+        let excluded = known.map(|m| &self.moderators[m].excluded);
         for class in &self.tags.with_ready {
-            let class = &self.tags.classes[*class];
-            if set.as_ref().is_some_and(|set| !covers(set, &class.tags)) {
+            let Class { tags, ready, .. } = &self.tags.classes[*class];
+            if set.as_ref().is_some_and(|set| !covers(set, tags)) {
                 continue;
             }
-            let mut iter = class.ready.iter();
-            if let Some(slot) = iter.by_ref().find(|s| !skip(*s)) {
+            let mut iter: Box<dyn Iterator<Item = u32> + '_> =
+                match excluded.and_then(|e| e.get(class)) {
+                    Some(excluded) => Box::new(difference(ready, excluded)),
+                    None => Box::new(ready.iter()),
+                };
+            if let Some(slot) = iter.next() {
                 heads.push(std::cmp::Reverse((self.key(slot), slot, iters.len())));
                 iters.push(iter);
             }
@@ -217,7 +221,7 @@ impl Queue {
                 break;
             };
             ids.push(self.items[slot].id());
-            if let Some(next) = iters[from].by_ref().find(|s| !skip(*s)) {
+            if let Some(next) = iters[from].next() {
                 heads.push(std::cmp::Reverse((self.key(next), next, from)));
             }
         }

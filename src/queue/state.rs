@@ -263,6 +263,8 @@ pub struct Queue {
     pub(super) last_since: u64,
     /// Not part of the state: how many blocked calls wait here.
     pub(super) blocked: usize,
+    /// Not part of the state: from where in line blocked calls may be missing.
+    pub(super) unknown_from: Option<Place>,
     /// Not part of the state: from where in line the match has to be caught up.
     pub(super) sweep: Option<(Place, u32)>,
     /// Not part of the state: the slot of the item that was decided about last, to look at before

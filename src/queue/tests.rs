@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod properties;
 mod units;
+mod waiting;
 mod world;
 
 /// So many cases of a property; MODQ_CASES times as many for a long run.
@@ -185,6 +186,9 @@ fn verify(queue: &Queue) {
                 time: profile.expires,
                 what: Timed::Registration(slot),
             });
+        }
+        for call in &m.blocked {
+            lists.insert(queue.tags.names(call.tags).map(<[u8]>::to_vec).collect());
         }
         if let Some(place) = m.place() {
             line.insert((place, slot));
