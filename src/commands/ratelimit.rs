@@ -202,6 +202,31 @@ pub static POLICY_COMMANDS: &[Subcommand] = &[
         complexity: "O(n) with n policies",
         handler: entry(policy_list),
     },
+    Subcommand {
+        name: c"help",
+        flags: c"readonly fast allow-loading allow-stale",
+        arity: 2,
+        syntax: "",
+        summary: "The subcommands and what they do.",
+        complexity: "O(1)",
+        handler: entry(policy_help),
+    },
+];
+
+/// What RATELIMIT.POLICY HELP says, in the form of the server's own containers.
+const POLICY_HELP: [&CStr; 12] = [
+    c"RATELIMIT.POLICY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    c"SET <name> <quota> <window> [ALGO LOG|COUNTER|FIXED|GCRA] [BURST <burst>]",
+    c"    [LIMIT <quota> <window> [ALGO ...] [BURST <burst>]] ...",
+    c"    Set the limits that RATELIMIT.CHECK ... POLICY <name> stands for; window in ms.",
+    c"GET <name>",
+    c"    Return the limits of a policy, or null.",
+    c"DEL <name>",
+    c"    Forget a policy.",
+    c"LIST",
+    c"    Return the names of all policies.",
+    c"HELP",
+    c"    Print this help.",
 ];
 
 const LIMITS_OF_POLICY: &str = "name quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
@@ -269,8 +294,8 @@ impl From<SpecError> for Refusal {
     fn from(error: SpecError) -> Refusal {
         Refusal::fixed(match error {
             SpecError::Quota => "ERR quota must be an integer from 1 to 2^53",
-            SpecError::Window => "ERR window must be an integer from 1 to 2^53",
-            SpecError::Burst => "ERR BURST must be an integer from 1 to 2^53, with ALGO GCRA only",
+            SpecError::Window => "ERR window must be an integer from 1 to 2^53 (ms)",
+            SpecError::Burst => "ERR BURST goes with ALGO GCRA only",
             SpecError::Count => "ERR LIMIT: at most 8 limits in a command",
             SpecError::Repeated => "ERR LIMIT: the same window and ALGO twice",
         })
@@ -304,7 +329,7 @@ impl Draft {
     fn read(parser: &mut Parser<'_>) -> Result<Draft, Refusal> {
         Ok(Draft {
             quota: parser.unsigned("quota", 1..=MAX_VALUE)?,
-            window: parser.unsigned("window", 1..=MAX_VALUE)?,
+            window: parser.ms("window", 1..=MAX_VALUE)?,
             algo: None,
             burst: None,
         })
@@ -363,6 +388,14 @@ const OPTIONS: [&str; 8] = [
     "COST", "ID", "PARTIAL", "DETAIL", "LIMIT", "ALGO", "BURST", "POLICY",
 ];
 
+/// Whether a word in the place of a quota is one of the options that may stand before POLICY.
+fn goes_before_policy(word: &[u8]) -> bool {
+    let options = ["POLICY", "COST", "ID", "PARTIAL", "DETAIL"];
+    options
+        .iter()
+        .any(|option| word.eq_ignore_ascii_case(option.as_bytes()))
+}
+
 fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
     let mut parser = Parser::new(args, 2);
     let mut asked = Asked {
@@ -372,17 +405,10 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
         partial: false,
         detail: false,
     };
+    let mut policy = None;
     let mut draft = None;
-    if parser
-        .peek()
-        .is_some_and(|word| word.eq_ignore_ascii_case(b"POLICY"))
-    {
-        parser.word("POLICY")?;
-        let name = parser.bytes("POLICY", 1..=MAX_ID_BYTES)?;
-        asked.limits = with_policies(|p| p.get(name).map(SmallVec::from)).ok_or(Refusal::fixed(
-            "NOPOLICY no policy of this name; see RATELIMIT.POLICY SET",
-        ))?;
-    } else {
+    // Limits begin with their numbers; a policy is an option like others, and they have no order.
+    if !parser.peek().is_some_and(goes_before_policy) {
         draft = Some(Draft::read(&mut parser)?);
     }
     while parser.more() {
@@ -405,19 +431,31 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
             }
             (5, Some(draft)) => draft.algo(&mut parser)?,
             (6, Some(draft)) => draft.burst(&mut parser)?,
-            (7, Some(_)) => return Err(Refusal::fixed("ERR POLICY and limits exclude each other")),
+            (7, None) => {
+                parser.once(&OPTIONS, option)?;
+                policy = Some(parser.bytes("POLICY", 1..=MAX_ID_BYTES)?);
+            }
             _ => {
-                return Err(Refusal::fixed(
-                    "ERR LIMIT, ALGO and BURST cannot be combined with POLICY",
-                ))
+                return Err(Refusal::fixed(match option {
+                    4 => "ERR LIMIT adds to a quota and window, not to a POLICY",
+                    5 => "ERR ALGO belongs to a limit, not to a POLICY",
+                    6 => "ERR BURST belongs to a limit, not to a POLICY",
+                    _ => "ERR POLICY takes the place of limits: give one or the other",
+                }))
             }
         }
     }
     if let Some(done) = draft {
         done.add_to(&mut asked.limits)?;
-    }
-    if asked.limits.len() > 1 {
-        LimitSpec::check_list(&asked.limits)?;
+        if asked.limits.len() > 1 {
+            LimitSpec::check_list(&asked.limits)?;
+        }
+    } else {
+        // Last: what is wrong with the words is wrong whether there is such a policy or not.
+        let name = policy.ok_or(Refusal::missing("quota"))?;
+        asked.limits = with_policies(|p| p.get(name).map(SmallVec::from)).ok_or(Refusal::fixed(
+            "NOPOLICY no policy of this name; see RATELIMIT.POLICY SET",
+        ))?;
     }
     Ok(asked)
 }
@@ -441,6 +479,8 @@ fn carry_out(
 ) -> Result<u64, Refusal> {
     const BROKEN: Refusal = Refusal::fixed("ERR internal error: the effect does not fit");
     let (given, expires) = match key.get_mut() {
+        // As it is, so that the server frees a large value in the background.
+        Some(_) if effect.is_reset() => (0, None),
         Some(stored) => {
             let given = stored.0.apply(effect).map_err(|_| BROKEN)?;
             (given, stored.0.expires_at())
@@ -676,7 +716,7 @@ fn reset(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn block(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    let ms = Parser::new(args, 2).unsigned("ms", 0..=MAX_VALUE)?;
+    let ms = Parser::new(args, 2).ms("ms", 0..=MAX_VALUE)?;
     change(ctx, args, |limiter, now| limiter.block(now, ms))?;
     ctx.reply_ok();
     Ok(())
@@ -720,7 +760,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let (mut ttl, mut cost) = (None, 1);
     while parser.more() {
         match parser.option(&["TTL", "COST"])? {
-            0 => ttl = Some(parser.unsigned("TTL", 1..=MAX_VALUE)?),
+            0 => ttl = Some(parser.ms("TTL", 1..=MAX_VALUE)?),
             _ => cost = parser.unsigned("COST", 1..=MAX_VALUE)?,
         }
     }
@@ -837,6 +877,12 @@ fn policy_list(ctx: Context<'_>, _args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+fn policy_help(ctx: Context<'_>, _args: Args<'_>) -> Result<(), Refusal> {
+    ctx.reply_array(POLICY_HELP.len());
+    POLICY_HELP.iter().for_each(|line| ctx.reply_status(line));
+    Ok(())
+}
+
 // ---- from the primary, from AOFs ----
 
 fn apply_limit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -845,6 +891,7 @@ fn apply_limit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let (effect, expires) = Effect::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
     match key.get_mut() {
+        Some(_) if effect.is_reset() && expires == 0 => {}
         Some(stored) => drop(stored.0.apply(&effect).map_err(|_| BAD_RECORD)?),
         None => {
             let mut stored = Box::<LimitKey>::default();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// Rows per block: 40 kB to move at most, and a thousand blocks for a million rows.
 const BLOCK_ROWS: usize = 1024;
 
-/// Most rows dropped for one effect, so that thousands that end together stall nobody. What has
+/// Most rows dropped or restamped for one effect, so that thousands that end together stall nobody. What has
 /// ended counts for nothing whether it is dropped or not.
 pub(super) const DROPS: usize = 1000;
 
@@ -146,19 +146,36 @@ impl Agenda {
         }
     }
 
-    /// Takes out the rows stamped after `now`.
+    /// Takes out rows stamped after `now`, those that end last first, up to `DROPS` of them; fewer
+    /// only if there are no more.
     pub(super) fn take_ahead(&mut self, now: u64) -> Vec<Row> {
         let mut taken = Vec::new();
-        for block in self.blocks.iter_mut().filter(|block| block.newest > now) {
-            let rows = std::mem::take(&mut block.rows).into_iter();
-            let (mut ahead, rest) = rows.partition::<Vec<_>, _>(|row| row.stamp > now);
+        let blocks = self.blocks.iter_mut().rev();
+        for block in blocks.filter(|block| block.newest > now) {
+            let rows = std::mem::take(&mut block.rows);
+            let mut rest = Vec::with_capacity(rows.capacity());
+            for row in rows.into_iter().rev() {
+                if row.stamp > now && taken.len() < DROPS {
+                    taken.push(row);
+                } else {
+                    rest.push(row);
+                }
+            }
+            rest.reverse();
             *block = Block::of(rest);
-            taken.append(&mut ahead);
+            if taken.len() == DROPS {
+                break;
+            }
         }
         self.blocks.retain(|block| !block.rows.is_empty());
         self.rows -= taken.len();
         self.id_bytes -= taken.iter().map(|row| row.id.len()).sum::<usize>();
         taken
+    }
+
+    /// The weights of all rows, ended or not.
+    pub(super) fn weight(&self) -> u64 {
+        self.blocks.iter().map(|block| block.weight).sum()
     }
 
     /// What is live at `now`.
@@ -183,7 +200,7 @@ impl Agenda {
     pub(super) fn room_from(&self, fits: impl Fn(u64, Live) -> bool) -> Option<u64> {
         let mut left = Live {
             rows: self.rows as u64,
-            weight: self.blocks.iter().map(|block| block.weight).sum(),
+            weight: self.weight(),
         };
         for block in &self.blocks {
             let last = block.rows.last()?;

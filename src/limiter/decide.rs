@@ -1,6 +1,7 @@
 //! CHECK, PEEK and MCHECK: whether a request is admitted, what the reply says, and the effect if
 //! it is carried out. Nothing is changed here.
 
+use super::agenda::DROPS;
 use super::effect::{Change, Effect};
 use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE};
 use super::state::Limiter;
@@ -223,11 +224,8 @@ impl Limiter {
         // A block that outlasts the memory of the request denies it as if it were new.
         let memo = id
             .and_then(|id| self.known(id, now))
-            .filter(|memo| block == 0 || memo.due_seen_at(now) > self.blocked_until);
+            .filter(|memo| block == 0 || self.remembered_until(memo, now) > self.blocked_until);
         let known = memo.is_some();
-        if cost > 0 && !known && !self.has_room_for(limits, now) {
-            return Err(LimitError::TooManyLimits);
-        }
         let views = limits.iter().map(|spec| self.view(spec, now));
         let views: SmallVec<[View; MAX_LIMITS_PER_REQUEST]> = views.collect();
         let least = views.iter().map(|view| view.left).min().unwrap_or(0);
@@ -252,6 +250,10 @@ impl Limiter {
         } else {
             0
         };
+        // Not before: a request that is denied puts nothing in use, and an error may open the gate.
+        if charged > 0 && !self.has_room_for(limits, now) {
+            return Err(LimitError::TooManyLimits);
+        }
 
         // The violated limit with the longest wait, else the one with least left.
         let mut longest: Option<(u64, &View)> = None;
@@ -341,22 +343,34 @@ impl Limiter {
         max: u64,
         now_counts: bool,
     ) -> u64 {
-        if self.ahead(now) {
-            let mut here = self.clone();
+        // As the next effect would make it, which leaves one entry of all charges of the future.
+        // (Logs are compact, so a copy is soon made; very many ids are taken as they are.)
+        let few_ids = self.ids.as_ref().filter(|ids| ids.len() < DROPS);
+        let ahead = self.ahead(now).then(|| {
+            let mut here = Limiter {
+                limits: self.limits.clone(),
+                blocked_until: 0,
+                ids: few_ids.cloned(),
+            };
             here.settle(now);
             here.sweep();
-            return here.counted_log_wait(now, request, adds, max, now_counts);
-        }
+            here
+        });
+        let here = ahead.as_ref().unwrap_or(self);
+        let ids = match few_ids {
+            Some(_) => here.ids.as_ref(),
+            None => self.ids.as_ref(),
+        };
         let entries = |time: u64| {
-            let runs = self.limits.iter().map(|limit| match &limit.usage {
+            let runs = here.limits.iter().map(|limit| match &limit.usage {
                 Usage::Log(log) => log.runs_live(limit.window, time),
                 _ => 0,
             });
-            runs.sum::<u64>() + self.ids.as_ref().map_or(0, |ids| ids.live(time))
+            runs.sum::<u64>() + ids.map_or(0, |ids| ids.live(time))
         };
         let shares = request.limits.iter().filter(|spec| {
             spec.algo() == Algo::Log
-                && self
+                && here
                     .find(spec)
                     .is_some_and(|limit| limit.newest() == now && !limit.is_empty())
         });
@@ -371,12 +385,10 @@ impl Limiter {
             return NEVER;
         }
         // Entries only expire: the first time with room lies after `none` and not after `some`.
-        let logs = self
-            .limits
-            .iter()
-            .filter(|limit| limit.usage.algo() == Algo::Log);
-        let ids = self.ids.as_ref().and_then(|ids| ids.end());
-        let end = logs.map(|limit| limit.end()).chain(ids).max();
+        let logs = here.limits.iter();
+        let logs = logs.filter(|limit| limit.usage.algo() == Algo::Log);
+        let ids_end = ids.and_then(|ids| ids.end());
+        let end = logs.map(|limit| limit.end()).chain(ids_end).max();
         let (mut none, mut some) = (now, end.unwrap_or(now).max(now + 1));
         while some - none > 1 {
             let middle = none + (some - none) / 2;
@@ -461,11 +473,18 @@ pub fn check_all<'r>(
             })
             .collect::<Result<SmallVec<[Decision; 2]>, LimitError>>()
     };
-    let mut keys = decide(true)?;
-    let allowed = keys.iter().all(|key| key.allowed == 1);
-    if !allowed {
-        keys = decide(false)?;
-    }
+    let charged = decide(true);
+    let keys = match &charged {
+        Ok(keys) if keys.iter().all(|key| key.allowed == 1) => None,
+        // Not charged, one limit too many in one key is no error, if another key denies.
+        _ => Some(decide(false)?),
+    };
+    let allowed = |keys: &[Decision]| keys.iter().all(|key| key.allowed == 1);
+    let keys = match keys {
+        Some(keys) if !allowed(&keys) => keys,
+        _ => charged?,
+    };
+    let allowed = allowed(&keys);
     let waits = keys.iter().map(|key| key.retry_after);
     // -1 as u64 is the longest.
     let retry_after = waits.max_by_key(|&wait| wait as u64).unwrap_or(0);

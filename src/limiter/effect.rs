@@ -64,6 +64,11 @@ impl<'a> Effect<'a> {
         self.at
     }
 
+    /// Whether nothing is left after it, whatever there was: the key may go as it is.
+    pub fn is_reset(&self) -> bool {
+        matches!(self.change, Change::Reset)
+    }
+
     /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
     /// key has none, being empty).
     pub fn encode_into(&self, expires_at: u64, out: &mut Vec<u8>) {

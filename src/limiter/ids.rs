@@ -1,6 +1,6 @@
 //! Remembered request ids: what each charged, where, and until when it is remembered.
 
-use super::agenda::{Agenda, Row};
+use super::agenda::{Agenda, Row, DROPS};
 use super::limits::Algo;
 use super::usage::{Limit, Usage};
 use smallvec::SmallVec;
@@ -83,16 +83,6 @@ impl Memo {
             self.at = now;
         }
     }
-
-    /// `due` as the next effect would make it, if that came at `now`.
-    pub(super) fn due_seen_at(&self, now: u64) -> u64 {
-        if self.at <= now {
-            return self.due();
-        }
-        let mut here = self.clone();
-        here.restamp(now);
-        here.due()
-    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -101,6 +91,9 @@ pub(super) struct Ids {
     agenda: Agenda,
     /// At least the newest stamp.
     newest: u64,
+    /// While requests stamped in the future are being restamped, many by many: to what time. That
+    /// of the first effect after the clock was set back, to which the charges have all moved.
+    restamp_to: Option<u64>,
 }
 
 impl Ids {
@@ -124,15 +117,44 @@ impl Ids {
 
     /// The request of this id, if it is remembered at `now`.
     pub(super) fn get(&self, id: &[u8], now: u64) -> Option<&Memo> {
-        self.by_id.get(id).filter(|memo| memo.due() > now)
+        self.by_id
+            .get(id)
+            .filter(|memo| self.due_seen_at(memo, now) > now)
+    }
+
+    /// Until when a request is remembered, one stamped in the future as restamping will make it.
+    pub(super) fn due_seen_at(&self, memo: &Memo, now: u64) -> u64 {
+        if memo.at <= now {
+            return memo.due();
+        }
+        let mut here = memo.clone();
+        here.restamp(self.restamp_to(now));
+        here.due()
+    }
+
+    fn restamp_to(&self, now: u64) -> u64 {
+        self.restamp_to.map_or(now, |to| to.min(now))
+    }
+
+    /// For saving: see the field.
+    pub(super) fn restamping_to(&self) -> Option<u64> {
+        self.restamp_to
+    }
+
+    /// For loading: the same.
+    pub(super) fn restamping(&mut self) -> &mut Option<u64> {
+        &mut self.restamp_to
     }
 
     pub(super) fn contains(&self, id: &[u8]) -> bool {
         self.by_id.contains_key(id)
     }
 
+    /// Every request held, the first to be forgotten first: loaded in this order they each go to
+    /// the end.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Memo)> {
-        self.by_id.iter().map(|(id, memo)| (&**id, memo))
+        let rows = self.agenda.iter();
+        rows.filter_map(|row| Some((&*row.id, self.by_id.get(&row.id)?)))
     }
 
     /// Remembers a request, in place of one of the same id that has ended.
@@ -158,17 +180,35 @@ impl Ids {
         Some(memo)
     }
 
+    /// Forgets a request of a settled memory, which says what it charged and when: that, too, if
+    /// its turn to be restamped has not come.
+    pub(super) fn take(&mut self, id: &[u8], now: u64) -> Option<Memo> {
+        let mut memo = self.remove(id)?;
+        if memo.at > now {
+            memo.restamp(self.restamp_to(now));
+        }
+        Some(memo)
+    }
+
     /// Brings the memory to the time of an effect: what was charged later is restamped to `now`,
     /// what is due is forgotten, the rest of very many by later effects.
     pub(super) fn settle(&mut self, now: u64) {
         if self.newest > now {
-            for row in self.agenda.take_ahead(now) {
+            let to = self.restamp_to(now);
+            let rows = self.agenda.take_ahead(now);
+            let done = rows.len() < DROPS;
+            for row in rows {
                 if let Some(mut memo) = self.by_id.remove(&row.id) {
-                    memo.restamp(now);
+                    memo.restamp(to);
                     self.insert_shared(row.id, memo);
                 }
             }
-            self.newest = now;
+            self.restamp_to = (!done).then_some(to);
+            if done {
+                self.newest = now;
+            }
+        } else {
+            self.restamp_to = None;
         }
         let by_id = &mut self.by_id;
         self.agenda.drop_due(now, |row| {

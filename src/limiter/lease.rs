@@ -194,7 +194,7 @@ impl Leases {
     #[must_use]
     pub(super) fn load_one(&mut self, id: &[u8], lease: Lease) -> bool {
         // Leases that have ended but are not dropped yet do not count towards any maximum.
-        let held = self.agenda.live(0).weight;
+        let held = self.agenda.weight();
         let fits = super::valid_id(id)
             && self.by_id.len() < MAX_LEASES
             && !self.by_id.contains_key(id)
@@ -208,15 +208,17 @@ impl Leases {
         fits
     }
 
-    /// Every lease held, in byte order of ids, whether ended or not.
+    /// Every lease held, whether ended or not, the earliest to end first: loaded in this order they
+    /// each go to the end.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Lease)> {
-        self.by_id.iter().map(|(id, lease)| (&**id, lease))
+        let rows = self.agenda.iter();
+        rows.filter_map(|row| Some((&*row.id, self.by_id.get(&row.id)?)))
     }
 
     /// LEASES: the leases live at `now_ms`, the earliest to expire first.
     pub fn list(&self, now_ms: u64) -> impl Iterator<Item = (&[u8], &Lease)> {
-        let rows = self.agenda.iter().skip_while(move |row| row.due <= now_ms);
-        rows.filter_map(|row| Some((&*row.id, self.by_id.get(&row.id)?)))
+        self.iter()
+            .skip_while(move |(_, lease)| lease.expires <= now_ms)
     }
 
     /// How many leases are live at `now_ms`.

@@ -49,6 +49,10 @@ enum LimiterV1<'a> {
         quota: u64,
     },
     Ids(#[serde(borrow)] Vec<IdV1<'a>>),
+    /// The clock was set back, and some of the ids before this are still to be restamped.
+    Restamping {
+        to: u64,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -220,6 +224,11 @@ impl Limiter {
                     self.load_id(id)?;
                 }
             }
+            LimiterV1::Restamping { to } => {
+                is_time(to)?;
+                let to_load = self.ids.as_mut().ok_or(DecodeError)?.restamping();
+                ensure(to_load.replace(to).is_none())?;
+            }
         }
         Ok(())
     }
@@ -349,6 +358,9 @@ impl Persist for Limiter {
             (id, size)
         });
         in_batches(ids, entries, |ids| put(LimiterV1::Ids(ids)));
+        if let Some(to) = self.ids.as_ref().and_then(|ids| ids.restamping_to()) {
+            put(LimiterV1::Restamping { to });
+        }
     }
 
     fn load(&mut self, version: i32, chunk: &[u8]) -> Result<(), DecodeError> {

@@ -136,7 +136,7 @@ impl Limiter {
             return Err(ApplyError);
         }
         self.settle(now);
-        let memo = self.ids.as_mut().and_then(|ids| ids.remove(id));
+        let memo = self.ids.as_mut().and_then(|ids| ids.take(id, now));
         let memo = memo.ok_or(ApplyError)?;
         let mut most = 0;
         for part in &memo.parts {
@@ -185,6 +185,12 @@ impl Limiter {
     /// The request of this id, if it is remembered at `now`.
     pub(super) fn known(&self, id: &[u8], now: u64) -> Option<&Memo> {
         self.ids.as_ref()?.get(id, now)
+    }
+
+    /// Until when a request of its own is remembered, as the next effect would make it at `now`.
+    pub(super) fn remembered_until(&self, memo: &Memo, now: u64) -> u64 {
+        let ids = self.ids.as_ref();
+        ids.map_or(0, |ids| ids.due_seen_at(memo, now))
     }
 
     /// Whether no more than 16 limits are in use once these are.

@@ -39,7 +39,7 @@ required! {
     RedisModule_CreateCommand RedisModule_CreateSubcommand RedisModule_GetCommand RedisModule_SetCommandInfo
     RedisModule_IsKeysPositionRequest RedisModule_KeyAtPos RedisModule_CreateDataType RedisModule_SetModuleOptions RedisModule_Log
     RedisModule_StringPtrLen RedisModule_CreateString RedisModule_FreeString
-    RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType RedisModule_DeleteKey
+    RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType RedisModule_UnlinkKey
     RedisModule_ModuleTypeGetType RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue
     RedisModule_SetAbsExpire RedisModule_GetAbsExpire RedisModule_SignalModifiedKey
     RedisModule_ReplyWithError RedisModule_ReplyWithSimpleString RedisModule_ReplyWithLongLong

@@ -107,6 +107,14 @@ pub fn parse_i64(bytes: &[u8]) -> Option<i64> {
     }
 }
 
+/// A word as errors may show it: one that could be an option. Anything else might not print, or
+/// be what was meant to stay between client and server.
+fn shown(word: &[u8]) -> Option<&str> {
+    let plain = |b: &u8| b.is_ascii_alphabetic() || *b == b'_' || *b == b'-';
+    let fits = (1..=24).contains(&word.len()) && word.iter().all(plain);
+    fits.then(|| std::str::from_utf8(word).ok()).flatten()
+}
+
 /// Walks through the words of a command from left to right.
 pub struct Parser<'a> {
     args: Args<'a>,
@@ -186,6 +194,20 @@ impl<'a> Parser<'a> {
             .map(|n| n as u64)
     }
 
+    /// As `unsigned`, of milliseconds, which the error says.
+    #[inline]
+    pub fn ms(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Result<u64, Refusal> {
+        match parse_i64(self.word(name)?).and_then(|n| u64::try_from(n).ok()) {
+            Some(n) if range.contains(&n) => Ok(n),
+            _ => {
+                let (low, high) = range.into_inner();
+                Err(Refusal::new(format!(
+                    "ERR {name} must be an integer from {low} to {high}, in milliseconds"
+                )))
+            }
+        }
+    }
+
     /// A count `n` and then `n` words, called `name` in errors.
     pub fn counted<T>(
         &mut self,
@@ -222,7 +244,7 @@ impl<'a> Parser<'a> {
             let mut names = names.iter();
             names.position(|n| n.as_bytes().eq_ignore_ascii_case(word))
         });
-        found.ok_or_else(|| unknown_option(self.at - 1, names))
+        found.ok_or_else(|| unknown_option(word, self.at - 1, names))
     }
 
     /// Refuses an option given before.
@@ -264,11 +286,13 @@ fn out_of_range(name: &str, range: RangeInclusive<i64>) -> Refusal {
 }
 
 #[cold]
-fn unknown_option(at: usize, names: &[&str]) -> Refusal {
+fn unknown_option(word: &[u8], at: usize, names: &[&str]) -> Refusal {
     let known = names.join(" ");
-    Refusal::new(format!(
-        "ERR unknown option at argument {at}; known here: {known}"
-    ))
+    let named = match shown(word) {
+        Some(word) => format!("'{word}' (argument {at})"),
+        None => format!("at argument {at}"),
+    };
+    Refusal::new(format!("ERR unknown option {named}; known here: {known}"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::{c_long, CStr, CString};
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// Why a command is refused, in the words of the reply: the code first. Never holds user bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -343,9 +343,22 @@ static LAST_TOKEN: AtomicU64 = AtomicU64::new(0);
 /// How far tokens may run ahead of the clock for `note_token`, µs. Only a stored value can be further.
 const TOKEN_LEAD: u64 = 60_000_000;
 
-/// The time, read once per call and passed down.
+/// Whether the server's clock and ours may be two: see `clock_us`.
+static TWO_CLOCKS: AtomicBool = AtomicBool::new(false);
+
+/// How far Valkey's clock may be behind the system's, µs: it looks once in a millisecond.
+const COARSE: u64 = 2_000;
+
+/// To be called at load, on a server that binds modules to libc past what was preloaded (Valkey).
+pub fn mind_the_servers_clock() {
+    TWO_CLOCKS.store(true, Relaxed);
+}
+
+/// The clock by which the server expires keys, as exactly as can be had. That is the system's. But
+/// where something has come between the server and that, such as a clock for tests, and not
+/// between us and that, what the server says is the time.
 #[inline]
-pub fn now() -> Now {
+fn clock_us() -> u64 {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -354,7 +367,22 @@ pub fn now() -> Now {
     // which then takes four times as long to subtract the epoch from it.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let us = seconds * 1_000_000 + time.tv_nsec as u64 / 1000;
+    let system = seconds * 1_000_000 + time.tv_nsec as u64 / 1000;
+    if TWO_CLOCKS.load(Relaxed) {
+        // SAFETY: read on the main thread after the server filled it in; no arguments.
+        let server = unsafe { raw::RedisModule_Microseconds.map(|microseconds| microseconds()) };
+        return match server {
+            Some(us) if system.abs_diff(us as u64) > COARSE => us as u64,
+            _ => system,
+        };
+    }
+    system
+}
+
+/// The time, read once per call and passed down.
+#[inline]
+pub fn now() -> Now {
+    let us = clock_us();
     let floor = LAST_TOKEN.load(Relaxed) + 1;
     Now {
         ms: us / 1000,

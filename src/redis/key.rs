@@ -161,11 +161,11 @@ impl<'a, T: Stored> Key<'a, T> {
         }
     }
 
-    /// Deletes the key.
+    /// Deletes the key; a large value is freed in the background.
     pub fn delete(&mut self) {
         self.value = std::ptr::null_mut();
         // SAFETY: the key is open for writing; nothing points to the value any more.
-        unsafe { api!(RedisModule_DeleteKey(self.raw)) };
+        unsafe { api!(RedisModule_UnlinkKey(self.raw)) };
     }
 
     /// When the key expires, Unix ms.

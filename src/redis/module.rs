@@ -2,7 +2,7 @@
 
 use super::api::{self, api};
 use super::args::{Args, ServerStr};
-use super::context::{log_notice, log_warning, must_not_replicate, Context};
+use super::context::{self, log_notice, log_warning, must_not_replicate, Context};
 use super::guard::guarded;
 use super::key::{Key, Mode, Name};
 use super::{config, docs, schedule, types};
@@ -62,6 +62,7 @@ fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
         | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED as c_int;
     if is_valkey(ctx) {
         options |= VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION;
+        context::mind_the_servers_clock();
     }
     // SAFETY: a valid context and known bits.
     unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };

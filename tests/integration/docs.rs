@@ -348,3 +348,44 @@ fn memory_of_limiters() {
         assert!(each <= most, "{key}");
     }
 }
+
+/// The function of the documentation that makes header fields, run by Python on a real reply, gives what its table says.
+#[test]
+fn header_fields() {
+    let text = read("docs/ratelimit.md");
+    let block = text.split("```python\n").nth(1).expect("the function");
+    let function = block.split("```").next().unwrap();
+    let server = Server::builder(Kind::Redis70).start();
+    let mut c = server.client();
+    let line = "RATELIMIT.CHECK user:1 1 60000 LIMIT 100 3600000 DETAIL";
+    assert_eq!(c.line(line)[0], Value::Int(1));
+    // What is left of a second is rounded up: any ms but the first.
+    wait_until("a ms has gone by", PATIENCE, || {
+        c.line("RATELIMIT.PEEK user:1 1 60000 COST 0")[4] != Value::Int(60_000)
+    });
+    let denied = format!("{:?}", c.line(line));
+    let never = format!("{:?}", c.line(&line.replace("DETAIL", "DETAIL COST 1000")));
+    let calls = [denied, never].map(|reply| {
+        format!("for f in fields({reply}, ['minute', 'hour']).items(): print(*f, sep=': ')")
+    });
+    let out = std::process::Command::new("python3")
+        .args([
+            "-c",
+            &format!("{function}\n{}\nprint()\n{}", calls[0], calls[1]),
+        ])
+        .output()
+        .expect("python3, which fetching the servers needs too");
+    assert!(out.status.success(), "{out:?}");
+    let out = String::from_utf8(out.stdout).unwrap();
+    let (denied, never) = out.split_once("\n\n").unwrap();
+    let mut fields: Vec<&str> = denied.lines().collect();
+    fields.sort_unstable();
+    assert_eq!(fields.len(), 3, "{denied}");
+    for field in fields {
+        assert!(
+            text.contains(&format!("| `{field}` |")),
+            "{field} is not in the table"
+        );
+    }
+    assert!(!never.contains("Retry-After"), "{never}");
+}

@@ -4,6 +4,7 @@
 mod support;
 
 mod docs;
+mod golden;
 mod harness;
 mod modq_clock;
 mod modq_cluster;
@@ -29,4 +30,5 @@ mod ratelimit_options;
 mod ratelimit_replicas;
 mod ratelimit_replies;
 mod ratelimit_saved;
+mod ratelimit_steps;
 mod resp;

@@ -141,7 +141,8 @@ fn what_detail_foretells_comes_true(kind: Kind) {
     }
 }
 
-/// Sends near the limit for three seconds at random intervals, in bursts too, and looks at every answer.
+/// Sends near the limit for three seconds at random intervals, in bursts too, and looks at every answer. What it
+/// measured it prints (`-- --nocapture`).
 fn an_open_loop_client_never_gets_more(kind: Kind) {
     const QUOTA: usize = 20;
     const WINDOW: i64 = 200;
@@ -150,8 +151,9 @@ fn an_open_loop_client_never_gets_more(kind: Kind) {
     let log = format!("RATELIMIT.CHECK log {QUOTA} {WINDOW}");
     let gcra = format!("RATELIMIT.CHECK gcra {QUOTA} {WINDOW} ALGO GCRA BURST 5");
     let fixed = format!("RATELIMIT.CHECK fixed {QUOTA} {WINDOW} ALGO FIXED");
-    let mut admitted: [Vec<(i64, i64)>; 3] = Default::default();
-    let mut denied = [0; 3];
+    let counter = format!("RATELIMIT.CHECK counter {QUOTA} {WINDOW} ALGO COUNTER");
+    let mut admitted: [Vec<(i64, i64)>; 4] = Default::default();
+    let mut denied = [0; 4];
     let mut random = Random(42);
     let end = now_ms() + 3000;
     let mut now = 0;
@@ -159,7 +161,7 @@ fn an_open_loop_client_never_gets_more(kind: Kind) {
         let burst = if random.below(8) == 0 { 8 } else { 1 };
         for i in 0..burst {
             let c = &mut clients[i % 2];
-            for (which, line) in [&log, &gcra, &fixed].into_iter().enumerate() {
+            for (which, line) in [&log, &gcra, &fixed, &counter].into_iter().enumerate() {
                 let asked = timed(c, line);
                 now = asked.hi;
                 if asked.allowed() {
@@ -177,8 +179,12 @@ fn an_open_loop_client_never_gets_more(kind: Kind) {
         }
         std::thread::sleep(std::time::Duration::from_micros(random.below(16_000)));
     }
-    for (which, name) in ["log", "gcra", "fixed"].into_iter().enumerate() {
+    for (which, name) in ["log", "gcra", "fixed", "counter"].into_iter().enumerate() {
         let (yes, no) = (admitted[which].len(), denied[which]);
+        let most = most_in(&admitted[which], WINDOW);
+        println!(
+            "{kind:?} {name}: {yes} admitted, {no} denied, at most {most} of {QUOTA} in {WINDOW} ms"
+        );
         assert!(
             yes > 5 * QUOTA && no > QUOTA,
             "{name}: {yes} admitted, {no} denied: not near the limit"
@@ -206,6 +212,21 @@ fn an_open_loop_client_never_gets_more(kind: Kind) {
     for (oldest, newest) in admitted[2].iter().zip(&admitted[2][2 * QUOTA..]) {
         assert!(newest.1 - oldest.0 >= WINDOW);
     }
+    // COUNTER: the quota in a window less one bucket.
+    let bucket = (WINDOW + 59) / 60;
+    for (oldest, newest) in admitted[3].iter().zip(&admitted[3][QUOTA..]) {
+        assert!(newest.1 - oldest.0 >= WINDOW - bucket);
+    }
+}
+
+/// The most admitted in any `window` ms, as far as the clock can tell for sure.
+fn most_in(admitted: &[(i64, i64)], window: i64) -> usize {
+    let inside = |i: usize| {
+        let from = admitted[i].0;
+        let rest = admitted[i..].iter();
+        rest.take_while(|(_, hi)| *hi < from + window).count()
+    };
+    (0..admitted.len()).map(inside).max().unwrap_or(0)
 }
 
 matrix!(

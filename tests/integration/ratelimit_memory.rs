@@ -197,6 +197,27 @@ fn only_what_allocates_is_refused(kind: Kind) {
 }
 
 /// A replica takes what its primary did, whatever its own memory.
+/// What is large is freed in the background, on replicas too.
+fn a_reset_stalls_nobody(kind: Kind) {
+    let server = Server::start(kind);
+    let replica = Server::builder(kind).replica_of(&server).start();
+    let mut c = server.client();
+    for i in 0..100 {
+        let line = format!("RATELIMIT.CHECK k 1000 600000 ALGO COUNTER ID request-{i}");
+        assert_eq!(c.line(&line)[0], Value::Int(1));
+    }
+    wait_replica_synced(&server, &replica);
+    assert_eq!(c.line("RATELIMIT.RESET k"), Value::Int(1));
+    wait_replica_synced(&server, &replica);
+    for node in [&server, &replica] {
+        let mut c = node.client();
+        assert_eq!(c.line("EXISTS k"), Value::Int(0));
+        wait_until("it is freed elsewhere", PATIENCE, || {
+            info(&mut c, "memory")["lazyfreed_objects"] != "0"
+        });
+    }
+}
+
 fn a_replica_is_not_refused(kind: Kind) {
     let primary = Server::start(kind);
     let replica = Server::builder(kind)
@@ -273,6 +294,7 @@ fn a_log_at_its_most_entries(kind: Kind) {
 
 matrix!(
     only_what_allocates_is_refused,
+    a_reset_stalls_nobody,
     a_replica_is_not_refused,
     a_log_at_its_most_entries,
 );

@@ -145,7 +145,12 @@ fn malformed_commands_are_refused(kind: Kind) {
             ("5 1000 BURST", "BURST"),
             ("5 1000 LIMIT", "quota"),
             ("5 1000 LIMIT 5", "window"),
-            ("5 1000 NONSENSE", "option"),
+            ("5 1000 NONSENSE", "'NONSENSE'"),
+            ("5 0", "milliseconds"),
+            ("NONSENSE 1000", "quota"),
+            ("COST 5", "quota"),
+            ("COST 5 LIMIT 5 1000", "LIMIT"),
+            ("LIMIT 5 1000", "quota"),
             ("5 1000 COST 1 COST 1", "COST"),
             ("5 1000 ID a ID a", "ID"),
             ("5 1000 PARTIAL PARTIAL", "PARTIAL"),
@@ -165,7 +170,11 @@ fn malformed_commands_are_refused(kind: Kind) {
             ("POLICY", "wrong number"),
             ("POLICY p LIMIT 5 1000", "LIMIT"),
             ("POLICY p ALGO GCRA", "POLICY"),
-            ("POLICY p BURST 1", "POLICY"),
+            ("POLICY p BURST 1", "BURST"),
+            ("POLICY nobody LIMIT 5 1000", "LIMIT"),
+            ("POLICY nobody NONSENSE", "option"),
+            ("COST 5 POLICY p COST 5", "COST"),
+            ("COST 5 POLICY p ALGO LOG", "ALGO"),
             ("POLICY p POLICY p", "POLICY"),
             ("POLICY p COST", "COST"),
             ("POLICY p COST 1 COST 2", "COST"),
@@ -221,7 +230,10 @@ fn malformed_commands_are_refused(kind: Kind) {
         ("RATELIMIT.LEASES", "wrong number"),
         ("RATELIMIT.LEASES a b", "wrong number"),
         ("RATELIMIT.POLICY", "wrong number"),
-        ("RATELIMIT.POLICY NONSENSE", ""),
+        ("RATELIMIT.POLICY NONSENSE", "unknown subcommand"),
+        ("RATELIMIT.POLICY HELP me", "wrong number"),
+        ("RATELIMIT.BLOCK k -1", "milliseconds"),
+        ("RATELIMIT.ACQUIRE k 5 id TTL 0", "milliseconds"),
         ("RATELIMIT.POLICY SET q", "wrong number"),
         ("RATELIMIT.POLICY SET q 5", "wrong number"),
         ("RATELIMIT.POLICY SET q 5 1000 COST 1", "option"),
@@ -242,7 +254,7 @@ fn malformed_commands_are_refused(kind: Kind) {
     );
     assert_eq!(c.line("RATELIMIT.POLICY LIST"), arr!["p"]);
     assert_eq!(c.line("DBSIZE"), Value::Int(0));
-    // The code is all that errors tell of what was given: no user bytes, however wild.
+    // Errors show words that could be options, and no other bytes, however wild.
     let wild = cmd!(c, "RATELIMIT.CHECK", "k", 5, 1000, "\u{100}%s%n\r\n\0");
     assert_err!(wild, "ERR", "option");
     assert_err!(
@@ -274,6 +286,15 @@ fn options_in_any_order_and_case(kind: Kind) {
         ]
     ];
     for line in lines {
+        assert_eq!(c.line(line), expected, "{line}");
+    }
+    c.expect_ok("RATELIMIT.POLICY SET p 5 60000 ALGO GCRA BURST 7 LIMIT 6 70000");
+    for line in [
+        "RATELIMIT.CHECK p1 POLICY p COST 2 ID x PARTIAL DETAIL",
+        "RATELIMIT.CHECK p2 DETAIL PARTIAL ID x COST 2 POLICY p",
+        "RATELIMIT.CHECK p3 cost 2 policy p partial id x detail",
+        "RATELIMIT.PEEK p4 id POLICY policy p cost 2 detail partial",
+    ] {
         assert_eq!(c.line(line), expected, "{line}");
     }
     // A word that looks like an option where a value belongs is a value.

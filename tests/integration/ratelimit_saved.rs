@@ -440,6 +440,25 @@ fn policy_replies(kind: Kind) {
     // Every database sees them.
     c.expect_ok("SELECT 3");
     assert_eq!(c.line("RATELIMIT.CHECK k POLICY a")[0], Value::Int(1));
+    // As with the server's own containers: a list of lines, to which a wrong word is referred.
+    let (own, ours) = ("OBJECT", "RATELIMIT.POLICY");
+    let [own_help, help] = [own, ours].map(|name| c.line(&format!("{name} help")));
+    let first = |help: &Value| help[0].clone();
+    assert_eq!(
+        format!("{:?}", first(&own_help)).replace(own, ours),
+        format!("{:?}", first(&help))
+    );
+    // ("Prints this help." is what 7.0 says.)
+    let tail = |help: &Value| {
+        let tail = &help.items()[help.items().len() - 2..];
+        format!("{tail:?}").replace("Prints", "Print")
+    };
+    assert_eq!(tail(&own_help), tail(&help));
+    let [own_error, error] = [own, ours].map(|name| c.line(&format!("{name} NONSENSE x")));
+    assert_eq!(
+        format!("{own_error:?}").replace(own, ours),
+        format!("{error:?}")
+    );
 }
 
 fn dump_restore_copy_rename_and_move(kind: Kind) {

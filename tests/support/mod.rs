@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, unused_macros)]
 
 mod client;
+mod clock;
 mod cluster;
 mod modq;
 mod resp;
@@ -14,6 +15,7 @@ mod wait;
 
 pub(crate) use client::cmd;
 pub use client::{Arg, Client};
+pub use clock::Clock;
 pub use cluster::Cluster;
 pub use modq::*;
 pub(crate) use resp::{arr, assert_err, map};

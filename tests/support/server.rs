@@ -132,6 +132,7 @@ pub struct Builder {
     files: Vec<(String, Vec<u8>)>,
     port: Option<u16>,
     sentinel: bool,
+    env: Vec<(&'static str, PathBuf)>,
 }
 
 impl Builder {
@@ -177,6 +178,12 @@ impl Builder {
     /// Puts a file, such as a stored `dump.rdb`, into the server's directory first.
     pub fn file(mut self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
         self.files.push((name.to_owned(), bytes.into()));
+        self
+    }
+
+    /// Goes by this clock instead of the machine's.
+    pub fn with_clock(mut self, clock: &super::Clock) -> Self {
+        self.env = clock.env().into();
         self
     }
 
@@ -296,6 +303,7 @@ impl Server {
             files: Vec::new(),
             port: None,
             sentinel: false,
+            env: Vec::new(),
         }
     }
 
@@ -452,6 +460,7 @@ impl Server {
             .open(self.log_path())
             .unwrap();
         command
+            .envs(self.builder.env.iter().map(|(name, value)| (name, value)))
             .arg("server.conf")
             .current_dir(&self.dir.0)
             .stdin(Stdio::null());

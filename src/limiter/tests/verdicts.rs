@@ -578,3 +578,97 @@ fn thousands_of_ids_that_end_together_are_forgotten_a_thousand_at_a_time() {
         assert_eq!((d.allowed, d.effect), (1, None));
     }
 }
+
+#[test]
+fn thousands_of_ids_from_the_future_are_restamped_a_thousand_at_a_time() {
+    const IDS: u32 = 3500;
+    let limits = [
+        spec(Algo::Log, 1_000_000, 60_000),
+        spec(Algo::Gcra, 1_000_000, 60_000),
+    ];
+    fn named<'a>(limits: &'a [LimitSpec], id: &'a [u8]) -> Request<'a> {
+        Request {
+            id: Some(id),
+            ..ask(limits, 2)
+        }
+    }
+    let mut limiter = Limiter::default();
+    let ids: Vec<_> = (0..IDS).map(u32::to_be_bytes).collect();
+    for (i, id) in ids.iter().enumerate() {
+        run(&mut limiter, T0 + i as u64, &named(&limits, id));
+    }
+    // An hour back. Each effect restamps a thousand; those to come are seen as if it had them.
+    let back = T0 - 3_600_000;
+    let mut other = reload(&limiter, 100);
+    let never = ask(&limits, 2_000_000);
+    for left in [2500, 1500, 500, 0] {
+        let now = back + 10 * (IDS - left) as u64 / 1000;
+        let d = limiter.check(now, &never, NO_BOUND).unwrap();
+        let effect = d.effect.expect("there is something to restamp");
+        limiter.apply(&effect).unwrap();
+        other.apply(&effect).unwrap();
+        assert_eq!(digest(&limiter), digest(&other));
+        other = reload(&other, 1 + left as usize);
+        let ahead = limiter.ids.as_ref().unwrap().iter();
+        assert_eq!(
+            ahead.filter(|(_, memo)| memo.at > now).count(),
+            left as usize
+        );
+        for id in [&ids[0], &ids[3499]] {
+            let d = limiter.check(now, &named(&limits, id), NO_BOUND).unwrap();
+            assert_eq!((d.allowed, d.granted), (1, 2));
+            // Remembered from the first effect after the step on, whenever its turn comes.
+            let end = back + 10 + 60_000;
+            let d = limiter.check(end - 1, &named(&limits, id), NO_BOUND);
+            assert_eq!(d.unwrap().granted, 2);
+            let d = limiter.check(end, &named(&limits, id), NO_BOUND).unwrap();
+            assert_eq!(d.remaining, 999_998);
+        }
+        // Whether or not its turn has come, all that it charged is given back.
+        let id = &ids[left as usize];
+        let effect = limiter.refund_id(now, id).unwrap();
+        let mut then = reload(&limiter, 100);
+        assert_eq!(then.apply(&effect), Ok(2), "{left} left");
+        assert_eq!(then.refund_id(now, id), None);
+    }
+    assert_eq!(
+        limiter.check(back + 50, &never, NO_BOUND).unwrap().effect,
+        None
+    );
+    // Full of entries, meanwhile or not, it says so and does not wait for the future.
+    let d = limiter.check(back + 50, &ask(&limits, 1), 3000).unwrap();
+    assert_eq!((d.log_full, d.retry_after), (true, 60_000 + 10 - 50));
+}
+
+#[test]
+fn one_limit_too_many_is_no_error_where_a_denial_can_be_said() {
+    let mut limiter = Limiter::default();
+    for window in 1..=16 {
+        run(
+            &mut limiter,
+            T0,
+            &ask(&[spec(Algo::Log, 5, 100 + window)], 1),
+        );
+    }
+    let new = [spec(Algo::Fixed, 5, 1000)];
+    let d = limiter.check(T0, &ask(&new, 6), NO_BOUND).unwrap();
+    assert_eq!(five(&d), [0, 5, 5, -1, 0]);
+    let two = [new[0], spec(Algo::Log, 1, 101)];
+    let d = limiter.check(T0, &ask(&two, 1), NO_BOUND).unwrap();
+    assert_eq!(five(&d), [0, 1, 0, 101, 101]);
+    // Nor where another key denies.
+    let all = |limiters: &[&Limiter], cost| check_all(T0, limiters, &two, cost, NO_BOUND);
+    let mut busy = Limiter::default();
+    run(&mut busy, T0, &ask(&two[1..], 1));
+    let d = all(&[&limiter, &busy], 1).unwrap();
+    assert_eq!((d.allowed, d.retry_after), (false, 101));
+    assert_eq!(five(&d.keys[0]), [1, 5, 5, 0, 0]);
+    assert!(d.keys.iter().all(|key| key.effect.is_none()));
+    let free = Limiter::default();
+    assert_eq!(all(&[&limiter, &free], 1), Err(LimitError::TooManyLimits));
+    // A block denies whatever is asked.
+    let effect = limiter.block(T0, 500).unwrap();
+    limiter.apply(&effect).unwrap();
+    let d = limiter.check(T0, &ask(&new, 1), NO_BOUND).unwrap();
+    assert_eq!(five(&d), [0, 5, 0, 500, 0]);
+}

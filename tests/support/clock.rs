@@ -1,0 +1,109 @@
+//! Clocks that can be set: what the machine's says, and some ms more or less, for servers started `with_clock`.
+//!
+//! A little library, compiled with the `cc` that links the tests, stands between the server and libc.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
+
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+static volatile long long *ms;
+__attribute__((constructor)) static void find(void) {
+    const char *name = getenv("MODQ_TEST_CLOCK");
+    int fd = name ? open(name, O_RDONLY) : -1;
+    void *at = fd < 0 ? MAP_FAILED : mmap(0, sizeof *ms, PROT_READ, MAP_SHARED, fd, 0);
+    if (at != MAP_FAILED) ms = at;
+}
+int clock_gettime(clockid_t id, struct timespec *t) {
+    int failed = syscall(SYS_clock_gettime, id, t);
+    if (!failed && id == CLOCK_REALTIME && ms) {
+        long long ns = t->tv_sec * 1000000000LL + t->tv_nsec + *ms * 1000000LL;
+        t->tv_sec = ns / 1000000000LL;
+        t->tv_nsec = ns % 1000000000LL;
+    }
+    return failed;
+}
+int gettimeofday(struct timeval *restrict t, void *restrict zone) {
+    struct timespec now;
+    (void)zone;
+    clock_gettime(CLOCK_REALTIME, &now);
+    t->tv_sec = now.tv_sec;
+    t->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *t) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (t) *t = now.tv_sec;
+    return now.tv_sec;
+}
+"#;
+
+fn dir() -> PathBuf {
+    env!("CARGO_TARGET_TMPDIR").into()
+}
+
+/// Where the library is.
+fn shim() -> &'static PathBuf {
+    static SHIM_AT: OnceLock<PathBuf> = OnceLock::new();
+    SHIM_AT.get_or_init(|| {
+        let name = format!("modq-clock-{}", std::process::id());
+        let (source, library) = (dir().join(&name).with_extension("c"), dir().join(&name));
+        fs::write(&source, SHIM).unwrap();
+        let out = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .args([&library, &source])
+            .output()
+            .expect("cc, with which tests are linked");
+        assert!(out.status.success(), "{out:?}");
+        fs::remove_file(source).unwrap();
+        let shared = dir().join("modq-clock.so");
+        fs::rename(library, &shared).unwrap();
+        shared
+    })
+}
+
+/// A clock; it begins right.
+pub struct Clock {
+    file: PathBuf,
+}
+
+impl Clock {
+    pub fn new() -> Clock {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = dir().join(format!("modq-clock-{}-{n}", std::process::id()));
+        fs::write(&file, 0i64.to_le_bytes()).unwrap();
+        Clock { file }
+    }
+
+    /// Sets it to so many ms before or after the machine's. A server may take a ms to see it.
+    pub fn set(&self, ms: i64) {
+        let mut file = OpenOptions::new().write(true).open(&self.file).unwrap();
+        file.write_all(&ms.to_le_bytes()).unwrap();
+    }
+
+    pub(super) fn env(&self) -> [(&'static str, PathBuf); 2] {
+        [
+            ("LD_PRELOAD", shim().clone()),
+            ("MODQ_TEST_CLOCK", self.file.clone()),
+        ]
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file);
+    }
+}
