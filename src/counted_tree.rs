@@ -513,6 +513,37 @@ mod tests {
             assert!(difference(&all, &some).eq(expected));
             assert!(difference(&all, &all).next().is_none());
         }
+
+        /// Large entries have small leaves: they split and merge sooner.
+        #[test]
+        fn large_entries_behave_as_a_sorted_map(ops in prop::collection::vec((0u8..5, 0u64..2000), 1..4000)) {
+            let key_of = |(x, _): (u64, [u64; 4])| x;
+            let mut tree = CountedTree::default();
+            let mut model = BTreeSet::new();
+            let mut last = 2000;
+            for (op, x) in ops {
+                match op {
+                    0 | 1 => assert_eq!(tree.insert((x, [x; 4]), x, key_of), model.insert(x)),
+                    2 => {
+                        last += x;
+                        assert_eq!(tree.insert((last, [last; 4]), last, key_of), model.insert(last));
+                    }
+                    3 => {
+                        let removed = tree.remove(x, key_of).map(key_of);
+                        assert_eq!(removed, model.take(&x));
+                    }
+                    _ => {
+                        let first = tree.first().map(key_of);
+                        assert_eq!(first, model.pop_first());
+                        first.map(|first| tree.remove(first, key_of));
+                    }
+                }
+                assert_eq!(tree.first().map(key_of), model.first().copied());
+                assert_eq!(tree.len(), model.len());
+                assert_eq!(tree.get(x, key_of).is_some(), model.contains(&x));
+            }
+            assert!(tree.iter().map(key_of).eq(model));
+        }
     }
 
     #[test]
