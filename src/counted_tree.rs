@@ -2,8 +2,15 @@
 //! Entries are small handles; the key of an entry is asked of the caller, so that a leaf costs
 //! little more than the handles in it. Queues keep their ready items in it, boards their rows.
 
-/// Entries per leaf. 64 four-byte handles are four cache lines.
-const LEAF: usize = 64;
+/// Entries per leaf. 64 four-byte handles are four cache lines; of larger entries there are fewer, as
+/// those behind one that comes or goes are moved.
+const fn leaf_size<E>() -> usize {
+    if size_of::<E>() <= 8 {
+        64
+    } else {
+        16
+    }
+}
 /// Children per inner node.
 const FANOUT: usize = 32;
 
@@ -202,9 +209,10 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
             Node::Leaf(entries) => entries.capacity() * std::mem::size_of::<E>(),
             // Leaves are between half full (random order) and full (growing order).
             Node::Inner(_) => {
-                let leaves = self.len / (LEAF * 3 / 4) + 1;
+                let leaves = self.len / (leaf_size::<E>() * 3 / 4) + 1;
                 leaves
-                    * (LEAF * std::mem::size_of::<E>() + std::mem::size_of::<Child<E, K>>() * 4 / 3)
+                    * (leaf_size::<E>() * std::mem::size_of::<E>()
+                        + std::mem::size_of::<Child<E, K>>() * 4 / 3)
             }
         }
     }
@@ -256,12 +264,17 @@ enum Inserted<E, K> {
     Split(Child<E, K>),
 }
 
-/// The child that holds `key` if any does: the last whose lower bound is not above it.
+/// The child that holds `key` if any does: the last whose lower bound is not above it. Both ends
+/// are tried first: queues grow and shrink there.
 #[inline]
 fn child_for<E, K: Ord>(children: &[Child<E, K>], key: &K) -> usize {
-    children
-        .partition_point(|c| c.low <= *key)
-        .saturating_sub(1)
+    match children {
+        [_, second, ..] if *key < second.low => 0,
+        [.., last] if last.low <= *key => children.len() - 1,
+        _ => children
+            .partition_point(|c| c.low <= *key)
+            .saturating_sub(1),
+    }
 }
 
 /// Where to cut a full node of `len` when something was added at `at`: in the middle, but at the
@@ -308,20 +321,26 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
                         Err(at) => at,
                     },
                 };
-                if entries.len() == entries.capacity() {
-                    let more = if entries.is_empty() { 4 } else { entries.len() };
-                    entries.reserve_exact(more.min(LEAF + 1));
-                }
-                entries.insert(at, entry);
-                if entries.len() <= LEAF {
+                let most = leaf_size::<E>();
+                if entries.len() < most {
+                    if entries.len() == entries.capacity() {
+                        let more = if entries.is_empty() { 4 } else { entries.len() };
+                        entries.reserve_exact(more.min(most - entries.len()));
+                    }
+                    entries.insert(at, entry);
                     return Inserted::Done;
                 }
-                let mut right = Vec::with_capacity(LEAF);
-                let from = cut(entries.len(), at);
-                right.extend_from_slice(&entries[from..]);
-                entries.truncate(from);
-                if entries.capacity() > LEAF {
-                    entries.shrink_to(LEAF);
+                // Cut as if the new entry were in already: it goes where it belongs.
+                let from = cut(most + 1, at);
+                let mut right = Vec::with_capacity(most);
+                if at < from {
+                    right.extend_from_slice(&entries[from - 1..]);
+                    entries.truncate(from - 1);
+                    entries.insert(at, entry);
+                } else {
+                    right.extend_from_slice(&entries[from..]);
+                    entries.truncate(from);
+                    right.insert(at - from, entry);
                 }
                 Inserted::Split(Child {
                     low: key_of(right[0]),
@@ -377,7 +396,7 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
                 let removed = child.node.remove(key, key_of)?;
                 child.count -= 1;
                 let limit = match child.node {
-                    Node::Leaf(_) => LEAF,
+                    Node::Leaf(_) => leaf_size::<E>(),
                     Node::Inner(_) => FANOUT,
                 };
                 let width = child.node.width();
@@ -411,22 +430,37 @@ impl<E: Copy, K> Child<E, K> {
     }
 }
 
-/// The first entry of `all` that is not in `some`, a subset of it in the same order: found by
-/// halving the length of their common beginning, O(log² n).
+/// The entries of `all` that are not in `some`, a subset of it in the same order: each found by
+/// halving the length of what the two have in common from the one before on, O(log² n).
+pub fn difference<'a, E: Copy + Eq, K: Ord + Copy>(
+    all: &'a CountedTree<E, K>,
+    some: &'a CountedTree<E, K>,
+) -> impl Iterator<Item = E> + 'a {
+    // Ranks from which on neither has been looked at.
+    let (mut in_all, mut in_some) = (0, 0);
+    std::iter::from_fn(move || {
+        let (mut same, mut different) = (0, some.len() - in_some);
+        while same < different {
+            let middle = same + (different - same) / 2;
+            if all.select(in_all + middle) == some.select(in_some + middle) {
+                same = middle + 1;
+            } else {
+                different = middle;
+            }
+        }
+        let found = all.select(in_all + same)?;
+        in_all += same + 1;
+        in_some += same;
+        Some(found)
+    })
+}
+
+/// The first entry of `all` that is not in `some`; see [`difference`].
 pub fn first_difference<E: Copy + Eq, K: Ord + Copy>(
     all: &CountedTree<E, K>,
     some: &CountedTree<E, K>,
 ) -> Option<E> {
-    let (mut same, mut different) = (0, some.len());
-    while same < different {
-        let middle = same + (different - same) / 2;
-        if all.select(middle) == some.select(middle) {
-            same = middle + 1;
-        } else {
-            different = middle;
-        }
-    }
-    all.select(same)
+    difference(all, some).next()
 }
 
 #[cfg(test)]
@@ -460,6 +494,55 @@ mod tests {
                 }
             }
             check(&tree, &model);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_is_what_the_sets_differ_by(
+            entries in prop::collection::btree_map(0u32..2000, any::<bool>(), 0..600),
+        ) {
+            let (mut all, mut some) = (CountedTree::default(), CountedTree::default());
+            for (x, also) in &entries {
+                all.insert(*x, *x, |e| e);
+                if *also {
+                    some.insert(*x, *x, |e| e);
+                }
+            }
+            let expected = entries.iter().filter(|(_, also)| !**also).map(|(x, _)| *x);
+            assert!(difference(&all, &some).eq(expected));
+            assert!(difference(&all, &all).next().is_none());
+        }
+
+        /// Large entries have small leaves: they split and merge sooner.
+        #[test]
+        fn large_entries_behave_as_a_sorted_map(ops in prop::collection::vec((0u8..5, 0u64..2000), 1..4000)) {
+            let key_of = |(x, _): (u64, [u64; 4])| x;
+            let mut tree = CountedTree::default();
+            let mut model = BTreeSet::new();
+            let mut last = 2000;
+            for (op, x) in ops {
+                match op {
+                    0 | 1 => assert_eq!(tree.insert((x, [x; 4]), x, key_of), model.insert(x)),
+                    2 => {
+                        last += x;
+                        assert_eq!(tree.insert((last, [last; 4]), last, key_of), model.insert(last));
+                    }
+                    3 => {
+                        let removed = tree.remove(x, key_of).map(key_of);
+                        assert_eq!(removed, model.take(&x));
+                    }
+                    _ => {
+                        let first = tree.first().map(key_of);
+                        assert_eq!(first, model.pop_first());
+                        first.map(|first| tree.remove(first, key_of));
+                    }
+                }
+                assert_eq!(tree.first().map(key_of), model.first().copied());
+                assert_eq!(tree.len(), model.len());
+                assert_eq!(tree.get(x, key_of).is_some(), model.contains(&x));
+            }
+            assert!(tree.iter().map(key_of).eq(model));
         }
     }
 

@@ -13,8 +13,8 @@ use crate::redis::guard::entry;
 use crate::redis::key::{Key, Mode};
 use crate::redis::types::{Stored, LOAD_COMMAND};
 
-/// The command that carries the effects on a queue.
-pub const APPLY_QUEUE: &std::ffi::CStr = c"modq._apply";
+/// The command that carries the effects on a queue. Short, as those of limits are.
+pub const APPLY_QUEUE: &std::ffi::CStr = c"modq._q";
 
 pub static COMMANDS: &[Command] = &[
     Command {

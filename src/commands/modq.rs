@@ -2,7 +2,7 @@
 
 use super::internal::APPLY_QUEUE;
 use super::totals::{Live, Share, QUEUES};
-use super::waiting::{self, reply_claim, KeyName, Wish};
+use super::waiting::{self, reply_claim, Attached, Wish};
 use super::{counted_keys, keys_with_events, Command, Keys};
 use crate::queue::{
     state_name, Answer, Change, Claim, ClaimView, Effects, Error, Gate, Join, Joined, Notice, Now,
@@ -18,7 +18,7 @@ use crate::redis::schedule;
 use crate::redis::types::Stored;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
@@ -310,9 +310,7 @@ pub struct QueueKey {
     pub queue: Queue,
     /// The earliest due time that the schedule knows of for this key, Unix ms; 0 for none.
     scheduled: u64,
-    /// The name whose waiting clients the queue knows of, and how often databases had been swapped
-    /// by then.
-    pub attached: Option<(u64, KeyName)>,
+    pub attached: Option<Attached>,
     /// The last tick left work for the next.
     behind: bool,
     /// What is counted in the totals over all queues.
@@ -352,18 +350,21 @@ impl QueueKey {
     /// The queue may have something to do earlier than it had before.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
-        self.changed_in(ctx, ctx.db(), name);
+        if let Some(due) = self.count_in() {
+            schedule::note(ctx, ctx.db(), name.bytes(), due);
+        }
     }
 
-    fn changed_in(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
+    /// Counts it in, and answers when there is something to do, if that is earlier than scheduled.
+    /// It is taken as scheduled from now on.
+    fn count_in(&mut self) -> Option<u64> {
         self.share.update(&self.queue);
-        if let Some(due) = self.queue.next_due() {
-            let due = due.max(1);
-            if self.scheduled == 0 || due < self.scheduled {
-                self.scheduled = due;
-                schedule::note(ctx, db, name.bytes(), due);
-            }
-        }
+        let due = self.queue.next_due()?.max(1);
+        let earlier = self.scheduled == 0 || due < self.scheduled;
+        earlier.then(|| {
+            self.scheduled = due;
+            due
+        })
     }
 
     /// The queue came to this key by other means than a command of ours.
@@ -371,7 +372,9 @@ impl QueueKey {
         self.scheduled = 0;
         // Calls may have ended while the queue was under another name.
         self.attached = None;
-        self.changed_in(ctx, db, name);
+        if let Some(due) = self.count_in() {
+            schedule::note(ctx, db, name.bytes(), due);
+        }
     }
 }
 
@@ -380,6 +383,7 @@ impl From<Error> for Refusal {
         Refusal::fixed(match error {
             Error::NoItem => "NOITEM no such item in the queue",
             Error::Stale => "STALE the token is not that of a live lock on the item",
+            Error::Locked => "STALE the item is locked",
             Error::Changed => "CHANGED the item is no longer at this revision; the lock is kept",
             Error::Exists => "EXISTS the item is in the queue already",
             Error::Excluded => "EXCLUDED the moderator is excluded from the item",
@@ -395,8 +399,8 @@ impl From<Error> for Refusal {
 }
 
 thread_local! {
-    /// Buffers that writing commands use in turn.
-    static EFFECTS: RefCell<Effects> = RefCell::default();
+    /// Buffers that writing commands use in turn; none while one does.
+    static EFFECTS: Cell<Option<Box<Effects>>> = const { Cell::new(None) };
 }
 
 /// What a command works with: the queue of its key and the effects to be.
@@ -414,17 +418,18 @@ fn write<R>(
     args: Args<'_>,
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
-    write_to(ctx, args.string(1), context::now(), body)
+    write_to(ctx, args.string(1), context::now(), true, body)
 }
 
 fn write_to<R>(
     ctx: Context<'_>,
     name: ServerStr<'_>,
     now: Now,
+    may_create: bool,
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
-    let mut fx = EFFECTS.take();
+    let mut fx = EFFECTS.take().unwrap_or_default();
     fx.clear();
     let result = match key.get_mut() {
         Some(stored) => {
@@ -441,7 +446,9 @@ fn write_to<R>(
         None => {
             // A missing key is an empty queue; it comes to be with the first change.
             let mut stored = Box::<QueueKey>::default();
-            waiting::attach(&mut stored, ctx.db(), name.bytes(), now);
+            if may_create {
+                waiting::attach(&mut stored, ctx.db(), name.bytes(), now);
+            }
             let result = body(&mut Work {
                 queue: &mut stored.queue,
                 now,
@@ -455,7 +462,7 @@ fn write_to<R>(
     };
     drop(key);
     announce(ctx, name, &mut fx, now);
-    EFFECTS.set(fx);
+    EFFECTS.set(Some(fx));
     result
 }
 
@@ -485,7 +492,9 @@ fn catch_up(
     budget: usize,
     fx: &mut Effects,
 ) -> usize {
-    waiting::attach(stored, ctx.db(), name.bytes(), now);
+    if waiting::clients() > 0 || stored.queue.blocked() > 0 {
+        waiting::attach(stored, ctx.db(), name.bytes(), now);
+    }
     let is_due = stored.queue.next_due().is_some_and(|due| due <= now.ms);
     if is_due && fx.gate != Gate::Missing {
         stored.queue.advance(now, budget, fx)
@@ -585,14 +594,11 @@ pub fn advance(
     now: Now,
     budget: usize,
 ) -> (usize, Option<u64>) {
-    if ctx.flags().is_cluster() {
-        // Until a slot that is on the move is ours, its keys are treated as a replica treats them.
-        let Some(next) = next_due(ctx, name) else {
-            return (0, None);
-        };
-        if !ctx.owns(name) {
-            return (0, Some(next.max(now.ms + SLOT_RETRY_MS)));
-        }
+    // Until a slot that is on the move is ours, its keys are treated as a replica treats them. Looked
+    // at again soon, whatever is due next: the queue still takes an earlier time as scheduled, so
+    // that what comes to be due meanwhile would not be noted.
+    if ctx.flags().is_cluster() && next_due(ctx, name).is_some() && !ctx.owns(name) {
+        return (0, Some(now.ms + SLOT_RETRY_MS));
     }
     let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Unattended) else {
         return (0, None);
@@ -636,7 +642,7 @@ pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) ->
         return true;
     }
     let name = Name::new(key);
-    let waits = write_to(ctx, name.get(), now, |work| {
+    let waits = write_to(ctx, name.get(), now, false, |work| {
         let place = answer.undo.flatten();
         let Work { queue, now, fx } = work;
         let waits = fx.gate == Gate::Missing;
@@ -874,7 +880,8 @@ fn claim_from(
     now: Now,
     many: bool,
 ) -> Result<bool, Refusal> {
-    write_to(ctx, key, now, |work| {
+    // Nobody but a producer brings a queue about that is not there, whoever waits for it.
+    write_to(ctx, key, now, false, |work| {
         let slots = work.queue.claim(work.now, claim, work.fx)?;
         if slots.is_empty() {
             return Ok(false);
@@ -1487,7 +1494,7 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let name = args.string(1).bytes();
     let mut absent = QueueKey::default();
     let stored = key.get_mut().unwrap_or(&mut absent);
-    waiting::attach(stored, ctx.db(), name, context::now());
+    waiting::attach_most(stored, ctx.db(), name, most, context::now());
     let waiters = stored.queue.waiters(most);
     ctx.reply_array(waiters.len());
     for waiter in waiters {
@@ -1503,15 +1510,23 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    // As in WAITERS.
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let now = context::now();
     let bytes = key.get().map_or(0, Stored::memory_bytes);
-    let mut absent = QueueKey::default();
-    let stored = key.get_mut().unwrap_or(&mut absent);
-    waiting::attach(stored, ctx.db(), args.string(1).bytes(), now);
-    let queue = &stored.queue;
-    let summary = queue.summary();
+    // Clients may wait for a queue that is not there.
+    let absent = QueueKey::default();
+    let name = args.string(1).bytes();
+    let (queue, summary) = match key.get_mut() {
+        Some(stored) => {
+            waiting::attach(stored, ctx.db(), name, now);
+            (&stored.queue, stored.queue.summary())
+        }
+        None => {
+            let mut summary = absent.queue.summary();
+            summary.waiting = waiting::moderators(ctx.db(), name);
+            (&absent.queue, summary)
+        }
+    };
     let stats = queue.stats();
     let by_tag = queue.ready_by_tag();
     let by_priority: Vec<(i32, usize)> = queue.ready_by_priority().take(100).collect();

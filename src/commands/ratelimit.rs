@@ -21,9 +21,10 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// The commands that carry the effects on limiters, on leases, and the whole set of policies.
-pub const APPLY_LIMIT: &CStr = c"ratelimit._apply";
-pub const APPLY_LEASE: &CStr = c"ratelimit._lease";
+/// The commands that carry the effects on limiters, on leases, and the whole set of policies. Short
+/// where they are sent often: the server looks a name up by copying, splitting and hashing it.
+pub const APPLY_LIMIT: &CStr = c"modq._r";
+pub const APPLY_LEASE: &CStr = c"modq._l";
 pub const LOAD_POLICIES: &CStr = c"ratelimit._policies";
 
 macro_rules! checking {

@@ -11,7 +11,8 @@ use crate::redis::context::{self, Context, Refusal};
 use crate::redis::key::{Key, Mode, Name};
 use crate::redis::schedule;
 use serde_bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -46,19 +47,30 @@ pub struct Wish<'a> {
     pub block: u64,
 }
 
+/// A lock that calls are to be answered with.
+#[derive(Default)]
+struct Given {
+    calls: usize,
+    /// It has reached somebody, and is not taken back from them.
+    reached: bool,
+}
+
 #[derive(Default)]
 struct Waiting {
     calls: BTreeMap<u64, Call>,
-    by_key: HashMap<KeyName, BTreeSet<u64>>,
+    /// In the order in which they stand.
+    by_key: BTreeMap<KeyName, BTreeSet<(Place, u64)>>,
     last_call: u64,
     /// Calls with an answer that has not gone out.
     answered: BTreeSet<u64>,
+    /// The locks they are to be answered with, by where each is and its token.
+    given: HashMap<(KeyName, u64), Given>,
     /// Matches whose client is gone.
     undo: Vec<(KeyName, Answer)>,
     /// Names at which a queue may have come to be, or changed.
     arrivals: BTreeSet<KeyName>,
-    /// Where the look for keys that changed type goes on.
-    patrol: u64,
+    /// The last name at which was looked for what no event tells.
+    patrol: Option<KeyName>,
 }
 
 static WAITING: Mutex<Option<Waiting>> = Mutex::new(None);
@@ -70,8 +82,12 @@ static CALLS: AtomicUsize = AtomicUsize::new(0);
 /// call ended.
 static SWAPS: AtomicU64 = AtomicU64::new(0);
 
-/// How many keys that calls wait for one tick looks at, for what no event tells.
+/// How many calls a queue is told of at a time.
+const PORTION: usize = 100;
+/// How many names that calls wait for one tick looks at, for what no event tells, and to how many
+/// calls it tells that a name holds another type.
 const PATROL: usize = 100;
+const TOLD: usize = 500;
 /// How long the patrol rests, ms.
 const PATROL_MS: u64 = 20;
 
@@ -116,9 +132,9 @@ impl Waiting {
         self.answered.remove(&id);
         for key in &call.keys {
             let name = (call.db, key.clone());
-            if let Some(ids) = self.by_key.get_mut(&name) {
-                ids.remove(&id);
-                if ids.is_empty() {
+            if let Some(calls) = self.by_key.get_mut(&name) {
+                calls.remove(&(call.place, id));
+                if calls.is_empty() {
                     self.by_key.remove(&name);
                 }
             }
@@ -126,6 +142,41 @@ impl Waiting {
         CALLS.store(self.calls.len(), Relaxed);
         Some(call)
     }
+
+    /// A call has no more to do with the lock it was to be answered with, which it told its client
+    /// of or not. Answers whether the lock reaches nobody.
+    fn let_go(&mut self, call: &Call, reached: bool) -> bool {
+        let Some((at, answer)) = &call.answer else {
+            return false;
+        };
+        let lock = ((call.db, call.keys[*at].clone()), answer.token);
+        let Some(given) = self.given.get_mut(&lock) else {
+            return false;
+        };
+        given.calls -= 1;
+        given.reached |= reached;
+        let lost = given.calls == 0 && !given.reached;
+        if given.calls == 0 {
+            self.given.remove(&lock);
+        }
+        lost
+    }
+}
+
+/// The name that clients are blocked on for a key: one of the same slot, so that the server redirects
+/// them as it should, that never comes to be. On the key's own name the server would go through
+/// all who wait for it whenever it came to be, in the command that made it, however many there are
+/// (Valkey 9.1 in time that grows with the square: 5 s for 10,000).
+fn stand_in(key: &[u8]) -> Name {
+    let open = key.iter().position(|b| *b == b'{');
+    let close = open.and_then(|open| key[open..].iter().position(|b| *b == b'}'));
+    const END: &[u8] = b"\0modq waits";
+    Name::new(&match close {
+        Some(length) if length > 1 => [key, END].concat(),
+        // The whole key becomes the part that is hashed, which it cannot with such a brace in it.
+        _ if !key.is_empty() && !key.contains(&b'}') => [b"{", key, b"}", END].concat(),
+        _ => key.to_vec(),
+    })
 }
 
 /// Lets the client of this call wait. The keys were just found to have nothing for it.
@@ -136,31 +187,51 @@ pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
         w.last_call += 1;
         w.last_call
     });
-    let Some(client) = crate::redis::blocking::block(ctx, &wish.keys, wish.block, id) else {
+    let stand_ins: Vec<Name> = names.iter().map(|name| stand_in(name)).collect();
+    let blocked_on: Vec<ServerStr<'_>> = stand_ins.iter().map(Name::get).collect();
+    let Some(client) = crate::redis::blocking::block(ctx, &blocked_on, wish.block, id) else {
         ctx.reply_null_array();
         return;
     };
-    // The place is where the queues put the call; a call for queues yet to be stands by the clock.
+    // The place is behind everyone in any of the queues, and in all of them the same: so it is
+    // still right when a queue hears of the call anew. A call for queues yet to be stands by the clock.
     let mut place: Option<Place> = None;
     for key in &wish.keys {
-        let Ok(mut opened) = Key::<QueueKey>::open(ctx, *key, Mode::Glance) else {
-            continue;
-        };
-        if let Some(stored) = opened.get_mut() {
-            let block = Block {
-                call: id,
-                moderator: wish.moderator,
-                tags: wish.tags.clone(),
-                new_only: wish.new_only,
-                lock: wish.lock,
-                place: None,
-            };
-            place = place.max(Some(stored.queue.block(now, &block)));
+        if let Ok(opened) = Key::<QueueKey>::open(ctx, *key, Mode::Glance) {
+            place = place.max(opened.get().map(|stored| stored.queue.end_of_line(now)));
+        }
+    }
+    let last = with(|w| {
+        let calls = names
+            .iter()
+            .filter_map(|name| w.by_key.get(&(db, name.clone())));
+        calls.filter_map(|calls| calls.last()).max().copied()
+    });
+    let mut place = place.unwrap_or((now.ms, id));
+    if let Some(((since, tie), _)) = last.filter(|(last, _)| *last >= place) {
+        place = (since, tie + 1);
+    }
+    let block = Block {
+        call: id,
+        moderator: wish.moderator,
+        tags: wish.tags.clone(),
+        new_only: wish.new_only,
+        lock: wish.lock,
+        place,
+    };
+    for key in &wish.keys {
+        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, *key, Mode::Glance) {
+            // One that does not know of all yet hears of this call in its turn.
+            let known = |stored: &&mut QueueKey| knows_all(stored, db, key.bytes());
+            if let Some(stored) = opened.get_mut().filter(known) {
+                stored.queue.block(&block);
+            }
         }
     }
     with(|w| {
         for name in &names {
-            w.by_key.entry((db, name.clone())).or_default().insert(id);
+            let calls = w.by_key.entry((db, name.clone())).or_default();
+            calls.insert((place, id));
         }
         let call = Call {
             client,
@@ -173,7 +244,7 @@ pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
             lock: wish.lock,
             new_only: wish.new_only,
             many: wish.many,
-            place: place.unwrap_or((now.ms, id)),
+            place,
             answer: None,
         };
         w.calls.insert(id, call);
@@ -182,44 +253,94 @@ pub fn wait(ctx: Context<'_>, wish: Wish<'_>, now: Now) {
     schedule::wake_in(ctx, PATROL_MS);
 }
 
-/// Makes sure that the queue at this name knows of exactly those who wait for this name.
+/// The name whose waiting clients a queue knows of.
+pub struct Attached {
+    /// How often databases had changed places by then.
+    swaps: u64,
+    name: KeyName,
+    /// The last call in line that the queue was told of; none once it knows of all.
+    after: Option<(Place, u64)>,
+}
+
+impl Attached {
+    #[inline]
+    fn is(&self, db: i32, key: &[u8]) -> bool {
+        self.swaps == SWAPS.load(Relaxed) && self.name.0 == db && *self.name.1 == *key
+    }
+}
+
+fn knows_all(stored: &QueueKey, db: i32, key: &[u8]) -> bool {
+    let attached = stored.attached.as_ref();
+    attached.is_some_and(|a| a.is(db, key) && a.after.is_none())
+}
+
+/// Makes sure that the queue at this name knows of nobody but those who wait for this name, and of
+/// some more of them: of so many at a time, in the order they stand in. Until it knows of all,
+/// which it takes for work to be done, it matches only those in front of the next it is to be
+/// told of.
 pub fn attach(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
-    if clients() == 0 && stored.queue.blocked() == 0 {
+    if clients() == 0 && stored.queue.blocked() == 0 && stored.queue.knows_line() {
         return;
     }
-    let swaps = SWAPS.load(Relaxed);
-    let is_here = stored
-        .attached
-        .as_ref()
-        .is_some_and(|(n, (d, k))| *n == swaps && *d == db && **k == *key);
-    if is_here {
-        return;
-    }
-    stored.queue.unblock_all(now);
-    stored.attached = Some((swaps, (db, key.into())));
+    let here = stored.attached.as_ref().filter(|a| a.is(db, key));
+    let after = match here.map(|a| a.after) {
+        Some(None) => return,
+        Some(Some(after)) => after,
+        None => {
+            stored.queue.unblock_all(now);
+            ((0, 0), 0)
+        }
+    };
+    let mut attached = Attached {
+        swaps: SWAPS.load(Relaxed),
+        name: (db, key.into()),
+        after: None,
+    };
+    let mut next = None;
     with(|w| {
-        let Some(ids) = w.by_key.get(&(db, Box::from(key))) else {
+        let Some(calls) = w.by_key.get(&attached.name) else {
             return;
         };
-        for id in ids {
+        let mut rest = calls.range((Bound::Excluded(after), Bound::Unbounded));
+        for (place, id) in rest.by_ref().take(PORTION) {
+            attached.after = Some((*place, *id));
             let Some(call) = w.calls.get(id).filter(|call| call.answer.is_none()) else {
                 continue;
             };
             let tags = call.tags.as_ref();
-            stored.queue.block(
-                now,
-                &Block {
-                    call: *id,
-                    moderator: &call.moderator,
-                    tags: tags.map(|tags| tags.iter().map(|t| Bytes::new(t)).collect()),
-                    new_only: call.new_only,
-                    lock: call.lock,
-                    place: Some(call.place),
-                },
-            );
+            stored.queue.block(&Block {
+                call: *id,
+                moderator: &call.moderator,
+                tags: tags.map(|tags| tags.iter().map(|t| Bytes::new(t)).collect()),
+                new_only: call.new_only,
+                lock: call.lock,
+                place: call.place,
+            });
         }
+        next = rest.next().map(|(place, _)| *place);
     });
-    stored.queue.match_everyone();
+    if next.is_none() {
+        attached.after = None;
+    }
+    stored.queue.line_known_before(next);
+    stored.attached = Some(attached);
+}
+
+/// `attach` until the queue knows of all who wait for its name, or of so many moderators.
+pub fn attach_most(stored: &mut QueueKey, db: i32, key: &[u8], most: usize, now: Now) {
+    attach(stored, db, key, now);
+    while !stored.queue.knows_line() && stored.queue.waiting() < most {
+        attach(stored, db, key, now);
+    }
+}
+
+/// How many moderators wait for a name.
+pub fn moderators(db: i32, key: &[u8]) -> usize {
+    with(|w| {
+        let calls = w.by_key.get(&(db, key.into())).into_iter().flatten();
+        let names = calls.filter_map(|(_, id)| w.calls.get(id).filter(|c| c.answer.is_none()));
+        names.map(|c| &c.moderator).collect::<HashSet<_>>().len()
+    })
 }
 
 /// A queue came to this name, or one that others wait for may have: looked at before the server
@@ -240,27 +361,38 @@ pub fn database_changed() {
 
 /// The queue at `key` matched: its calls no longer wait, here or elsewhere.
 pub fn answers(ctx: Context<'_>, db: i32, key: &[u8], answers: &mut Vec<Answer>, now: Now) {
+    let mut surplus = Vec::new();
     for answer in answers.drain(..) {
         let id = answer.call;
         let others = with(|w| {
-            let call = w.calls.get_mut(&id)?;
+            let call = w.calls.get_mut(&id).filter(|call| call.answer.is_none())?;
             let at = call.keys.iter().position(|k| **k == *key)?;
             call.answer = Some((at, answer.clone()));
             w.answered.insert(id);
+            let lock = ((db, key.into()), answer.token);
+            w.given.entry(lock).or_default().calls += 1;
             let others: Vec<Box<[u8]>> =
                 call.keys.iter().filter(|k| ***k != *key).cloned().collect();
             Some((others, call.moderator.clone()))
         });
         let Some((others, moderator)) = others else {
-            // The queue was elsewhere when the call ended, and did not hear of it.
-            if answer.undo.is_some() {
-                with(|w| w.undo.push(((db, key.into()), answer)));
-            }
+            // The queue was elsewhere when the call ended, and did not hear of it; or both ends of
+            // a MOVE matched the same call.
+            surplus.push(answer);
             continue;
         };
         for other in others {
             detach(ctx, db, &other, id, &moderator, now);
         }
+    }
+    for answer in surplus {
+        with(|w| {
+            let name: KeyName = (db, key.into());
+            let lock = (name.clone(), answer.token);
+            if answer.undo.is_some() && !w.given.contains_key(&lock) {
+                w.undo.push((name, answer));
+            }
+        });
     }
 }
 
@@ -275,6 +407,13 @@ fn detach(ctx: Context<'_>, db: i32, key: &[u8], id: u64, moderator: &[u8], now:
 
 /// A key came to be that a call waits for. Answers whether the call goes on waiting.
 pub fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
+    let concerned = |call: &Call| {
+        // If one of its other keys has something, the answer goes out before the server sleeps.
+        call.answer.is_none() && call.keys.iter().any(|k| **k == *key.bytes())
+    };
+    if !with(|w| w.calls.get(&id).is_some_and(concerned)) {
+        return true;
+    }
     let other_type = Key::<QueueKey>::open(ctx, key, Mode::Glance).err();
     arrived(ctx.db(), key.bytes());
     match other_type {
@@ -309,27 +448,23 @@ pub fn ended(ctx: Context<'_>, id: u64, end: End) {
     };
     match (end, &call.answer) {
         (End::Answer, Some((at, answer))) => {
-            if !reply(ctx, &call, *at, answer) {
+            let reached = reply(ctx, &call, *at, answer);
+            if !reached {
                 ctx.reply_null_array();
             }
+            with(|w| w.let_go(&call, reached));
         }
         (End::Answer, None) => match changed_type(ctx, &call) {
             Some(refusal) => ctx.refuse(&refusal),
             None => ctx.reply_null_array(),
         },
-        (End::Gone, Some((at, answer))) => {
-            // Others may have been answered with the same lock; then it stays.
-            with(|w| {
-                let shared = w.calls.values().any(|c| {
-                    let other = c.answer.as_ref();
-                    c.db == call.db && other.is_some_and(|(_, a)| a.token == answer.token)
-                });
-                if answer.undo.is_some() && !shared {
-                    let name = (call.db, call.keys[*at].clone());
-                    w.undo.push((name, answer.clone()));
-                }
-            });
-        }
+        (End::Gone, Some((at, answer))) => with(|w| {
+            // Others may be answered with the same lock; then it stays.
+            if w.let_go(&call, false) && answer.undo.is_some() {
+                let name = (call.db, call.keys[*at].clone());
+                w.undo.push((name, answer.clone()));
+            }
+        }),
         (End::Gone, None) => {}
     }
 }
@@ -422,11 +557,13 @@ fn send(ctx: Context<'_>) {
             continue;
         }
         let keys = with(|w| {
-            let call = w.calls.get_mut(&id)?;
+            let mut call = w.calls.remove(&id)?;
+            w.let_go(&call, false);
             call.answer = None;
             let names = call.keys.iter().map(|k| (call.db, k.clone()));
             let names: Vec<KeyName> = names.collect();
             w.arrivals.extend(names.iter().cloned());
+            w.calls.insert(id, call);
             Some(names)
         });
         for (db, key) in keys.into_iter().flatten() {
@@ -452,52 +589,40 @@ fn forget_attachment(ctx: Context<'_>, db: i32, key: &[u8]) {
     });
 }
 
-/// From the timer, while anybody waits: looks at some of the keys waited for, for what no event
-/// told. A key that holds another type now is told to those who wait for it.
+/// From the timer, while anybody waits: looks at some of the names waited for, for what no event
+/// told. That one holds another type now is told to those who wait for it.
 pub fn patrol(ctx: Context<'_>) {
     if clients() == 0 {
         return;
     }
-    let some: Vec<(u64, Blocked, bool)> = with(|w| {
-        let from = w.patrol;
-        let ids: Vec<u64> = w
-            .calls
-            .range(from..)
-            .map(|(id, _)| *id)
-            .take(PATROL)
-            .collect();
-        w.patrol = match ids.last() {
-            Some(last) if ids.len() == PATROL => last + 1,
-            _ => 0,
-        };
-        ids.iter()
-            .filter_map(|id| w.calls.get(id).map(|c| (*id, c.client, c.answer.is_none())))
-            .collect()
+    let names: Vec<KeyName> = with(|w| {
+        let from = w.patrol.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = w.by_key.range((from, Bound::Unbounded));
+        let names: Vec<KeyName> = rest.take(PATROL).map(|(name, _)| name.clone()).collect();
+        if names.len() == PATROL {
+            w.patrol = names.last().cloned();
+        }
+        names
     });
-    for (id, client, waits) in some {
-        let names: Vec<KeyName> = with(|w| {
-            let call = w.calls.get(&id);
-            call.map_or_else(Vec::new, |call| {
-                call.keys.iter().map(|k| (call.db, k.clone())).collect()
-            })
+    for here in names {
+        let (other_type, unknown) = glance(ctx, here.0, &here.1, |found| match found {
+            Err(_) => (true, false),
+            Ok(stored) => {
+                let unknown = |s: &mut QueueKey| !knows_all(s, here.0, &here.1);
+                (false, stored.is_some_and(unknown))
+            }
         });
-        for here in names {
-            let (other_type, unknown) = glance(ctx, here.0, &here.1, |found| match found {
-                Err(_) => (true, false),
-                Ok(stored) => {
-                    let swaps = SWAPS.load(Relaxed);
-                    let attached = Some((swaps, here.clone()));
-                    let unknown = |s: &mut QueueKey| s.attached != attached;
-                    (false, stored.is_some_and(unknown))
-                }
+        if other_type {
+            let clients: Vec<Blocked> = with(|w| {
+                let calls = w.by_key.get(&here).into_iter().flatten();
+                let calls = calls.filter_map(|(_, id)| w.calls.get(id));
+                let waits = calls.filter(|call| call.answer.is_none());
+                waits.take(TOLD).map(|call| call.client).collect()
             });
-            if other_type && waits {
-                client.wake();
-                break;
-            }
-            if unknown {
-                with(|w| w.arrivals.insert(here));
-            }
+            clients.into_iter().for_each(Blocked::wake);
+        }
+        if unknown {
+            with(|w| w.arrivals.insert(here));
         }
     }
     settle(ctx);

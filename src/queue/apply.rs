@@ -4,7 +4,7 @@
 use super::decide::Opportunity;
 use super::effect::{Effect, Names, Settings};
 use super::moderators::Profile;
-use super::state::{Item, Lock, Place, Queue, State, Timed, Timer, U48};
+use super::state::{Item, Lock, Place, Queue, State, Timed, U48};
 use super::{MAX_AGING, MAX_DURATION, MAX_ID};
 use serde_bytes::Bytes;
 use std::collections::HashSet;
@@ -59,7 +59,10 @@ impl Queue {
     }
 
     fn need(&self, id: &Bytes) -> Result<u32, ApplyError> {
-        self.find(id).ok_or(ApplyError)
+        match self.items.get(self.hint) {
+            Some(item) if item.id() == &**id => Ok(self.hint),
+            _ => self.find(id).ok_or(ApplyError),
+        }
     }
 
     fn need_in(&self, id: &Bytes, state: State) -> Result<u32, ApplyError> {
@@ -185,11 +188,12 @@ impl Queue {
                 check(*token > self.last_token && *token < MAX_TIME && *deadline < MAX_TIME)?;
                 self.leave_state(slot);
                 self.forget_late(slot);
-                if self.items[slot].deliveries == 0 {
-                    let waited = at.saturating_sub(self.waiting_since(slot));
+                let waited = at.saturating_sub(self.waiting_since(slot));
+                let deliveries = &mut self.items[slot].deliveries;
+                if *deliveries == 0 {
                     self.stats.wait.record(waited);
                 }
-                self.items[slot].deliveries = self.items[slot].deliveries.saturating_add(1);
+                *deliveries = deliveries.saturating_add(1);
                 let moderator = self.moderators.intern(moderator);
                 self.last_token = *token;
                 self.leave_line(moderator);
@@ -266,6 +270,11 @@ impl Queue {
                 self.check_place(*place)?;
                 let lock = self.leave_state(slot);
                 self.items[slot].deliveries = self.items[slot].deliveries.saturating_sub(1);
+                if let (Some(lock), 0) = (&lock, self.items[slot].deliveries) {
+                    // It goes on waiting for its first claim.
+                    let waited = lock.at.saturating_sub(self.waiting_since(slot));
+                    self.stats.wait.take_back(waited);
+                }
                 if let (Some(lock), Some(place)) = (lock, place) {
                     self.stand(lock.moderator, Some(*place));
                 }
@@ -302,15 +311,9 @@ impl Queue {
                 let old = self.moderators[slot].profile.replace(Box::new(profile));
                 if let Some(old) = old {
                     self.tags.release(old.tags);
-                    self.timers.remove(&Timer {
-                        time: old.expires,
-                        what: Timed::Registration(slot),
-                    });
+                    self.remove_timer(old.expires, Timed::Registration(slot));
                 }
-                self.timers.insert(Timer {
-                    time: *expires,
-                    what: Timed::Registration(slot),
-                });
+                self.add_timer(*expires, Timed::Registration(slot));
                 self.enlist(slot);
                 self.note_place(*place);
                 Ok(Opportunity::Moderator(slot))
@@ -325,10 +328,7 @@ impl Queue {
                 check(self.moderators[slot].profile.is_some())?;
                 self.unlist(slot);
                 if let Some(old) = self.moderators[slot].profile.take() {
-                    self.timers.remove(&Timer {
-                        time: old.expires,
-                        what: Timed::Registration(slot),
-                    });
+                    self.remove_timer(old.expires, Timed::Registration(slot));
                     self.enlist(slot);
                     self.tags.release(old.tags);
                 }

@@ -12,6 +12,7 @@ use super::MAX_CLAIM_BYTES;
 use crate::counted_tree::first_difference;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
+use std::collections::HashSet;
 
 /// The time of a command or tick, read once: an instant in Unix ms, and for tokens in µs, which is
 /// later where this server has given as large a token before.
@@ -26,8 +27,10 @@ pub struct Now {
 pub enum Error {
     /// No item of that id.
     NoItem,
-    /// The token is not the live lock's, or the item is locked.
+    /// The token is not the live lock's.
     Stale,
+    /// The item is locked.
+    Locked,
     /// The content is no longer what REV says.
     Changed,
     /// The id is in the queue already.
@@ -122,8 +125,8 @@ pub struct Block<'a> {
     pub new_only: bool,
     /// ms; none is the queue's.
     pub lock: Option<u64>,
-    /// Where they stand; none for the end of the line.
-    pub place: Option<Place>,
+    /// Where they stand: in every queue of the call the same.
+    pub place: Place,
 }
 
 /// What happened during one command or tick.
@@ -330,7 +333,14 @@ impl Queue {
         match self.commit(now, effect, fx) {
             Opportunity::None => false,
             Opportunity::Item(slot) => self.match_item(slot, now, fx),
-            Opportunity::Moderator(moderator) => self.match_moderator(moderator, now, fx),
+            Opportunity::Moderator(moderator) => {
+                let mut matched = false;
+                // Once for each of the calls they wait in; only JOIN makes more than one possible.
+                while self.match_moderator(moderator, now, fx) {
+                    matched = true;
+                }
+                matched
+            }
             Opportunity::Both(slot, moderator) => {
                 // Whichever item comes first is matched first: not a lesser one that comes back
                 // to the moderator who was at capacity before what they can take now.
@@ -449,6 +459,7 @@ impl Queue {
             return Ok(false);
         }
         fx.admit()?;
+        self.hint = slot;
         self.commit_and_match(now, &Effect::Cancel { id: bytes(id) }, fx);
         Ok(true)
     }
@@ -472,22 +483,59 @@ impl Queue {
         {
             return Ok(None);
         }
+        // What is set to what it is already is no change.
+        let item = &self.items[slot];
+        let payload = change.payload.filter(|p| *p != item.payload());
+        let priority = change.priority.filter(|p| *p != item.priority);
+        let boost = change.boost.filter(|b| *b != item.boost());
+        let tags = change.tags.filter(|t| !self.has_tags(slot, t));
+        let excluded = change.excluded.filter(|e| !self.excludes(slot, e));
+        if (payload, priority, boost, &tags, &excluded) == (None, None, None, &None, &None) {
+            return Ok(Some(item.rev.into()));
+        }
         let effect = Effect::Change {
             id: bytes(id),
             replace: false,
-            payload: change.payload.map(bytes),
-            priority: change.priority,
-            boost: change.boost,
-            tags: change.tags,
-            excluded: change.excluded,
+            payload: payload.map(bytes),
+            priority,
+            boost,
+            tags,
+            excluded,
         };
         fx.admit()?;
+        self.hint = slot;
         let opportunity = self.commit(now, &effect, fx);
         let rev = self.items[slot].rev.into();
         if let Opportunity::Item(slot) = opportunity {
             self.match_item(slot, now, fx);
         }
         Ok(Some(rev))
+    }
+
+    /// Whether an item requires these tags, in this order; a repeated name counts once.
+    fn has_tags(&self, slot: u32, names: &Names<'_>) -> bool {
+        let mut seen = HashSet::new();
+        let given = names.iter().filter(|n| seen.insert(**n));
+        self.tags
+            .names(self.items[slot].tags)
+            .eq(given.map(|n| &***n))
+    }
+
+    /// Whether naming these moderators would exclude from an item exactly who is, as they are.
+    fn excludes(&self, slot: u32, names: &Names<'_>) -> bool {
+        let mut seen = HashSet::new();
+        let named = names.iter().filter(|n| seen.insert(**n)).count();
+        let excluded = self.excluded(slot);
+        // Those named come first; after them those not named stay only if by SKIP, and only if
+        // anyone is named.
+        let Some((first, rest)) = excluded.split_at_checked(named) else {
+            return false;
+        };
+        let mut seen = HashSet::new();
+        let given = names.iter().filter(|n| seen.insert(**n));
+        let name = |(m, _): &(u32, bool)| &*self.moderators[*m].name;
+        first.iter().map(name).eq(given.map(|n| &***n))
+            && rest.iter().all(|(_, skip)| *skip && named > 0)
     }
 
     // ---- moderators ----
@@ -505,6 +553,8 @@ impl Queue {
         let mut slots = SmallVec::new();
         let mut payload = 0;
         let known = self.moderators.find(claim.moderator);
+        // Neither comes nor goes with a lock.
+        let registered = known.filter(|m| self.moderators[*m].profile.is_some());
         if let (Some(moderator), false) = (known, claim.new_only) {
             for slot in self.held(moderator, now) {
                 if slots.len() == claim.count || payload >= MAX_CLAIM_BYTES {
@@ -517,9 +567,8 @@ impl Queue {
         if slots.len() < claim.count && !self.paused_out && self.ready > 0 {
             let set = self.claim_tags(known, claim.tags.as_deref());
             let lock = claim.lock.unwrap_or(self.settings.lock);
+            let mut moderator = known;
             while slots.len() < claim.count && payload < MAX_CLAIM_BYTES {
-                // Looked up anew: the first lock makes the moderator known.
-                let moderator = self.moderators.find(claim.moderator);
                 if !self.has_tokens() || moderator.is_some_and(|m| !self.has_capacity(m)) {
                     break;
                 }
@@ -534,9 +583,12 @@ impl Queue {
                 payload += size;
                 self.lock_for(slot, claim.moderator, lock, How::Claim, now, fx);
                 slots.push(slot);
+                // A lock can make the moderator known, also anew by another number.
+                if slots.len() < claim.count {
+                    moderator = self.moderators.find(claim.moderator);
+                }
             }
         }
-        let registered = self.moderators.find(claim.moderator);
         let in_line = registered
             .and_then(|m| self.moderators[m].profile.as_ref())
             .is_some_and(|p| p.place.is_some());
@@ -574,10 +626,11 @@ impl Queue {
         fx: &mut Effects,
     ) -> u64 {
         // The effect would borrow the item's own id, so it is copied first.
-        let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
-        let known = self.moderators.find(moderator);
-        let joined = known.and_then(|m| self.moderators[m].profile.as_ref());
-        let place = joined.and_then(|p| p.place);
+        let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
+        let place = match self.blocked {
+            0 => None,
+            _ => self.place_by_join(moderator),
+        };
         let token = self.next_token(now);
         let effect = Effect::Lock {
             id: bytes(&id),
@@ -586,6 +639,7 @@ impl Queue {
             deadline: now.ms + lock,
             assign: how == How::Assign,
         };
+        self.hint = slot;
         self.commit(now, &effect, fx);
         if self.blocked == 0 {
             return token;
@@ -605,6 +659,11 @@ impl Queue {
         token
     }
 
+    fn place_by_join(&self, moderator: &[u8]) -> Option<Place> {
+        let known = self.moderators.find(moderator)?;
+        self.moderators[known].profile.as_ref()?.place
+    }
+
     /// Takes the blocked calls of a moderator that a new lock answers: all that do not insist on
     /// a new item; if all do, and `or_newest`, the most recent one.
     fn take_calls(&mut self, moderator: u32, or_newest: bool, now: Now) -> Vec<u64> {
@@ -617,22 +676,15 @@ impl Queue {
         if calls.is_empty() && or_newest {
             calls.extend(blocked.iter().map(|b| b.call).max());
         }
-        for call in &calls {
-            self.remove_call(moderator, *call, now);
-        }
+        self.remove_calls(moderator, &calls, now);
         calls
     }
 
-    /// A client waits in line from now on. Not an effect: only the primary knows of it. Answers
-    /// where the moderator's call stands.
-    pub fn block(&mut self, now: Now, block: &Block<'_>) -> Place {
-        let place = match block.place {
-            Some(place) => place,
-            None => self.next_place(now),
-        };
+    /// A client waits in line from now on. Not an effect: only the primary knows of it.
+    pub fn block(&mut self, block: &Block<'_>) {
+        let place = block.place;
         self.note_place(Some(place));
         let moderator = self.moderators.intern(block.moderator);
-        self.unlist(moderator);
         let call = BlockedCall {
             call: block.call,
             place,
@@ -641,10 +693,19 @@ impl Queue {
             new_only: block.new_only,
             lock: block.lock,
         };
-        self.moderators[moderator].blocked.push(call);
-        self.enlist(moderator);
         self.blocked += 1;
-        place
+        // One more like their last, behind it, changes nothing about how they stand in line.
+        let last = self.moderators[moderator].blocked.last();
+        let alike = last.is_some_and(|last| {
+            last.place <= place && (last.tags, last.own_tags) == (call.tags, call.own_tags)
+        });
+        if alike {
+            self.moderators[moderator].blocked.push(call);
+        } else {
+            self.unlist(moderator);
+            self.moderators[moderator].blocked.push(call);
+            self.enlist(moderator);
+        }
     }
 
     /// A client no longer waits. Answers whether it did.
@@ -652,25 +713,34 @@ impl Queue {
         let Some(slot) = self.moderators.find(moderator) else {
             return false;
         };
-        let waited = self.remove_call(slot, call, now);
-        self.moderators.forget_if_idle(slot);
+        let waited = self.moderators[slot].blocked.iter().any(|b| b.call == call);
+        if waited {
+            self.remove_calls(slot, &[call], now);
+            self.moderators.forget_if_idle(slot);
+        }
         waited
     }
 
-    fn remove_call(&mut self, moderator: u32, call: u64, now: Now) -> bool {
-        let blocked = &self.moderators[moderator].blocked;
-        let Some(i) = blocked.iter().position(|b| b.call == call) else {
-            return false;
-        };
+    /// These calls of a moderator, in the order they are kept in, wait no longer.
+    fn remove_calls(&mut self, moderator: u32, calls: &[u64], now: Now) {
+        if calls.is_empty() {
+            return;
+        }
         self.unlist(moderator);
-        let removed = self.moderators[moderator].blocked.remove(i);
-        if let Some(profile) = &mut self.moderators[moderator].profile {
+        let m = &mut self.moderators[moderator];
+        let mut gone = calls.iter().peekable();
+        let mut lists = SmallVec::<[u32; 4]>::new();
+        m.blocked.retain(|b| {
+            let goes = gone.next_if(|call| **call == b.call).is_some();
+            lists.extend(goes.then_some(b.tags));
+            !goes
+        });
+        if let Some(profile) = &mut m.profile {
             profile.seen = profile.seen.max(now.ms);
         }
         self.enlist(moderator);
-        self.tags.release(removed.tags);
-        self.blocked -= 1;
-        true
+        self.blocked -= lists.len();
+        lists.iter().for_each(|list| self.tags.release(*list));
     }
 
     /// How many blocked calls wait here.
@@ -678,19 +748,46 @@ impl Queue {
         self.blocked
     }
 
-    /// Forgets all blocked calls: the queue is about to be known by another name.
+    /// Forgets all blocked calls: the queue is about to be known by another name. The line is made
+    /// anew of who joined: about 2 ms for 10,000 calls, half of what taking out each would cost.
     pub fn unblock_all(&mut self, now: Now) {
-        let with_calls = |(slot, m): (u32, &super::moderators::Moderator)| {
-            let calls: Vec<u64> = m.blocked.iter().map(|b| b.call).collect();
-            (!calls.is_empty()).then_some((slot, calls))
-        };
-        let all: Vec<(u32, Vec<u64>)> = self.moderators.iter().filter_map(with_calls).collect();
-        for (moderator, calls) in all {
-            for call in calls {
-                self.remove_call(moderator, call, now);
-            }
-            self.moderators.forget_if_idle(moderator);
+        self.unknown_from = None;
+        if self.blocked == 0 {
+            return;
         }
+        self.line.clear();
+        for class in std::mem::take(&mut self.tags.with_waiting) {
+            self.tags.classes[class].waiting.clear();
+        }
+        let known: Vec<u32> = self.moderators.iter().map(|(slot, _)| slot).collect();
+        for slot in known {
+            let m = &mut self.moderators[slot];
+            let calls = std::mem::take(&mut m.blocked);
+            if let (Some(profile), false) = (&mut m.profile, calls.is_empty()) {
+                profile.seen = profile.seen.max(now.ms);
+            }
+            calls.iter().for_each(|call| self.tags.release(call.tags));
+            self.enlist(slot);
+            self.moderators.forget_if_idle(slot);
+        }
+        self.blocked = 0;
+    }
+
+    /// Blocked calls that stand at this place or behind it (none: nowhere) are not all known yet.
+    /// Nobody there is matched until they are; who came in front is looked at by `advance`.
+    pub fn line_known_before(&mut self, place: Option<Place>) {
+        let from = (self.unknown_from.unwrap_or_default(), 0);
+        self.unknown_from = place;
+        self.sweep = Some(self.sweep.map_or(from, |sweep| sweep.min(from)));
+    }
+
+    /// Whether all blocked calls are known.
+    pub fn knows_line(&self) -> bool {
+        self.unknown_from.is_none()
+    }
+
+    fn knows(&self, place: Place) -> bool {
+        self.unknown_from.is_none_or(|unknown| place < unknown)
     }
 
     /// Undoes a match whose client went away before it was answered: item and deliveries are as
@@ -772,12 +869,13 @@ impl Queue {
             return Err(Error::Changed);
         }
         fx.admit()?;
+        self.hint = slot;
         self.commit_and_match(now, &Effect::Resolve { id: bytes(id) }, fx);
         Ok(())
     }
 
     /// The live lock of an item, if `token` is its token: judged by the clock.
-    fn live(&self, slot: u32, token: u64, now: Now) -> Option<&super::state::Lock> {
+    fn live(&self, slot: u32, token: u64, now: Now) -> Option<super::state::Lock> {
         if self.items[slot].state != State::Locked {
             return None;
         }
@@ -818,6 +916,7 @@ impl Queue {
             due: if delay == 0 { 0 } else { now.ms + delay },
         };
         fx.admit()?;
+        self.hint = slot;
         self.commit_and_match(now, &effect, fx);
         Ok(())
     }
@@ -839,6 +938,7 @@ impl Queue {
         fx.admit()?;
         let deadline = now.ms + ms;
         let id = bytes(id);
+        self.hint = slot;
         self.commit(now, &Effect::Extend { id, deadline }, fx);
         Ok(deadline)
     }
@@ -860,13 +960,15 @@ impl Queue {
             _ => Vec::new(),
         };
         let has_enough = held >= count;
-        if !has_enough && self.would_take(known, join.tags.as_deref()) {
+        // Blocked calls go by these tags, too.
+        let blocked = known.is_some_and(|m| !self.moderators[m].blocked.is_empty());
+        if (!has_enough || blocked) && self.would_take(known, join.tags.as_deref()) {
             fx.admit()?;
         }
         let place = match old.as_ref().and_then(|p| p.place) {
             _ if has_enough => None,
             Some(place) => Some(place),
-            None => Some(self.next_place(now)),
+            None => Some(self.end_of_line(now)),
         };
         let ttl = ttl.unwrap_or(DEFAULT_TTL);
         let effect = Effect::Join {
@@ -895,11 +997,9 @@ impl Queue {
             && self.best(known, &[&self.claim_tags(known, tags)]).is_some()
     }
 
-    fn next_place(&mut self, now: Now) -> Place {
-        self.last_since = self.stamp(now).max(self.last_since);
-        let place = (self.last_since, self.next_tie);
-        self.next_tie = (self.next_tie + 1).min(MAX_TIME - 1);
-        place
+    /// Where somebody stands who comes now: behind everyone who came before.
+    pub fn end_of_line(&self, now: Now) -> Place {
+        (self.stamp(now).max(self.last_since), self.next_tie)
     }
 
     /// Ends a registration, and with `release` the moderator's locks. Answers whether they were
@@ -951,7 +1051,7 @@ impl Queue {
     /// Locks an item for a named person, whatever their tags and capacity; answers the token.
     ///
     /// # Errors
-    /// `NoItem`; `Stale` if it is locked; `Excluded`; `Full` if no token is left.
+    /// `NoItem`; `Locked`; `Excluded`; `Full` if no token is left.
     pub fn assign(
         &mut self,
         now: Now,
@@ -962,7 +1062,7 @@ impl Queue {
     ) -> Result<Assigned, Error> {
         let slot = self.find(id).ok_or(Error::NoItem)?;
         if self.items[slot].state == State::Locked {
-            return Err(Error::Stale);
+            return Err(Error::Locked);
         }
         let known = self.moderators.find(moderator);
         if known.is_some_and(|m| self.excluded(slot).iter().any(|(e, _)| *e == m)) {
@@ -1045,8 +1145,7 @@ impl Queue {
     /// Checks that an item may leave for another queue.
     ///
     /// # Errors
-    /// `NoItem`; `Stale` if it is locked and `token` is not the live lock's, or a token is given
-    /// and it is not locked.
+    /// `NoItem`; `Locked` if it is and no token is given; `Stale` if `token` is not the live lock's.
     pub fn check_move_out(
         &self,
         now: Now,
@@ -1054,11 +1153,11 @@ impl Queue {
         token: Option<u64>,
     ) -> Result<MoveOut, Error> {
         let slot = self.find(id).ok_or(Error::NoItem)?;
-        let free = self.items[slot].state != State::Locked && token.is_none();
-        if !free && token.and_then(|t| self.live(slot, t, now)).is_none() {
-            return Err(Error::Stale);
+        match token {
+            None if self.items[slot].state == State::Locked => Err(Error::Locked),
+            Some(token) if self.live(slot, token, now).is_none() => Err(Error::Stale),
+            _ => Ok(MoveOut { slot }),
         }
-        Ok(MoveOut { slot })
     }
 
     /// Checks that an item of that id may come in.
@@ -1153,11 +1252,17 @@ impl Queue {
                 .find(|(_, m)| excluded.iter().all(|(e, _)| e != m));
             best = best.into_iter().chain(first.copied()).min();
         }
-        let Some((_, moderator)) = best else {
+        let Some((_, moderator)) = best.filter(|(place, _)| self.knows(*place)) else {
             return false;
         };
-        self.serve(slot, moderator, now, fx);
-        true
+        // While matches are caught up, earlier items may be there for who comes first; then this
+        // one is left to those behind, whom the sweep has yet to reach.
+        let first = match self.sweep {
+            Some(_) => self.first_offer(moderator).unwrap_or(slot),
+            None => slot,
+        };
+        self.serve(first, moderator, now, fx);
+        first == slot
     }
 
     /// The first item a moderator in line may take.
@@ -1171,6 +1276,8 @@ impl Queue {
         if !waits || !self.has_capacity(moderator) {
             return None;
         }
+        let place = self.moderators[moderator].place();
+        place.filter(|place| self.knows(*place))?;
         let offers = self.offers(moderator);
         let sets = offers.iter().map(|class| &*self.tags.classes[*class].tags);
         let sets: SmallVec<[&[u32]; 2]> = sets.collect();
@@ -1187,10 +1294,20 @@ impl Queue {
     }
 
     fn serve(&mut self, slot: u32, moderator: u32, now: Now, fx: &mut Effects) {
-        let m = &self.moderators[moderator];
-        let asked = m.blocked.iter().filter_map(|call| call.lock).next();
+        let blocked = &self.moderators[moderator].blocked;
+        // For as long as a call that is answered with it asks for.
+        let asked = match blocked.iter().any(|call| !call.new_only) {
+            true => blocked
+                .iter()
+                .filter(|call| !call.new_only)
+                .find_map(|call| call.lock),
+            false => blocked
+                .iter()
+                .max_by_key(|call| call.call)
+                .and_then(|call| call.lock),
+        };
         let lock = asked.unwrap_or(self.settings.lock);
-        let name = m.name.clone();
+        let name = self.moderators[moderator].name.clone();
         self.hand_to(slot, &name, lock, How::Match, now, fx);
     }
 
@@ -1211,8 +1328,12 @@ impl Queue {
                 self.sweep = None;
                 break;
             };
-            self.sweep = Some((place, moderator + 1));
-            self.match_moderator(moderator, now, fx);
+            if !self.knows(place) {
+                break;
+            }
+            // One who waits in several calls may be given several items, from the same place.
+            let matched = self.match_moderator(moderator, now, fx);
+            self.sweep = Some((place, moderator + u32::from(!matched)));
             steps += 1;
         }
         while steps < budget && self.timers.first().is_some_and(|t| t.time <= now.ms) {
@@ -1239,7 +1360,7 @@ impl Queue {
             match *what {
                 Timed::Registration(moderator) => self.registration_over(moderator, now, fx),
                 Timed::Deadline(_, slot) => {
-                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
                     let expiries = self.extra(slot).map_or(0, |e| e.expiries);
                     let max = self.settings.max_expiries;
                     let effect = Effect::Expire {
@@ -1249,7 +1370,7 @@ impl Queue {
                     self.commit_and_match(now, &effect, fx);
                 }
                 Timed::Due(_, slot) => {
-                    let id: SmallVec<[u8; 64]> = self.items[slot].id().into();
+                    let id = SmallVec::<[u8; 64]>::from_slice(self.items[slot].id());
                     self.commit_and_match(now, &Effect::Due { id: bytes(&id) }, fx);
                 }
             }
@@ -1287,9 +1408,10 @@ impl Queue {
         self.commit(now, &effect, fx);
     }
 
-    /// When there is next something to do, Unix ms: 0 if matches are to be caught up.
+    /// When there is next something to do, Unix ms: 0 if matches are to be caught up, or calls to
+    /// be heard of.
     pub fn next_due(&self) -> Option<u64> {
-        if self.sweep.is_some() {
+        if self.sweep.is_some() || self.unknown_from.is_some() {
             return Some(0);
         }
         self.timers.first().map(|t| t.time)

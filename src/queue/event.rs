@@ -111,7 +111,7 @@ impl Queue {
         };
         // Whose lock ends, or counts for this.
         let lock = slot.and_then(|slot| match self.items[slot].state {
-            State::Locked => self.lock(slot).copied(),
+            State::Locked => self.lock(slot),
             _ => self.extra(slot)?.late,
         });
         let names_lock = matches!(

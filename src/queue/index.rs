@@ -1,8 +1,11 @@
 //! A hash index from byte strings to slot numbers that grows a little at a time: extendible hashing
 //! over small hash tables, so that no insertion ever rehashes more than one of them.
 
+use foldhash::quality::SeedableRandomState;
+use foldhash::SharedSeed;
 use hashbrown::HashTable;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::OnceLock;
 
 /// A table is split when it holds this many slots: 7/8 of 2,048 buckets. Rehashing that many takes
 /// a fraction of a millisecond even when every string must be fetched from memory.
@@ -13,7 +16,7 @@ const MAX_DEPTH: u8 = 20;
 /// Slot numbers found by the hash of strings that are stored elsewhere (Fagin et al. 1979).
 #[derive(Debug)]
 pub struct SlotIndex {
-    hasher: RandomState,
+    hasher: SeedableRandomState,
     depth: u8,
     directory: Vec<u32>,
     shards: Vec<Shard>,
@@ -29,7 +32,7 @@ struct Shard {
 impl Default for SlotIndex {
     fn default() -> Self {
         SlotIndex {
-            hasher: RandomState::new(),
+            hasher: random_hasher(),
             depth: 0,
             directory: vec![0],
             shards: vec![Shard {
@@ -41,16 +44,32 @@ impl Default for SlotIndex {
     }
 }
 
+/// A hasher that no other index of this or another process shares. The seeds are the system's
+/// random numbers, so that nobody can choose ids that collide; the hash itself is a few multiplications.
+fn random_hasher() -> SeedableRandomState {
+    static SHARED: OnceLock<SharedSeed> = OnceLock::new();
+    let random = || RandomState::new().build_hasher().finish();
+    let shared = SHARED.get_or_init(|| SharedSeed::from_u64(random()));
+    SeedableRandomState::with_seed(random(), shared)
+}
+
+#[inline]
+fn hash_of(hasher: &SeedableRandomState, bytes: &[u8]) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 /// The bits of a hash that choose a table: not those that hashbrown uses inside one.
 fn chooser(hash: u64) -> usize {
     (hash >> 24) as usize & ((1 << MAX_DEPTH) - 1)
 }
 
 impl SlotIndex {
-    /// The keyed hash of a string (SipHash, so that chosen ids cannot be made to collide).
+    /// The keyed hash of a string.
     #[inline]
     pub fn hash(&self, bytes: &[u8]) -> u64 {
-        self.hasher.hash_one(bytes)
+        hash_of(&self.hasher, bytes)
     }
 
     fn shard(&self, hash: u64) -> usize {
@@ -76,7 +95,7 @@ impl SlotIndex {
         let hasher = &self.hasher;
         self.shards[at]
             .table
-            .insert_unique(hash, slot, |s| hasher.hash_one(string_of(*s)));
+            .insert_unique(hash, slot, |s| hash_of(hasher, string_of(*s)));
         self.len += 1;
     }
 
@@ -107,9 +126,9 @@ impl SlotIndex {
             HashTable::with_capacity(old.len() * 5 / 8),
         ];
         for slot in old {
-            let hash = self.hasher.hash_one(string_of(slot));
+            let hash = self.hash(string_of(slot));
             let side = chooser(hash) >> bit & 1;
-            tables[side].insert_unique(hash, slot, |s| self.hasher.hash_one(string_of(*s)));
+            tables[side].insert_unique(hash, slot, |s| hash_of(&self.hasher, string_of(*s)));
         }
         let [low, high] = tables;
         self.shards[at] = Shard {

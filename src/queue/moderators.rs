@@ -5,6 +5,7 @@ use super::index::SlotIndex;
 use super::slab::Slab;
 use super::{OrderKey, Place};
 use crate::counted_tree::CountedTree;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// A registration by JOIN. It outlives its place in line until the time to live runs out, so
@@ -41,13 +42,70 @@ pub struct BlockedCall {
     pub lock: Option<u64>,
 }
 
+/// The locks of a moderator: slots by token. Most moderators have one item in hand at a time, which
+/// takes no tree.
+#[derive(Debug, Default)]
+pub struct Held {
+    first: Option<(u64, u32)>,
+    /// The others, all of larger tokens.
+    rest: BTreeMap<u64, u32>,
+}
+
+impl Held {
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub fn get(&self, token: &u64) -> Option<&u32> {
+        match &self.first {
+            Some((first, slot)) if first == token => Some(slot),
+            _ => self.rest.get(token),
+        }
+    }
+
+    pub fn insert(&mut self, token: u64, slot: u32) {
+        match self.first {
+            None => self.first = Some((token, slot)),
+            Some((first, of_first)) if token < first => {
+                self.rest.insert(first, of_first);
+                self.first = Some((token, slot));
+            }
+            Some(_) => {
+                self.rest.insert(token, slot);
+            }
+        }
+    }
+
+    pub fn remove(&mut self, token: &u64) {
+        match self.first {
+            Some((first, _)) if first == *token => self.first = self.rest.pop_first(),
+            _ => {
+                self.rest.remove(token);
+            }
+        }
+    }
+
+    /// The slots, lowest token first.
+    pub fn values(&self) -> impl Iterator<Item = &u32> {
+        self.first
+            .iter()
+            .map(|(_, slot)| slot)
+            .chain(self.rest.values())
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Moderator {
-    pub name: Box<[u8]>,
+    /// In line up to the length of a UUID without its dashes: a name comes and goes with each lock.
+    pub name: SmallVec<[u8; 32]>,
     /// Exclusion entries and ended locks that name them.
     pub mentions: u32,
     /// Locks by token: slots.
-    pub held: BTreeMap<u64, u32>,
+    pub held: Held,
     /// Ready items they are excluded from, by class.
     pub excluded: BTreeMap<u32, CountedTree<u32, OrderKey>>,
     pub profile: Option<Box<Profile>>,
@@ -56,7 +114,11 @@ pub struct Moderator {
 
 impl Moderator {
     /// Where they stand in line: the earliest of all their reasons to wait.
+    #[inline]
     pub fn place(&self) -> Option<Place> {
+        if self.profile.is_none() && self.blocked.is_empty() {
+            return None;
+        }
         let joined = self.profile.as_ref().and_then(|p| p.place);
         joined
             .into_iter()
@@ -92,7 +154,7 @@ impl Moderators {
             return slot;
         }
         let slot = self.all.insert(Moderator {
-            name: name.into(),
+            name: SmallVec::from_slice(name),
             ..Moderator::default()
         });
         let all = &self.all;

@@ -4,7 +4,7 @@
 use super::apply::MAX_TIME;
 use super::effect::Settings;
 use super::moderators::Profile;
-use super::state::{Item, Lock, Place, Queue, State, Timed, Timer, U48};
+use super::state::{Item, Lock, Place, Queue, State, Timed, U48};
 use super::stats::{Histogram, Stats};
 use super::{MAX_DURATION, MAX_ID};
 use crate::codec::{self, DecodeError, Persist};
@@ -132,7 +132,7 @@ impl Queue {
             state: match (item.state, self.lock(slot)) {
                 (State::Delayed, _) => StateV1::Delayed,
                 (State::Dead, _) => StateV1::Dead,
-                (State::Locked, Some(lock)) => StateV1::Locked(self.lock_v1(lock)),
+                (State::Locked, Some(lock)) => StateV1::Locked(self.lock_v1(&lock)),
                 (State::Ready | State::Locked, _) => StateV1::Ready,
             },
             tags: self.tags.names(item.tags).map(Bytes::new).collect(),
@@ -282,10 +282,7 @@ impl Queue {
             place: m.place,
             seen: 0,
         }));
-        self.timers.insert(Timer {
-            time: m.expires,
-            what: Timed::Registration(slot),
-        });
+        self.add_timer(m.expires, Timed::Registration(slot));
         self.enlist(slot);
         self.note_place(m.place);
         Ok(())

@@ -2,8 +2,9 @@
 //! transitions were applied; counts and orders show the last applied state.
 
 use super::decide::Now;
-use super::state::{Lock, OrderKey, Queue, State, Timed};
-use super::tags::{covers, TagSet};
+use super::state::{lock_seq, Lock, OrderKey, Queue, State, Timed};
+use super::tags::{covers, Class, TagSet};
+use crate::counted_tree::difference;
 use serde_bytes::Bytes;
 use smallvec::{smallvec, SmallVec};
 use std::collections::{BTreeMap, BinaryHeap};
@@ -117,7 +118,7 @@ impl Queue {
         self.line.len()
     }
 
-    fn live_lock(&self, slot: u32, now: Now) -> Option<&Lock> {
+    fn live_lock(&self, slot: u32, now: Now) -> Option<Lock> {
         if self.items[slot].state != State::Locked {
             return None;
         }
@@ -201,17 +202,20 @@ impl Queue {
         let known = moderator.and_then(|(name, _)| self.moderators.find(name));
         let sets = moderator.map(|(_, given)| self.offered(known, given));
         let mut heads = BinaryHeap::new();
-        let mut iters = Vec::new();
-        let skip =
-            |slot: u32| known.is_some_and(|m| self.excluded(slot).iter().any(|(e, _)| *e == m));
+        let mut iters: Vec<Box<dyn Iterator<Item = u32> + '_>> = Vec::new();
+        let excluded = known.map(|m| &self.moderators[m].excluded);
         for class in &self.tags.with_ready {
-            let class = &self.tags.classes[*class];
-            let offered = |sets: &Offered| sets.iter().any(|set| covers(set, &class.tags));
+            let Class { tags, ready, .. } = &self.tags.classes[*class];
+            let offered = |sets: &Offered| sets.iter().any(|set| covers(set, tags));
             if !sets.as_ref().is_none_or(offered) {
                 continue;
             }
-            let mut iter = class.ready.iter();
-            if let Some(slot) = iter.by_ref().find(|s| !skip(*s)) {
+            let mut iter: Box<dyn Iterator<Item = u32> + '_> =
+                match excluded.and_then(|e| e.get(class)) {
+                    Some(excluded) => Box::new(difference(ready, excluded)),
+                    None => Box::new(ready.iter()),
+                };
+            if let Some(slot) = iter.next() {
                 heads.push(std::cmp::Reverse((self.key(slot), slot, iters.len())));
                 iters.push(iter);
             }
@@ -222,7 +226,7 @@ impl Queue {
                 break;
             };
             ids.push(self.items[slot].id());
-            if let Some(next) = iters[from].by_ref().find(|s| !skip(*s)) {
+            if let Some(next) = iters[from].next() {
                 heads.push(std::cmp::Reverse((self.key(next), next, from)));
             }
         }
@@ -290,12 +294,11 @@ impl Queue {
                 self.extras.len(),
                 std::mem::size_of::<super::state::Extra>() + 4,
             )
-            + btree(self.locks.len(), std::mem::size_of::<Lock>() + 8 + 12)
+            + self.locks.memory_bytes()
+            // What moderators hold.
+            + btree(self.locks.len(), 12)
             + btree(self.delayed.len() + self.dead.len(), 16)
-            + btree(
-                self.timers.len(),
-                std::mem::size_of::<super::state::Timer>(),
-            )
+            + self.timers.memory_bytes()
             + btree(self.line.len(), 20)
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
@@ -345,9 +348,10 @@ impl Queue {
                 }
             }
             State::Locked => {
-                for (seq, lock) in self.locks.range(cursor..) {
+                let from = self.locks.rank(cursor, lock_seq);
+                for (seq, lock) in self.locks.iter_from(from) {
                     if rows.len() == count {
-                        next = *seq;
+                        next = seq;
                         break;
                     }
                     rows.push(self.listed(lock.slot, now));
@@ -399,9 +403,13 @@ impl Queue {
     fn offered(&self, moderator: Option<u32>, given: Option<&[&Bytes]>) -> Offered {
         let mut sets: Offered = smallvec![self.claim_tags(moderator, given)];
         if let (Some(m), None) = (moderator, given) {
-            let blocked = &self.moderators[m].blocked;
-            let own = blocked.iter().filter(|call| call.own_tags);
-            sets.extend(own.map(|call| self.tags.set(call.tags).into()));
+            // Many calls of one name mostly offer the same.
+            let blocked = self.moderators[m].blocked.iter();
+            let own = blocked.filter(|call| call.own_tags);
+            let mut lists: SmallVec<[u32; 2]> = own.map(|call| call.tags).collect();
+            lists.sort_unstable();
+            lists.dedup();
+            sets.extend(lists.iter().map(|list| self.tags.set(*list).into()));
         }
         sets
     }
@@ -480,7 +488,9 @@ impl Queue {
     /// How long the ready item that waits longest has waited, from submit or its last due time,
     /// ms; 0 if none is ready.
     pub fn oldest_ready_ms(&self, now: Now) -> u64 {
-        let since = self.ages.oldest_ready(&self.by_seq).into_iter().flatten();
+        let seq_of = |slot: u32| self.items[slot].seq();
+        let oldest = self.ages.oldest_ready(&self.by_seq, &self.locks, seq_of);
+        let since = oldest.into_iter().flatten();
         let since = since.map(|slot| self.waiting_since(slot)).min();
         since.map_or(0, |since| now.ms.saturating_sub(since))
     }

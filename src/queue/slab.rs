@@ -51,9 +51,17 @@ impl<T> Slab<T> {
 
     /// Whether the slot is taken.
     pub fn contains(&self, slot: u32) -> bool {
-        let chunk = self.chunks.get(slot as usize / CHUNK);
-        let slot = chunk.and_then(|c| c.slots.get(slot as usize % CHUNK));
-        matches!(slot, Some(Slot::Taken(_)))
+        self.get(slot).is_some()
+    }
+
+    /// What is in the slot, if it is taken.
+    #[inline]
+    pub fn get(&self, slot: u32) -> Option<&T> {
+        let chunk = self.chunks.get(slot as usize / CHUNK)?;
+        match chunk.slots.get(slot as usize % CHUNK)? {
+            Slot::Taken(value) => Some(value),
+            Slot::Free(_) => None,
+        }
     }
 
     /// Puts `value` into a free slot and answers its number.

@@ -204,6 +204,14 @@ pub struct Lock {
     pub at: u64,
 }
 
+/// All locks, each after the seq of its item, by which they are ordered.
+pub type Locks = CountedTree<(u64, Lock), u64>;
+
+/// The key of an entry of [`Locks`].
+pub fn lock_seq(entry: (u64, Lock)) -> u64 {
+    entry.0
+}
+
 /// Something that happens by the clock. Ordered by time; at one time registrations end first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timer {
@@ -240,15 +248,14 @@ pub struct Queue {
     pub(super) moderators: Moderators,
     pub(super) extras: BTreeMap<u32, Extra>,
     pub(super) ready: usize,
-    /// By seq.
-    pub(super) locks: BTreeMap<u64, Lock>,
+    pub(super) locks: Locks,
     /// Seq and slot.
     pub(super) delayed: BTreeSet<(u64, u32)>,
     pub(super) dead: BTreeSet<(u64, u32)>,
     pub(super) ages: Ages,
     /// Ready items by priority.
     pub(super) by_priority: BTreeMap<i32, usize>,
-    pub(super) timers: BTreeSet<Timer>,
+    pub(super) timers: CountedTree<Timer, Timer>,
     /// Who waits, in order: place and moderator.
     pub(super) line: BTreeSet<(Place, u32)>,
     /// Not part of the state: the next tie breaker in line and the latest since.
@@ -256,8 +263,13 @@ pub struct Queue {
     pub(super) last_since: u64,
     /// Not part of the state: how many blocked calls wait here.
     pub(super) blocked: usize,
+    /// Not part of the state: from where in line blocked calls may be missing.
+    pub(super) unknown_from: Option<Place>,
     /// Not part of the state: from where in line the match has to be caught up.
     pub(super) sweep: Option<(Place, u32)>,
+    /// Not part of the state: the slot of the item that was decided about last, to look at before
+    /// its id is looked up once more.
+    pub(super) hint: u32,
     /// Heap bytes of ids and payloads.
     pub(super) content_bytes: usize,
 }
@@ -274,6 +286,7 @@ impl Queue {
         self.items[slot].key(self.settings.aging)
     }
 
+    #[inline]
     pub(super) fn extra(&self, slot: u32) -> Option<&Extra> {
         if self.items[slot].has_extra {
             self.extras.get(&slot)
@@ -307,14 +320,14 @@ impl Queue {
 
     /// Forgets an item that has left its state already.
     pub(super) fn drop_item(&mut self, slot: u32) {
-        self.forget_late(slot);
-        self.set_excluded(slot, Vec::new());
+        if self.items[slot].has_extra {
+            self.forget_late(slot);
+            self.set_excluded(slot, Vec::new());
+            self.extras.remove(&slot);
+        }
         let items = &self.items;
         self.ids.remove(self.ids.hash(items[slot].id()), slot);
         self.by_seq.remove(items[slot].seq(), |s| items[s].seq());
-        if self.items[slot].has_extra {
-            self.extras.remove(&slot);
-        }
         let item = self.items.remove(slot);
         self.content_bytes -= item.heap_bytes();
         self.tags.release(item.tags);
@@ -354,22 +367,20 @@ impl Queue {
 
     /// An item in no state becomes ready.
     pub(super) fn enter_ready(&mut self, slot: u32) {
-        self.items[slot].state = State::Ready;
-        let key = self.key(slot);
         let aging = self.settings.aging;
+        let item = &mut self.items[slot];
+        item.state = State::Ready;
+        let (key, priority, has_extra) = (item.key(aging), item.priority, item.has_extra);
+        let class = self.tags.class(item.tags);
         let items = &self.items;
-        let class = self.tags.class(items[slot].tags);
         let ready = &mut self.tags.classes[class].ready;
         if ready.is_empty() {
             self.tags.with_ready.insert(class);
         }
         ready.insert(slot, key, |s| items[s].key(aging));
         self.ready += 1;
-        *self.by_priority.entry(items[slot].priority).or_default() += 1;
-        let aged = self.aged(slot);
-        let items = &self.items;
-        self.ages.enter(aged, |s| items[s].seq());
-        if items[slot].has_extra {
+        *self.by_priority.entry(priority).or_default() += 1;
+        if has_extra {
             for (moderator, _) in self.extras.get(&slot).iter().flat_map(|e| &e.excluded) {
                 self.moderators[*moderator]
                     .excluded
@@ -377,28 +388,29 @@ impl Queue {
                     .or_default()
                     .insert(slot, key, |s| items[s].key(aging));
             }
+            self.enter_ages(slot);
         }
     }
 
     fn leave_ready(&mut self, slot: u32) {
-        let key = self.key(slot);
         let aging = self.settings.aging;
         let items = &self.items;
-        let class = self.tags.class(items[slot].tags);
+        let item = &items[slot];
+        let (key, priority, has_extra) = (item.key(aging), item.priority, item.has_extra);
+        let class = self.tags.class(item.tags);
         let ready = &mut self.tags.classes[class].ready;
         ready.remove(key, |s| items[s].key(aging));
         if ready.is_empty() {
             self.tags.with_ready.remove(&class);
         }
         self.ready -= 1;
-        let priority = items[slot].priority;
         if let Some(n) = self.by_priority.get_mut(&priority) {
             *n -= 1;
             if *n == 0 {
                 self.by_priority.remove(&priority);
             }
         }
-        if items[slot].has_extra {
+        if has_extra {
             for (moderator, _) in self.extras.get(&slot).iter().flat_map(|e| &e.excluded) {
                 let excluded = &mut self.moderators[*moderator].excluded;
                 if let Some(tree) = excluded.get_mut(&class) {
@@ -418,10 +430,7 @@ impl Queue {
         item.state = State::Delayed;
         let seq = item.seq();
         self.delayed.insert((seq, slot));
-        self.timers.insert(Timer {
-            time: due,
-            what: Timed::Due(seq, slot),
-        });
+        self.add_timer(due, Timed::Due(seq, slot));
         self.enter_ages(slot);
     }
 
@@ -436,12 +445,10 @@ impl Queue {
     pub(super) fn enter_locked(&mut self, lock: Lock) {
         let item = &mut self.items[lock.slot];
         item.state = State::Locked;
-        self.locks.insert(item.seq(), lock);
+        let seq = item.seq();
+        self.locks.insert((seq, lock), seq, lock_seq);
         self.enter_ages(lock.slot);
-        self.timers.insert(Timer {
-            time: lock.deadline,
-            what: Timed::Deadline(lock.token, lock.slot),
-        });
+        self.add_timer(lock.deadline, Timed::Deadline(lock.token, lock.slot));
         self.unlist(lock.moderator);
         self.moderators[lock.moderator]
             .held
@@ -450,33 +457,36 @@ impl Queue {
     }
 
     /// The lock of a locked item.
-    pub(super) fn lock(&self, slot: u32) -> Option<&Lock> {
-        self.locks.get(&self.items[slot].seq())
+    pub(super) fn lock(&self, slot: u32) -> Option<Lock> {
+        let found = self.locks.get(self.items[slot].seq(), lock_seq);
+        found.map(|(_, lock)| lock)
     }
 
     /// Sets a new deadline.
     pub(super) fn extend_lock(&mut self, slot: u32, deadline: u64) {
         let seq = self.items[slot].seq();
-        if let Some(lock) = self.locks.get_mut(&seq) {
+        if let Some((_, lock)) = self.locks.remove(seq, lock_seq) {
             let what = Timed::Deadline(lock.token, slot);
-            self.timers.remove(&Timer {
-                time: lock.deadline,
-                what,
-            });
-            lock.deadline = deadline;
-            self.timers.insert(Timer {
-                time: deadline,
-                what,
-            });
+            self.remove_timer(lock.deadline, what);
+            self.add_timer(deadline, what);
+            let lock = Lock { deadline, ..lock };
+            self.locks.insert((seq, lock), seq, lock_seq);
         }
+    }
+
+    pub(super) fn add_timer(&mut self, time: u64, what: Timed) {
+        let timer = Timer { time, what };
+        self.timers.insert(timer, timer, |timer| timer);
+    }
+
+    pub(super) fn remove_timer(&mut self, time: u64, what: Timed) {
+        self.timers.remove(Timer { time, what }, |timer| timer);
     }
 
     /// Takes an item out of its state, to be put into another or dropped. Answers its lock, whose
     /// moderator stays known until `settle` is called.
     pub(super) fn leave_state(&mut self, slot: u32) -> Option<Lock> {
-        let aged = self.aged(slot);
-        let items = &self.items;
-        self.ages.leave(aged, |s| items[s].seq());
+        self.leave_ages(slot);
         let item = &self.items[slot];
         let seq = item.seq();
         match item.state {
@@ -484,20 +494,14 @@ impl Queue {
             State::Delayed => {
                 self.delayed.remove(&(seq, slot));
                 let time = self.extra(slot).map_or(0, |e| e.due);
-                self.timers.remove(&Timer {
-                    time,
-                    what: Timed::Due(seq, slot),
-                });
+                self.remove_timer(time, Timed::Due(seq, slot));
             }
             State::Dead => {
                 self.dead.remove(&(seq, slot));
             }
             State::Locked => {
-                let lock = self.locks.remove(&seq)?;
-                self.timers.remove(&Timer {
-                    time: lock.deadline,
-                    what: Timed::Deadline(lock.token, slot),
-                });
+                let (_, lock) = self.locks.remove(seq, lock_seq)?;
+                self.remove_timer(lock.deadline, Timed::Deadline(lock.token, slot));
                 self.unlist(lock.moderator);
                 self.moderators[lock.moderator].held.remove(&lock.token);
                 self.enlist(lock.moderator);
@@ -542,10 +546,14 @@ impl Queue {
 
     /// Takes a moderator out of the line's structures; to be called before anything of theirs
     /// that the line depends on changes, with `enlist` after it.
+    #[inline]
     pub(super) fn unlist(&mut self, moderator: u32) {
-        let Some(place) = self.moderators[moderator].place() else {
-            return;
-        };
+        if let Some(place) = self.moderators[moderator].place() {
+            self.unlist_from(place, moderator);
+        }
+    }
+
+    fn unlist_from(&mut self, place: Place, moderator: u32) {
         self.line.remove(&(place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
@@ -559,10 +567,14 @@ impl Queue {
     }
 
     /// Puts a moderator into the line's structures, if they wait.
+    #[inline]
     pub(super) fn enlist(&mut self, moderator: u32) {
-        let Some(place) = self.moderators[moderator].place() else {
-            return;
-        };
+        if let Some(place) = self.moderators[moderator].place() {
+            self.enlist_at(place, moderator);
+        }
+    }
+
+    fn enlist_at(&mut self, place: Place, moderator: u32) {
         self.line.insert((place, moderator));
         if self.has_capacity(moderator) {
             for class in self.offers(moderator) {
@@ -570,6 +582,13 @@ impl Queue {
                 self.tags.with_waiting.insert(class);
             }
         }
+    }
+
+    /// Whether seq and state say all there is to say of an item's age, as for most.
+    #[inline]
+    fn is_plain(&self, slot: u32) -> bool {
+        let item = &self.items[slot];
+        !item.has_extra && matches!(item.state, State::Ready | State::Locked)
     }
 
     fn aged(&self, slot: u32) -> Aged {
@@ -580,19 +599,30 @@ impl Queue {
             submitted: item.submitted(),
             waiting_since: self.waiting_since(slot),
             moved: self.extra(slot).is_some_and(|e| e.moved),
-            ready: item.state == State::Ready,
-            dead: item.state == State::Dead,
+            state: item.state,
         }
     }
 
-    /// An item has got into a state that is not ready.
+    /// An item has got into a state.
     fn enter_ages(&mut self, slot: u32) {
-        let aged = self.aged(slot);
-        let items = &self.items;
-        self.ages.enter(aged, |s| items[s].seq());
+        if !self.is_plain(slot) {
+            let aged = self.aged(slot);
+            let items = &self.items;
+            self.ages.enter(aged, |s| items[s].seq());
+        }
+    }
+
+    /// An item is about to leave its state.
+    fn leave_ages(&mut self, slot: u32) {
+        if !self.is_plain(slot) {
+            let aged = self.aged(slot);
+            let items = &self.items;
+            self.ages.leave(aged, |s| items[s].seq());
+        }
     }
 
     /// Since when an item has been waiting: its submit or, if later, its last due time.
+    #[inline]
     pub(super) fn waiting_since(&self, slot: u32) -> u64 {
         let due = self.extra(slot).map_or(0, |e| e.due);
         self.items[slot].submitted().max(due)

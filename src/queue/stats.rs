@@ -37,6 +37,19 @@ impl Histogram {
         self.add(bucket(ms.min(MAX_MS)), 1);
     }
 
+    /// Counts one duration less, which was counted before.
+    pub fn take_back(&mut self, ms: u64) {
+        let bucket = bucket(ms.min(MAX_MS));
+        // A total that was loaded may be any number.
+        if self.counts.get(bucket).is_some_and(|n| *n > 0) {
+            self.counts[bucket] -= 1;
+            self.total = self.total.saturating_sub(1);
+        }
+        while self.counts.last() == Some(&0) {
+            self.counts.pop();
+        }
+    }
+
     fn add(&mut self, bucket: usize, n: u64) {
         if bucket >= self.counts.len() {
             self.counts.resize(bucket + 1, 0);

@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod properties;
 mod units;
+mod waiting;
 mod world;
 
 /// So many cases of a property; MODQ_CASES times as many for a long run.
@@ -186,6 +187,9 @@ fn verify(queue: &Queue) {
                 what: Timed::Registration(slot),
             });
         }
+        for call in &m.blocked {
+            lists.insert(queue.tags.names(call.tags).map(<[u8]>::to_vec).collect());
+        }
         if let Some(place) = m.place() {
             line.insert((place, slot));
             if queue.has_capacity(slot) {
@@ -197,7 +201,7 @@ fn verify(queue: &Queue) {
     }
     assert!(mentions.is_empty() && excluded.is_empty());
     assert_eq!(held, locked, "I3: each lock is one moderator's");
-    assert_eq!(queue.timers, timers);
+    assert!(queue.timers.iter().eq(timers));
     assert_eq!(queue.line, line);
     let with_waiting: BTreeSet<u32> = waiting.keys().copied().collect();
     assert_eq!(queue.tags.with_waiting, with_waiting);

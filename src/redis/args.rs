@@ -176,15 +176,12 @@ impl<'a> Parser<'a> {
         if range.contains(&word.len()) {
             Ok(word)
         } else {
-            let (low, high) = range.into_inner();
-            Err(Refusal::new(format!(
-                "ERR {name} must be {low} to {high} bytes long"
-            )))
+            Err(wrong_length(name, range))
         }
     }
 
     /// The next word as a number within `range`.
-    #[inline]
+    #[inline(always)]
     pub fn number(
         &mut self,
         name: &'static str,
@@ -192,18 +189,12 @@ impl<'a> Parser<'a> {
     ) -> Result<i64, Refusal> {
         match parse_i64(self.word(name)?) {
             Some(n) if range.contains(&n) => Ok(n),
-            _ => {
-                let (low, high) = range.into_inner();
-                let unit = if IN_MS.contains(&name) { " (ms)" } else { "" };
-                Err(Refusal::new(format!(
-                    "ERR {name} must be an integer from {low} to {high}{unit}"
-                )))
-            }
+            _ => Err(out_of_range(name, range)),
         }
     }
 
     /// The next word as a non-negative number up to `high`.
-    #[inline]
+    #[inline(always)]
     pub fn unsigned(
         &mut self,
         name: &'static str,
@@ -261,14 +252,13 @@ impl<'a> Parser<'a> {
     #[inline]
     pub fn option_of(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
         let word = self.word("option")?;
-        let found = names
-            .iter()
-            .position(|n| n.as_bytes().eq_ignore_ascii_case(word));
-        found.ok_or_else(|| {
-            let known = names.join(" ");
-            let named = named(word, self.at - 1);
-            Refusal::new(format!("ERR unknown option {named}; known here: {known}"))
-        })
+        // Most write them in upper case.
+        let exact = names.iter().position(|n| n.as_bytes() == word);
+        let found = exact.or_else(|| {
+            let mut names = names.iter();
+            names.position(|n| n.as_bytes().eq_ignore_ascii_case(word))
+        });
+        found.ok_or_else(|| unknown_option(word, self.at - 1, names))
     }
 
     /// Refuses an option given before.
@@ -292,6 +282,30 @@ impl<'a> Parser<'a> {
         }
         Ok(())
     }
+}
+
+// Refusals are rare: their making stays out of the way of what parses.
+
+#[cold]
+fn wrong_length(name: &str, range: RangeInclusive<usize>) -> Refusal {
+    let (low, high) = range.into_inner();
+    Refusal::new(format!("ERR {name} must be {low} to {high} bytes long"))
+}
+
+#[cold]
+fn out_of_range(name: &str, range: RangeInclusive<i64>) -> Refusal {
+    let (low, high) = range.into_inner();
+    let unit = if IN_MS.contains(&name) { " (ms)" } else { "" };
+    Refusal::new(format!(
+        "ERR {name} must be an integer from {low} to {high}{unit}"
+    ))
+}
+
+#[cold]
+fn unknown_option(word: &[u8], at: usize, names: &[&str]) -> Refusal {
+    let known = names.join(" ");
+    let named = named(word, at);
+    Refusal::new(format!("ERR unknown option {named}; known here: {known}"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::cell::RefCell;
 use std::ffi::{c_long, CStr, CString};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why a command is refused, in the words of the reply: the code first. Never holds user bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +29,7 @@ impl Refusal {
         Refusal(Cow::Owned(text))
     }
 
+    #[cold]
     pub fn missing(name: &'static str) -> Refusal {
         Refusal(format!("ERR {name} is missing").into())
     }
@@ -359,8 +359,15 @@ pub fn mind_the_servers_clock() {
 /// between us and that, what the server says is the time.
 #[inline]
 fn clock_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let system = since.map_or(0, |d| d.as_micros() as u64);
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the clock exists everywhere, and `time` is there to be written. As SystemTime::now,
+    // which then takes four times as long to subtract the epoch from it.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let system = seconds * 1_000_000 + time.tv_nsec as u64 / 1000;
     if TWO_CLOCKS.load(Relaxed) {
         // SAFETY: read on the main thread after the server filled it in; no arguments.
         let server = unsafe { raw::RedisModule_Microseconds.map(|microseconds| microseconds()) };

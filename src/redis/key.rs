@@ -115,13 +115,11 @@ impl<'a, T: Stored> Key<'a, T> {
                 life: PhantomData,
             };
             if !raw.is_null() {
-                let kind = api!(RedisModule_KeyType(raw));
-                if kind == raw::REDISMODULE_KEYTYPE_MODULE as i32 {
-                    if api!(RedisModule_ModuleTypeGetType(raw)) != T::handle() {
-                        return Err(Refusal::WRONG_TYPE);
-                    }
+                // Null for an empty key and for any but a module's.
+                let handle = api!(RedisModule_ModuleTypeGetType(raw));
+                if !handle.is_null() && handle == T::handle() {
                     key.value = api!(RedisModule_ModuleTypeGetValue(raw)).cast();
-                } else if kind != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
+                } else if api!(RedisModule_KeyType(raw)) != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
                     return Err(Refusal::WRONG_TYPE);
                 }
             }

@@ -1,10 +1,8 @@
-//! The line of moderators: JOIN beside blocked calls, many people at once, and large numbers.
+//! The line of moderators: JOIN beside blocked calls, and large numbers.
 
 use crate::support::*;
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 fn joined_and_blocked_stand_in_one_line(kind: Kind) {
     let (server, mut c) = desk(kind);
@@ -90,157 +88,6 @@ fn a_registration_lives_by_its_heartbeats(kind: Kind) {
     assert_eq!(claim(&mut c, "q long").id(), "i");
 }
 
-/// What one client saw of one lock: Unix ms.
-struct Hold {
-    item: usize,
-    token: i64,
-    from: i64,
-    until: i64,
-}
-
-fn unix_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as i64
-}
-
-#[derive(Default)]
-struct Tally {
-    submitted: AtomicUsize,
-    holds: Mutex<Vec<Hold>>,
-    resolved: Mutex<Vec<usize>>,
-}
-
-fn one_of_many(server: &Server, me: usize, end: Instant, tally: &Tally) {
-    let mut dice = Dice::new(me as u64 + 1);
-    let mut c = server.client();
-    let mut holds = Vec::new();
-    let mut resolved = Vec::new();
-    while Instant::now() < end {
-        if dice.once_in(3) {
-            let id = tally.submitted.fetch_add(1, Relaxed);
-            let priority = dice.below(3);
-            let reply = cmd!(
-                c,
-                "MODQ.SUBMIT",
-                "q",
-                id.to_string(),
-                "p",
-                "PRIORITY",
-                priority
-            );
-            assert!(matches!(reply, Value::Simple(_)), "{reply:?}");
-            continue;
-        }
-        let lock = *dice.pick(&[20, 60, 2000]);
-        let who = format!("m{}", if dice.once_in(8) { me / 2 } else { me + 1000 });
-        let claim = format!(
-            "MODQ.CLAIM q {who} NEW LOCK {lock} BLOCK {}",
-            1 + dice.below(60)
-        );
-        if dice.once_in(12) {
-            // Dies: while it waits, or with the answer under way.
-            c.send(&claim.split(' ').collect::<Vec<_>>());
-            if dice.once_in(2) {
-                std::thread::sleep(Duration::from_millis(dice.below(8) as u64));
-            }
-            c = server.client();
-            continue;
-        }
-        let Some(got) = claims(&c.line(&claim)).pop() else {
-            continue;
-        };
-        let from = unix_ms();
-        if dice.once_in(3) {
-            std::thread::sleep(Duration::from_millis(dice.below(40) as u64));
-        }
-        let item: usize = got.id().parse().unwrap();
-        let sent = unix_ms();
-        let until = match dice.below(4) {
-            0 => got.deadline,
-            1 => {
-                let reply = cmd!(c, "MODQ.RELEASE", "q", got.item, got.token);
-                assert!(reply == ok() || got.deadline <= unix_ms(), "{reply:?}");
-                sent
-            }
-            _ => {
-                let reply = cmd!(c, "MODQ.RESOLVE", "q", got.item, got.token);
-                if reply == ok() {
-                    resolved.push(item);
-                } else {
-                    assert!(got.deadline <= unix_ms(), "{reply:?}");
-                }
-                sent
-            }
-        };
-        let until = until.min(got.deadline);
-        if from < until {
-            holds.push(Hold {
-                item,
-                token: got.token,
-                from,
-                until,
-            });
-        }
-    }
-    tally.holds.lock().unwrap().extend(holds);
-    tally.resolved.lock().unwrap().extend(resolved);
-}
-
-fn fifty_people_at_once(kind: Kind) {
-    let server = Server::start(kind);
-    let replica = Server::builder(kind).replica_of(&server).start();
-    wait_replica_synced(&server, &replica);
-    let mut c = server.client();
-    c.expect_ok("MODQ.CONFIGURE q MAXEXPIRIES 0");
-    let seconds = if kind == Kind::Redis70 { 20 } else { 6 };
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let tally = Tally::default();
-    std::thread::scope(|scope| {
-        for me in 0..50 {
-            let (server, tally) = (&server, &tally);
-            scope.spawn(move || one_of_many(server, me, end, tally));
-        }
-    });
-    let submitted = tally.submitted.into_inner();
-    let resolved = tally.resolved.into_inner().unwrap();
-    let distinct: HashSet<_> = resolved.iter().collect();
-    assert_eq!(distinct.len(), resolved.len(), "resolved once each");
-    assert!(
-        submitted > 500 && resolved.len() > 100,
-        "{submitted} {}",
-        resolved.len()
-    );
-    assert_eq!(resolved.len() as i64 + len(&mut c, "q"), submitted as i64);
-    // Never with two people at once, each time with a larger token.
-    let mut by_item: HashMap<usize, Vec<Hold>> = HashMap::new();
-    for hold in tally.holds.into_inner().unwrap() {
-        by_item.entry(hold.item).or_default().push(hold);
-    }
-    let mut again = 0;
-    for (item, mut holds) in by_item {
-        holds.sort_by_key(|hold| hold.token);
-        for pair in holds.windows(2) {
-            again += 1;
-            assert!(pair[0].token < pair[1].token, "{item}: a token given twice");
-            assert!(
-                pair[0].until <= pair[1].from,
-                "{item}: with two people at once"
-            );
-        }
-    }
-    assert!(again > 50, "items did come back: {again}");
-    // All who died left the line, all locks run out, nothing is lost.
-    wait_until("everything is back", PATIENCE, || {
-        let [ready, locked, ..] = counts(&mut c, "q");
-        locked == 0 && ready + resolved.len() as i64 == submitted as i64
-    });
-    assert_eq!(line_of(&mut c, "q"), "");
-    wait_replica_synced(&server, &replica);
-    assert_eq!(digest(&mut c, "q"), digest(&mut replica.client(), "q"));
-}
-
 fn a_thousand_block_and_five_thousand_join(kind: Kind) {
     let server = Server::builder(kind).config("maxclients 3000").start();
     let mut c = server.client();
@@ -324,7 +171,6 @@ fn a_hundred_thousand_locks_run_out_at_once(kind: Kind) {
 matrix!(
     joined_and_blocked_stand_in_one_line,
     a_registration_lives_by_its_heartbeats,
-    fifty_people_at_once,
     a_thousand_block_and_five_thousand_join,
     a_hundred_thousand_locks_run_out_at_once,
 );

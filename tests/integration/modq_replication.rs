@@ -228,7 +228,7 @@ fn a_random_workload_ends_equal(kind: Kind) {
     c.expect_ok("CLIENT UNPAUSE");
 }
 
-/// One write is one `modq._apply` on every replica, a write that changed nothing is none.
+/// One write is one `modq._q` on every replica, a write that changed nothing is none.
 fn only_effects_are_sent(kind: Kind) {
     let one = primary(kind).start();
     let two = primary(kind).replica_of(&one).start();
@@ -249,7 +249,7 @@ fn only_effects_are_sent(kind: Kind) {
         wait_replica_synced(&one, &two);
         wait_replica_synced(&one, &three);
         for replica in &mut replicas {
-            assert_eq!(command_calls(replica, "modq._apply"), calls, "{lines:?}");
+            assert_eq!(command_calls(replica, "modq._q"), calls, "{lines:?}");
             assert_eq!(digest(replica, "q"), digest(c, "q"));
         }
     };
@@ -312,7 +312,7 @@ fn only_effects_are_sent(kind: Kind) {
         len(&mut c, "q LOCKED") == 0
     });
     wait_replica_synced(&one, &three);
-    let all = command_calls(&mut three.client(), "modq._apply");
+    let all = command_calls(&mut three.client(), "modq._q");
     assert_eq!(all, calls + 2, "EXTEND and the end of the lock");
     assert_eq!(digest(&mut three.client(), "q"), digest(&mut c, "q"));
 }
@@ -339,7 +339,7 @@ fn scripts_and_transactions_send_effects(kind: Kind) {
     let mut r = two.client();
     assert_eq!(digest(&mut r, "q"), digest(&mut c, "q"));
     assert_eq!(r.line("GET k"), bulk("v"));
-    assert_eq!(command_calls(&mut r, "modq._apply"), 8);
+    assert_eq!(command_calls(&mut r, "modq._q"), 8);
     for name in [
         "modq.submit",
         "modq.claim",
@@ -444,7 +444,7 @@ fn a_promoted_replica_takes_over(kind: Kind) {
     assert_eq!(cmd!(r, "MODQ.RESOLVE", "q", "k", before.token), ok());
 }
 
-/// `modq._apply` and `modq._load` are for the primary's link and AOFs.
+/// `modq._q` and `modq._load` are for the primary's link and AOFs.
 fn internal_commands_are_refused(kind: Kind) {
     let one = primary(kind).start();
     let two = primary(kind)
@@ -460,7 +460,7 @@ fn internal_commands_are_refused(kind: Kind) {
         for key in ["q", "missing", "s"] {
             unchanged(&mut c, key, |c| {
                 for record in [&b""[..], b"\0", b"x"] {
-                    assert_err!(cmd!(c, "MODQ._APPLY", key, record), "ERR");
+                    assert_err!(cmd!(c, "MODQ._Q", key, record), "ERR");
                     assert_err!(
                         cmd!(c, "MODQ._LOAD", key, "queue", 1, "first", record),
                         "ERR"
@@ -470,11 +470,11 @@ fn internal_commands_are_refused(kind: Kind) {
                         "ERR"
                     );
                 }
-                let script = "return redis.call('MODQ._APPLY', KEYS[1], '')";
+                let script = "return redis.call('MODQ._Q', KEYS[1], '')";
                 assert_err!(cmd!(c, "EVAL", script, 1, key), "ERR");
                 let multi = c.pipeline(&[
                     "MULTI".to_owned(),
-                    format!("MODQ._APPLY {key} x"),
+                    format!("MODQ._Q {key} x"),
                     "EXEC".into(),
                 ]);
                 assert_err!(&multi[2][0], "ERR");
@@ -515,7 +515,7 @@ fn garbage_records_never_crash(kind: Kind) {
     let mut c = server.client();
     rich_queue(&mut c, "q");
     let original = digest(&mut c, "q");
-    let applies = records(&server, "modq._apply");
+    let applies = records(&server, "modq._q");
     assert!(applies.len() > 40, "{}", applies.len());
     c.line("BGREWRITEAOF");
     let mut loads = Vec::new();
@@ -544,13 +544,13 @@ fn garbage_records_never_crash(kind: Kind) {
         assert_eq!(digest(&mut replica.client(), "q"), original, "sent on");
     }
     t.expect_ok("SET s v");
-    assert_err!(cmd!(t, "MODQ._APPLY", "s", applies[0][2]), "WRONGTYPE");
+    assert_err!(cmd!(t, "MODQ._Q", "s", applies[0][2]), "WRONGTYPE");
     assert_err!(
         cmd!(t, "MODQ._LOAD", "s", "queue", 1, "first", loads[0][5]),
         "WRONGTYPE"
     );
     unchanged(&mut t, "q", |t| {
-        assert_err!(cmd!(t, "MODQ._APPLY", "q", "x"), "ERR");
+        assert_err!(cmd!(t, "MODQ._Q", "q", "x"), "ERR");
         assert_err!(cmd!(t, "MODQ._LOAD", "q", "queue", 1, "first", "x"), "ERR");
         assert_err!(cmd!(t, "MODQ._LOAD", "q", "queue", 1, "middle", "x"), "ERR");
         assert_err!(cmd!(t, "MODQ._LOAD", "q", "queue", 1, "last", "x"), "ERR");

@@ -132,7 +132,7 @@ fn access_can_be_given_by_key(kind: Kind) {
     for line in [
         "MODQ.SUBMIT q x p",
         "MODQ.GET q i",
-        "MODQ._APPLY q x",
+        "MODQ._Q q x",
         "MODQ._LOAD q queue 1 first x",
     ] {
         assert_err!(user.line(line), "NOPERM");
@@ -151,7 +151,7 @@ fn access_can_be_given_by_key(kind: Kind) {
             assert_eq!(reply == ok(), !writes, "{name}: {reply:?}");
             c.expect_ok("ACL SETUSER cat +@write -@dangerous");
             assert_eq!(c.line(&format!("ACL DRYRUN cat {name} {all}")), ok());
-            assert_ne!(c.line("ACL DRYRUN cat modq._apply q x"), ok());
+            assert_ne!(c.line("ACL DRYRUN cat modq._q q x"), ok());
         }
     }
 }

@@ -158,6 +158,181 @@ fn a_client_that_dies_before_its_answer_costs_nothing(kind: Kind) {
     pair.check();
 }
 
+/// Of two calls that a lock answers one is told of it, the other dies: the lock stays with who was told.
+fn what_reached_somebody_is_not_taken_back(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
+    let (mut told, mut dies) = (server.client(), server.client());
+    let (told_id, dies_id) = (told.id(), dies.id());
+    block(&mut told, server, "MODQ.CLAIM q a BLOCK 0");
+    block(&mut dies, server, "MODQ.CLAIM q a BLOCK 0");
+    let _next = blocked(server, "MODQ.CLAIM q b BLOCK 0");
+    multi(
+        &mut c,
+        &[
+            "MODQ.SUBMIT q i p".into(),
+            format!("CLIENT UNBLOCK {told_id} TIMEOUT"),
+            format!("CLIENT KILL ID {dies_id}"),
+        ],
+    );
+    // Some servers answer UNBLOCK only after the transaction; either way there is one holder.
+    let got = claims(&told.reply());
+    let holder = field(&mut c, "q", "i", "moderator");
+    match got.first() {
+        Some(got) => {
+            assert_eq!(holder, bulk("a"));
+            assert_eq!(cmd!(c, "MODQ.RESOLVE", "q", "i", got.token), ok());
+        }
+        None => assert_eq!(holder, bulk("b")),
+    }
+    pair.check();
+}
+
+/// Both ends of a MOVE can match the same MCLAIM: it is answered with one item, and the other is as before.
+fn a_call_matched_twice_keeps_one_lock(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
+    c.expect_ok("MODQ.CONFIGURE q CAPACITY 1");
+    submit(&mut c, "q i p");
+    submit(&mut c, "q j p");
+    let held = claim(&mut c, "q m");
+    let mut many = blocked(server, "MODQ.MCLAIM 2 q r m NEW BLOCK 0");
+    assert_eq!(
+        cmd!(c, "MODQ.MOVE", "q", "r", "i", "TOKEN", held.token),
+        ok()
+    );
+    let reply = many.reply();
+    assert_eq!((reply[0].text(), ids(&reply[1])), ("r".into(), "i".into()));
+    wait_until("the other is free again", PATIENCE, || {
+        state(&mut c, "q", "j") == "ready"
+    });
+    assert_eq!(field(&mut c, "q", "j", "deliveries"), Value::Int(0));
+    assert_eq!(c.line("MODQ.STATS q").field("expired"), Value::Int(0));
+    assert_eq!(line_of(&mut c, "q"), "");
+    pair.check();
+    // The same with a lock that another call shares: it stays for that one.
+    c.expect_ok("FLUSHALL");
+    c.expect_ok("MODQ.CONFIGURE q CAPACITY 1");
+    submit(&mut c, "q i p");
+    submit(&mut c, "q j p");
+    let held = claim(&mut c, "q m");
+    let mut many = blocked(server, "MODQ.MCLAIM 2 q r m NEW BLOCK 0");
+    let mut one = blocked(server, "MODQ.CLAIM q m NEW BLOCK 0");
+    assert_eq!(
+        cmd!(c, "MODQ.MOVE", "q", "r", "i", "TOKEN", held.token),
+        ok()
+    );
+    assert_eq!(ids(&many.reply()[1]), "i");
+    assert_eq!(served(&mut one).id(), "j");
+    pair.check();
+}
+
+/// An answer from one key of an MCLAIM is not lost when another key changes type in the same turn.
+fn an_answer_comes_before_another_keys_wrong_type(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
+    let mut many = blocked(server, "MODQ.MCLAIM 2 q r m BLOCK 0");
+    multi(&mut c, &["MODQ.SUBMIT q i p".into(), "SET r 1".into()]);
+    let reply = many.reply();
+    assert_eq!((reply[0].text(), ids(&reply[1])), ("q".into(), "i".into()));
+    // The other way about the same.
+    c.expect_ok("FLUSHALL");
+    block(&mut many, server, "MODQ.MCLAIM 2 r q m BLOCK 0");
+    multi(&mut c, &["SET r 1".into(), "MODQ.SUBMIT q i p".into()]);
+    assert_eq!(ids(&many.reply()[1]), "i");
+    // And if the item is gone again, there is only the wrong type to tell of.
+    c.expect_ok("FLUSHALL");
+    block(&mut many, server, "MODQ.MCLAIM 2 r q m BLOCK 0");
+    multi(
+        &mut c,
+        &[
+            "SET r 1".into(),
+            "MODQ.SUBMIT q i p".into(),
+            "MODQ.CANCEL q i".into(),
+        ],
+    );
+    assert_eq!(many.reply().err_code(), "WRONGTYPE");
+    assert_eq!(line_of(&mut c, "q"), "");
+    pair.check();
+}
+
+/// Names of every kind are waited for, with a server that redirects when their slot goes elsewhere.
+fn a_slot_that_goes_sends_its_waiting_clients_after_it(kind: Kind) {
+    let cluster = Cluster::start(2, kind);
+    for key in ["q", "a{b}c", "a{b", "a}b", "{}a", "a{}b}c"] {
+        let from = cluster.owner(key);
+        let to = cluster
+            .nodes
+            .iter()
+            .find(|node| node.port() != from.port())
+            .unwrap();
+        let slot = cluster.slot(key);
+        let mut waiting = blocked(from, &format!("MODQ.CLAIM {key} m BLOCK 0"));
+        let mut other = blocked(from, &format!("MODQ.MCLAIM 1 {key} m NEW BLOCK 0"));
+        assert_eq!(line_of(&mut from.client(), key), "m*");
+        for node in [to, from] {
+            let id = Cluster::id(to);
+            node.client()
+                .expect_ok(&format!("CLUSTER SETSLOT {slot} NODE {id}"));
+        }
+        let moved = format!("MOVED {slot} 127.0.0.1:{}", to.port());
+        for client in [&mut waiting, &mut other] {
+            let reply = client.reply();
+            assert_eq!(reply.err_code(), "MOVED", "{key}: {reply:?}");
+            assert!(format!("{reply:?}").contains(&moved), "{reply:?}");
+        }
+        let mut c = to.client();
+        let mut there = blocked(to, &format!("MODQ.CLAIM {key} m BLOCK 0"));
+        submit_assigned(&mut c, &format!("{key} i p"));
+        assert_eq!(served(&mut there).id(), "i", "{key}");
+    }
+}
+
+/// Sentinels promote a replica while people wait: it expires and matches at once, and who comes back is served.
+fn sentinels_fail_over_with_people_in_line(kind: Kind) {
+    let mut setup = SentinelSetup::start(kind);
+    let old = setup.primary().port();
+    let mut c = setup.primary().client();
+    c.expect_ok("MODQ.CONFIGURE q LOCK 60000");
+    for i in 0..4 {
+        submit(&mut c, &format!("q i{i} p TAGS 1 t"));
+    }
+    let held = claims(&c.line("MODQ.CLAIM q holder COUNT 4 LOCK 500 TAGS 1 t"));
+    for j in 0..3 {
+        let join = format!("MODQ.JOIN q j{j} TTL 1000000 TAGS 1 t");
+        assert_eq!(c.line(&join), simple("WAITING"));
+    }
+    let waiting = blocked(setup.primary(), "MODQ.CLAIM q b BLOCK 0 TAGS 1 none");
+    let (primary, replicas) = setup.nodes.split_first().unwrap();
+    replicas
+        .iter()
+        .for_each(|replica| wait_replica_synced(primary, replica));
+    setup.nodes[0].kill9();
+    drop(waiting);
+    let primary = setup.wait_failover(old);
+    let mut n = primary.client();
+    wait_until("locks ran out and were matched", PATIENCE, || {
+        counts(&mut n, "q") == [1, 3, 0, 0]
+    });
+    for j in 0..3 {
+        let got = claims(&n.line(&format!("MODQ.HELD q j{j}"))).remove(0);
+        assert_eq!(got.id(), format!("i{j}"));
+        assert!(got.token > held[3].token, "tokens go on growing");
+    }
+    let mut back = blocked(primary, "MODQ.CLAIM q b BLOCK 0 TAGS 1 u");
+    submit_assigned(&mut n, "q new p TAGS 1 u");
+    assert_eq!(served(&mut back).id(), "new");
+    let replica = setup.nodes[1..]
+        .iter()
+        .find(|node| node.port() != primary.port());
+    let replica = replica.expect("there is another");
+    wait_replica_synced(primary, replica);
+    assert_eq!(digest(&mut n, "q"), digest(&mut replica.client(), "q"));
+}
+
 fn a_closed_socket_leaves_the_line(kind: Kind) {
     let pair = Pair::start(kind);
     let server = &pair.primary;
@@ -386,6 +561,11 @@ fn a_reload_keeps_the_line(kind: Kind) {
 
 matrix!(
     a_client_that_dies_before_its_answer_costs_nothing,
+    what_reached_somebody_is_not_taken_back,
+    a_call_matched_twice_keeps_one_lock,
+    an_answer_comes_before_another_keys_wrong_type,
+    a_slot_that_goes_sends_its_waiting_clients_after_it,
+    sentinels_fail_over_with_people_in_line,
     a_closed_socket_leaves_the_line,
     what_was_matched_may_be_gone_before_the_answer,
     nobody_is_left_in_line_by_a_detour,

@@ -124,7 +124,7 @@ fn denials_leave_no_trace(kind: Kind) {
     wait_replica_synced(&primary, &replica);
     let before = state(&mut c);
     let arrived = |command: &str| command_calls(&mut replica.client(), command);
-    let counts = ["ratelimit._apply", "ratelimit._lease"].map(arrived);
+    let counts = ["modq._r", "modq._l"].map(arrived);
     for line in &idle {
         c.line(line);
         assert_eq!(state(&mut c), before, "{line}");
@@ -152,8 +152,8 @@ fn denials_leave_no_trace(kind: Kind) {
     }
     wait_replica_synced(&primary, &replica);
     // One record per limiter changed (MCHECK changes two), one per lease.
-    assert_eq!(arrived("ratelimit._apply") - counts[0], 11);
-    assert_eq!(arrived("ratelimit._lease") - counts[1], 3);
+    assert_eq!(arrived("modq._r") - counts[0], 11);
+    assert_eq!(arrived("modq._l") - counts[1], 3);
     let stats = info(&mut replica.client(), "commandstats");
     let others: Vec<&String> = stats
         .keys()

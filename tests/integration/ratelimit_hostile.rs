@@ -221,12 +221,7 @@ fn recorded(kind: Kind) -> (Server, Vec<Vec<Vec<u8>>>) {
     });
     records.extend(aof_commands(&server));
     records.retain(|command| !is(command, "SELECT"));
-    for name in [
-        "ratelimit._apply",
-        "ratelimit._lease",
-        "ratelimit._policies",
-        "modq._load",
-    ] {
+    for name in ["modq._r", "modq._l", "ratelimit._policies", "modq._load"] {
         assert!(
             records.iter().any(|command| is(command, name)),
             "{name} is in the AOF"
@@ -254,7 +249,7 @@ fn internal_commands_are_refused(kind: Kind) {
         assert_err!(r.cmd(command), "READONLY");
     }
     let script = "return redis.call(unpack(ARGV))";
-    for name in ["ratelimit._apply", "ratelimit._policies"] {
+    for name in ["modq._r", "ratelimit._policies"] {
         let command = internal.iter().find(|command| is(command, name)).unwrap();
         let mut call = vec![b"EVAL".to_vec(), script.into(), b"0".to_vec()];
         call.extend(command.iter().cloned());

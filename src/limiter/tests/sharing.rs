@@ -144,7 +144,8 @@ fn one_more_than_a_hundred_thousand_waits_for_the_first_to_end() {
         let d = take(&mut leases, T0, &ask_lease(MAX_VALUE, &id, ttl, 2));
         assert_eq!(d.acquired, 1);
     }
-    assert!(start.elapsed().as_secs() < 5);
+    // Some seconds on a busy machine; what is quadratic takes minutes.
+    assert!(start.elapsed().as_secs() < 30);
     let d = take(&mut leases, T0, &ask_lease(MAX_VALUE, b"new", 10, 1));
     assert_eq!((d.acquired, d.retry_after), (0, 1000));
     assert_eq!(d.in_use, 200_000);

@@ -19,7 +19,7 @@ pub enum Phase {
     Locked(HeldLock),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelItem {
     pub id: String,
     pub payload: String,
@@ -48,7 +48,38 @@ pub struct Registered {
     pub count: u64,
     pub tags: Vec<String>,
     /// In line: since, and who came first of those.
-    pub place: Option<(u64, u64)>,
+    pub place: Option<Place>,
+    /// When a blocked call of theirs ended.
+    pub seen: u64,
+}
+
+/// A client that waits in a blocked CLAIM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCall {
+    pub id: u64,
+    pub moderator: String,
+    /// None: those joined with.
+    pub tags: Option<Vec<String>>,
+    pub lock: Option<u64>,
+    pub new_only: bool,
+    pub place: Place,
+}
+
+/// A blocked call that is to be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelAnswer {
+    pub call: u64,
+    pub item: String,
+    pub token: u64,
+    /// If by a match: where the moderator stood by JOIN.
+    pub undo: Option<Option<Place>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Claim,
+    Match,
+    Assign,
 }
 
 #[derive(Debug, Default)]
@@ -92,13 +123,18 @@ pub struct Model {
     pub paused_out: bool,
     pub items: Vec<ModelItem>,
     pub registered: Vec<Registered>,
+    /// The first to come first.
+    pub calls: Vec<ModelCall>,
     pub totals: Totals,
     pub last_token: u64,
     /// What was handed out since this was last emptied.
     pub given: Vec<Given>,
+    /// What blocked calls were answered since this was last emptied.
+    pub answers: Vec<ModelAnswer>,
     pub last_stamp: u64,
     next_seq: u64,
     next_tie: u64,
+    last_since: u64,
     /// PAUSE or CONFIGURE may have made matches possible; the next tick makes them.
     pub rematch: bool,
 }
@@ -169,14 +205,62 @@ impl Model {
         })
     }
 
-    pub fn line(&self) -> Vec<String> {
-        let mut all: Vec<_> = self
-            .registered
-            .iter()
-            .filter_map(|r| Some((r.place?, r.name.clone())))
+    /// Where a moderator stands: the earliest of their reasons to wait.
+    pub fn place_of(&self, moderator: &str) -> Option<Place> {
+        let joined = self.registration(moderator).and_then(|r| r.place);
+        let calls = self.calls.iter().filter(|c| c.moderator == moderator);
+        joined.into_iter().chain(calls.map(|c| c.place)).min()
+    }
+
+    fn places(&self) -> Vec<(Place, String)> {
+        let registered = self.registered.iter().map(|r| &r.name);
+        let names = registered.chain(self.calls.iter().map(|c| &c.moderator));
+        let mut all: Vec<(Place, String)> = names
+            .filter_map(|name| Some((self.place_of(name)?, name.clone())))
             .collect();
         all.sort();
-        all.into_iter().map(|(_, name)| name).collect()
+        all.dedup();
+        all
+    }
+
+    pub fn line(&self) -> Vec<String> {
+        self.places().into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// The tag sets a moderator in line offers.
+    pub fn offers(&self, moderator: &str) -> Vec<Vec<String>> {
+        let registered = self.registration(moderator);
+        let joined = registered.filter(|r| r.place.is_some());
+        let calls = self.calls.iter().filter(|c| c.moderator == moderator);
+        joined
+            .map(|r| r.tags.clone())
+            .into_iter()
+            .chain(calls.map(|c| self.tags_of(moderator, c.tags.as_deref())))
+            .collect()
+    }
+
+    /// The first item a moderator in line may take.
+    fn offer(&self, moderator: &str) -> Option<String> {
+        if self.paused_out || !self.has_capacity(moderator) {
+            return None;
+        }
+        let sets = self.offers(moderator);
+        let first = |set: &Vec<String>| self.ready_for(moderator, set).into_iter().next();
+        let firsts: Vec<String> = sets.iter().filter_map(first).collect();
+        self.in_order(|i| firsts.contains(&i.id)).into_iter().next()
+    }
+
+    /// A place for somebody who comes now: behind everyone.
+    pub fn end_of_line(&self, now: Now) -> Place {
+        let since = self.last_since.max(self.last_stamp).max(now.ms);
+        (since, self.next_tie)
+    }
+
+    fn note_place(&mut self, place: Option<Place>) {
+        if let Some((since, tie)) = place {
+            self.last_since = self.last_since.max(since);
+            self.next_tie = self.next_tie.max(tie + 1);
+        }
     }
 
     /// The locks of a moderator, lowest token first.
@@ -219,7 +303,7 @@ impl Model {
         }
     }
 
-    fn give(&mut self, id: &str, moderator: &str, ms: Option<u64>, now: Now) -> u64 {
+    fn give(&mut self, id: &str, moderator: &str, ms: Option<u64>, how: How, now: Now) -> u64 {
         let at = self.stamp(now);
         let token = now.us.max(self.last_token + 1);
         self.last_token = token;
@@ -238,30 +322,55 @@ impl Model {
             deadline,
             at,
         });
+        let joined = self.registration(moderator).and_then(|r| r.place);
+        self.served(moderator);
+        for call in self.answered(moderator, how != How::Claim) {
+            self.hang_up(now, call.id);
+            self.answers.push(ModelAnswer {
+                call: call.id,
+                item: id.into(),
+                token,
+                undo: (how == How::Match).then_some(joined),
+            });
+        }
+        token
+    }
+
+    fn served(&mut self, moderator: &str) {
         for r in &mut self.registered {
             if r.name == moderator {
                 r.place = None;
             }
         }
-        token
     }
 
-    fn hand_to(
-        &mut self,
-        id: &str,
-        moderator: &str,
-        ms: Option<u64>,
-        assign: bool,
-        now: Now,
-    ) -> u64 {
-        let token = self.give(id, moderator, ms, now);
+    /// The blocked calls a new lock answers: those that do not insist on a new item; if all do,
+    /// the most recent.
+    fn answered(&self, moderator: &str, or_newest: bool) -> Vec<ModelCall> {
+        let theirs = || self.calls.iter().filter(|c| c.moderator == moderator);
+        let mut calls: Vec<ModelCall> = theirs().filter(|c| !c.new_only).cloned().collect();
+        if calls.is_empty() && or_newest {
+            calls.extend(theirs().next_back().cloned());
+        }
+        calls
+    }
+
+    fn hand_to(&mut self, id: &str, moderator: &str, ms: Option<u64>, how: How, now: Now) -> u64 {
+        let token = self.give(id, moderator, ms, how, now);
         self.given.push(Given {
             item: id.into(),
             moderator: moderator.into(),
             token,
-            assign,
+            assign: how == How::Assign,
         });
         token
+    }
+
+    /// By a match: for as long as a call that it answers asks for.
+    fn serve(&mut self, id: &str, moderator: &str, now: Now) {
+        let answered = self.answered(moderator, true);
+        let lock = answered.iter().find_map(|c| c.lock);
+        self.hand_to(id, moderator, lock, How::Match, now);
     }
 
     /// The first item in order that anyone in line may take goes to the first in line who may.
@@ -272,10 +381,10 @@ impl Model {
             }
             for id in self.ready() {
                 for moderator in self.line() {
-                    let tags = self.tags_of(&moderator, None);
-                    let may = self.ready_for(&moderator, &tags).contains(&id);
-                    if may && self.has_capacity(&moderator) {
-                        self.hand_to(&id, &moderator, None, false, now);
+                    let sets = self.offers(&moderator);
+                    let may = |set: &Vec<String>| self.ready_for(&moderator, set).contains(&id);
+                    if sets.iter().any(may) && self.has_capacity(&moderator) {
+                        self.serve(&id, &moderator, now);
                         continue 'again;
                     }
                 }
@@ -287,15 +396,91 @@ impl Model {
     /// The same pairs as `settle` (both sides rank the other alike, so there is one stable
     /// pairing), found by going along the line: that decides who gets the lower token.
     fn rematch(&mut self, now: Now) {
-        for moderator in self.line() {
-            let tags = self.tags_of(&moderator, None);
-            let best = self.ready_for(&moderator, &tags).into_iter().next();
-            if let (Some(id), false, true) = (best, self.paused_out, self.has_capacity(&moderator))
-            {
-                self.hand_to(&id, &moderator, None, false, now);
+        let mut from = (0, 0);
+        while let Some((place, moderator)) = self.places().into_iter().find(|(p, _)| *p >= from) {
+            match self.offer(&moderator) {
+                Some(id) => {
+                    self.serve(&id, &moderator, now);
+                    from = place;
+                }
+                None => from = (place.0, place.1 + 1),
             }
         }
         self.rematch = false;
+    }
+
+    // ---- blocked calls ----
+
+    pub fn block(&mut self, call: ModelCall) {
+        self.note_place(Some(call.place));
+        self.calls.push(call);
+        self.calls.sort_by_key(|c| c.id);
+    }
+
+    /// A blocked call ends.
+    pub fn hang_up(&mut self, now: Now, call: u64) -> bool {
+        let Some(index) = self.calls.iter().position(|c| c.id == call) else {
+            return false;
+        };
+        let moderator = self.calls.remove(index).moderator;
+        for r in &mut self.registered {
+            if r.name == moderator {
+                r.seen = r.seen.max(now.ms);
+            }
+        }
+        true
+    }
+
+    /// The queue hears anew of who waits for its name.
+    pub fn attach(&mut self, now: Now, calls: &[ModelCall]) {
+        for call in self.calls.clone() {
+            self.hang_up(now, call.id);
+        }
+        for call in calls {
+            self.block(call.clone());
+        }
+        self.rematch = true;
+    }
+
+    /// A match that reached nobody is taken back.
+    pub fn undo(&mut self, now: Now, id: &str, token: u64, place: Option<Place>) -> bool {
+        let Some(index) = self.find(id) else {
+            return false;
+        };
+        let item = &mut self.items[index];
+        let Phase::Locked(lock) = item.phase.clone() else {
+            return false;
+        };
+        if lock.token != token {
+            return false;
+        }
+        item.phase = Phase::Ready;
+        item.deliveries -= 1;
+        if item.deliveries == 0 {
+            let since = item.submitted.max(item.due);
+            self.totals.wait.take_back(lock.at.saturating_sub(since));
+        }
+        let registered = self.registered.iter_mut();
+        if let Some(r) = registered.into_iter().find(|r| r.name == lock.moderator) {
+            if place.is_some() {
+                r.place = place;
+                self.note_place(place);
+            }
+        }
+        self.stamp(now);
+        self.settle(now);
+        true
+    }
+
+    /// A new process has it: loaded, with nobody blocked.
+    pub fn reload(&mut self) {
+        self.calls.clear();
+        (self.last_since, self.next_tie) = (0, 0);
+        for r in self.registered.clone() {
+            self.note_place(r.place);
+        }
+        self.registered.iter_mut().for_each(|r| r.seen = 0);
+        self.rematch = true;
     }
 
     /// When the next thing happens by the clock.
@@ -320,8 +505,17 @@ impl Model {
             self.rematch(now);
         }
         while let Some(time) = self.next_time().filter(|t| *t <= now.ms) {
-            if let Some(gone) = self.registered.iter().position(|r| r.expires == time) {
-                self.registered.remove(gone);
+            if let Some(over) = self.registered.iter().position(|r| r.expires == time) {
+                let r = &mut self.registered[over];
+                // A blocked call is a sign of life while it lasts.
+                if self.calls.iter().any(|c| c.moderator == r.name) {
+                    r.seen = now.ms;
+                }
+                r.expires = r.seen + r.ttl;
+                r.seen = 0;
+                if r.expires <= now.ms {
+                    self.registered.remove(over);
+                }
                 self.stamp(now);
                 continue;
             }
@@ -477,11 +671,10 @@ impl Model {
         if rev.is_some_and(|rev| rev != item.rev) {
             return Ok(None);
         }
-        item.rev += 1;
-        let rev = item.rev;
+        let before = item.clone();
         item.priority = priority.unwrap_or(item.priority);
         item.boost = boost.unwrap_or(item.boost);
-        if let Some(payload) = payload {
+        if let Some(payload) = payload.filter(|p| *p != before.payload) {
             item.payload = payload;
             item.late = None;
         }
@@ -491,9 +684,14 @@ impl Model {
         if let Some(excluded) = excluded {
             exclude(item, &excluded);
         }
+        // What is set to what it is already is no change.
+        if *item == before {
+            return Ok(Some(before.rev));
+        }
+        item.rev += 1;
         self.stamp(now);
         self.settle(now);
-        Ok(Some(rev))
+        Ok(Some(before.rev + 1))
     }
 
     pub fn claim(
@@ -515,15 +713,13 @@ impl Model {
             let Some(id) = self.ready_for(moderator, &tags).into_iter().next() else {
                 break;
             };
-            self.give(&id, moderator, lock, now);
+            self.give(&id, moderator, lock, How::Claim, now);
             rows.push(self.row(&id));
         }
-        if !rows.is_empty() && self.line().iter().any(|m| m == moderator) {
+        let joined = self.registration(moderator).and_then(|r| r.place);
+        if !rows.is_empty() && joined.is_some() {
             self.stamp(now);
-            self.registered
-                .iter_mut()
-                .filter(|r| r.name == moderator)
-                .for_each(|r| r.place = None);
+            self.served(moderator);
         }
         rows
     }
@@ -613,16 +809,14 @@ impl Model {
         let ttl = ttl.or(old.map(|r| r.ttl)).unwrap_or(30_000);
         let count = count.or(old.map(|r| r.count)).unwrap_or(1);
         let tags = tags.or(old.map(|r| r.tags.clone())).unwrap_or_default();
-        let since = self.stamp(now);
         let enough = self.held(moderator).len() as u64 >= count;
         let place = match old.and_then(|r| r.place) {
             _ if enough => None,
             Some(place) => Some(place),
-            None => {
-                self.next_tie += 1;
-                Some((since, self.next_tie))
-            }
+            None => Some(self.end_of_line(now)),
         };
+        self.note_place(place);
+        self.stamp(now);
         self.registered.retain(|r| r.name != moderator);
         self.registered.push(Registered {
             name: moderator.into(),
@@ -631,6 +825,7 @@ impl Model {
             count,
             tags: once(&tags),
             place,
+            seen: 0,
         });
         let before = self.held(moderator).len();
         self.settle(now);
@@ -666,12 +861,12 @@ impl Model {
         let index = self.find(id).ok_or(Error::NoItem)?;
         let item = &self.items[index];
         if matches!(item.phase, Phase::Locked(_)) {
-            return Err(Error::Stale);
+            return Err(Error::Locked);
         }
         if item.excluded.iter().any(|(m, _)| m == moderator) {
             return Err(Error::Excluded);
         }
-        Ok(self.hand_to(id, moderator, lock, true, now))
+        Ok(self.hand_to(id, moderator, lock, How::Assign, now))
     }
 
     pub fn pause(&mut self, now: Now, input: bool, output: bool) {
@@ -730,7 +925,8 @@ impl Model {
         let index = self.find(id).ok_or(Error::NoItem)?;
         match (&self.items[index].phase, token) {
             (Phase::Locked(lock), Some(token)) if lock.token == token => {}
-            (Phase::Locked(_), _) | (_, Some(_)) => return Err(Error::Stale),
+            (Phase::Locked(_), None) => return Err(Error::Locked),
+            (_, Some(_)) => return Err(Error::Stale),
             (_, None) => {}
         }
         if to.find(id).is_some() {

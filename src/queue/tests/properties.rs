@@ -38,20 +38,25 @@ fn no_ready_item_has_a_taker_in_line(queue: &Queue, now: Now) {
         return;
     }
     for (_, m) in queue.moderators.iter() {
-        let Some(profile) = m.profile.as_ref().filter(|p| p.place.is_some()) else {
-            continue;
-        };
+        let profile = m.profile.as_ref();
+        let joined = profile.filter(|p| p.place.is_some()).map(|p| p.tags);
+        let calls = m.blocked.iter().map(|call| match profile {
+            Some(profile) if !call.own_tags => profile.tags,
+            _ => call.tags,
+        });
         let capacity = queue.settings.capacity;
         if capacity > 0 && m.held.len() as u64 >= capacity {
             continue;
         }
-        let offered: Vec<&[u8]> = queue.tags.names(profile.tags).collect();
-        for (_, item) in queue.items.iter() {
-            let view = queue.get(item.id(), now).expect("there");
-            let eligible = view.state == State::Ready
-                && view.tags.iter().all(|t| offered.contains(t))
-                && !view.excluded.contains(&&*m.name);
-            assert!(!eligible, "{} waits for {}", text(&m.name), text(item.id()));
+        for offered in joined.into_iter().chain(calls) {
+            let offered: Vec<&[u8]> = queue.tags.names(offered).collect();
+            for (_, item) in queue.items.iter() {
+                let view = queue.get(item.id(), now).expect("there");
+                let eligible = view.state == State::Ready
+                    && view.tags.iter().all(|t| offered.contains(t))
+                    && !view.excluded.contains(&&*m.name);
+                assert!(!eligible, "{} waits for {}", text(&m.name), text(item.id()));
+            }
         }
     }
 }
@@ -88,8 +93,10 @@ fn every_reply_and_every_view_is_the_models() {
     });
     let expected = [
         "assign",
+        "back in line",
         "claim",
         "extend",
+        "hang up",
         "join assigned",
         "leave",
         "move",
@@ -102,7 +109,9 @@ fn every_reply_and_every_view_is_the_models() {
         "skip",
         "submit",
         "submit assigned",
+        "undo",
         "update",
+        "wait",
     ];
     assert!(seen.keys().eq(&expected), "{seen:?}");
     assert!(seen.values().all(|n| *n >= 50), "{seen:?}");
@@ -145,11 +154,9 @@ proptest! {
                 no_ready_item_has_a_taker_in_line(&side.queue, world.now);
             }
             world.run(step);
-            // PAUSE and CONFIGURE leave the matches to the next tick.
-            if !matches!(step.op, Op::Pause(..) | Op::Configure { .. }) {
-                for side in &world.sides {
-                    no_ready_item_has_a_taker_in_line(&side.queue, world.now);
-                }
+            // PAUSE, CONFIGURE and a queue that came anew leave the matches to the next tick.
+            for side in world.sides.iter().filter(|side| side.queue.sweep.is_none()) {
+                no_ready_item_has_a_taker_in_line(&side.queue, world.now);
             }
         }
     }
@@ -205,7 +212,7 @@ proptest! {
                     }
                     Op::Cancel(cancelled, _) => cancelled == id,
                     Op::Leave(who, true) => who == moderator,
-                    _ => false,
+                    _ => world.undone.contains(&(step.at, *token)),
                 };
                 prop_assert!(ended, "{id} of {moderator} by {:?}", step.op);
             }
@@ -261,6 +268,7 @@ proptest! {
         for side in world.sides {
             for (i, mut q) in [side.queue, side.replica].into_iter().enumerate() {
                 let mut fx = Effects::default();
+                q.unblock_all(now);
                 for m in MODERATORS {
                     q.leave(now, m.as_bytes(), i == 0, &mut fx).unwrap();
                 }
@@ -292,11 +300,25 @@ fn i5_work_in_portions_ends_where_work_at_once_does() {
             }
             let mut parts: Vec<Queue> = world.sides.iter().map(|s| copy(&s.queue)).collect();
             for (part, side) in parts.iter_mut().zip(&world.sides) {
+                for call in &side.model.calls {
+                    block(part, call);
+                }
                 // Moderators have other numbers in a copy.
                 part.sweep = side.queue.sweep.map(|(place, _)| (place, 0));
+                for registered in &side.model.registered {
+                    let m = part.moderators.find(registered.name.as_bytes());
+                    let profile = &mut part.moderators[m.expect("known")].profile;
+                    profile.as_mut().expect("registered").seen = registered.seen;
+                }
             }
             world.before(&step);
+            let mut answered = Vec::new();
             for (part, side) in parts.iter_mut().zip(&world.sides) {
+                for call in std::mem::take(&mut answered) {
+                    for moderator in MODERATORS {
+                        part.unblock(world.now, call, moderator.as_bytes());
+                    }
+                }
                 let now = world.now;
                 let times: Vec<u64> = part.timers.iter().map(|t| t.time).collect();
                 let due = times.partition_point(|t| *t <= now.ms);
@@ -314,6 +336,7 @@ fn i5_work_in_portions_ends_where_work_at_once_does() {
                         prop_assert!(effects.len() <= 3 * budget, "a step and its matches");
                     }
                     verify(part);
+                    answered.extend(fx.answers.iter().map(|a| a.call));
                 }
                 no_ready_item_has_a_taker_in_line(part, now);
                 if distinct {
@@ -340,6 +363,7 @@ fn commands_amid_a_backlog_keep_every_invariant_and_the_replica() {
         let (mut q, mut replica) = (Queue::default(), Queue::default());
         let mut now = at(1_000_000);
         let mut last_token = 0;
+        let mut clients = Clients::default();
         for step in &steps {
             now = match step.clock {
                 Clock::Forward(by) => at(now.ms + by),
@@ -349,7 +373,8 @@ fn commands_amid_a_backlog_keep_every_invariant_and_the_replica() {
             let mut fx = Effects::default();
             q.advance(now, budget, &mut fx);
             lagged += usize::from(q.next_due().is_some_and(|due| due <= now.ms));
-            command(&mut q, now, &step.op, &mut fx);
+            command(&mut q, now, &step.op, &mut clients, &mut fx);
+            clients.flying.append(&mut fx.answers);
             verify(&q);
             if !fx.record.is_empty() {
                 replay(&mut replica, fx.record.bytes());
@@ -371,8 +396,15 @@ fn commands_amid_a_backlog_keep_every_invariant_and_the_replica() {
     assert!(lagged > 2000, "{lagged}");
 }
 
+/// Blocked calls without a model: who waits, and what is on its way to them.
+#[derive(Default)]
+struct Clients {
+    waiting: Vec<(u64, &'static str)>,
+    flying: Vec<Answer>,
+}
+
 /// The command without a model: the token is whatever lock the queue has there, live or not.
-fn command(q: &mut Queue, now: Now, op: &Op, fx: &mut Effects) {
+fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, fx: &mut Effects) {
     let token = |q: &Queue, id: &str| {
         let slot = q.find(id.as_bytes());
         slot.and_then(|s| q.lock(s)).map_or(1, |l| l.token)
@@ -487,6 +519,46 @@ fn command(q: &mut Queue, now: Now, op: &Op, fx: &mut Effects) {
             };
             q.configure(now, settings, fx).expect("AGING stays 0");
         }
-        Op::Move(..) | Op::Tick | Op::Resync(_) | Op::Reload(_) => {}
+        Op::Move(..) | Op::Tick | Op::Resync(_) | Op::Reload(..) => {}
+        Op::Wait {
+            moderator,
+            lock,
+            tags,
+            new_only,
+            ..
+        } => {
+            let claim = Claim {
+                moderator: moderator.as_bytes(),
+                count: 1,
+                lock: *lock,
+                tags: given(tags),
+                new_only: *new_only,
+            };
+            if q.claim(now, &claim, fx).expect("admitted").is_empty() {
+                let call = clients.waiting.len() as u64;
+                clients.waiting.push((call, moderator));
+                q.block(&Block {
+                    call,
+                    moderator: moderator.as_bytes(),
+                    tags: given(tags),
+                    new_only: *new_only,
+                    lock: *lock,
+                    place: q.end_of_line(now),
+                });
+            }
+        }
+        Op::HangUp(n) => {
+            // Some of them are answered by now.
+            if let Some((call, m)) = clients.waiting.get(n % clients.waiting.len().max(1)) {
+                q.unblock(now, *call, m.as_bytes());
+            }
+        }
+        Op::Vanish(n) if !clients.flying.is_empty() => {
+            let gone = clients.flying.swap_remove(n % clients.flying.len());
+            if let Some(place) = gone.undo {
+                q.undo(now, &gone.item, gone.token, place, fx);
+            }
+        }
+        Op::Vanish(_) | Op::Unblock(_) | Op::Deliver | Op::Attach => {}
     }
 }

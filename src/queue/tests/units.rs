@@ -38,6 +38,13 @@ fn join(moderator: &str) -> Join<'_> {
     }
 }
 
+fn to_priority<'a>(priority: i32) -> Change<'a> {
+    Change {
+        priority: Some(priority),
+        ..Change::default()
+    }
+}
+
 fn tags<'a>(all: &[&'a str]) -> Option<Vec<&'a Bytes>> {
     Some(all.iter().map(|t| Bytes::new(t.as_bytes())).collect())
 }
@@ -618,7 +625,7 @@ fn cancel_removes_only_what_was_seen() {
     assert!(!desk.cancel("none", None));
     assert!(!desk.cancel("i", Some(2)));
     assert!(!desk.recorded);
-    desk.update("i", Change::default()).unwrap();
+    desk.update("i", to_priority(1)).unwrap();
     assert!(!desk.cancel("i", Some(1)));
     assert!(desk.cancel("i", Some(2)));
     assert!(desk.gone("i"));
@@ -672,7 +679,9 @@ fn update_changes_what_is_given_and_never_the_state() {
     assert_eq!(view.payload, b"new");
     assert!(view.tags.is_empty() && view.excluded.is_empty());
     desk.kill("i");
-    assert_eq!(desk.update("i", Change::default()), Ok(Some(3)));
+    assert_eq!(desk.update("i", Change::default()), Ok(Some(2)));
+    assert!(!desk.recorded, "nothing was changed");
+    assert_eq!(desk.update("i", to_priority(1)), Ok(Some(3)));
     assert_eq!(desk.state("i"), State::Dead);
     assert_eq!(desk.get("i").expiries, 1);
 }
@@ -980,7 +989,7 @@ fn resolve_with_rev_keeps_the_lock_when_the_content_changed() {
     let mut desk = Desk::new();
     desk.submit("i").unwrap();
     let token = desk.take("m", "i");
-    desk.update("i", Change::default()).unwrap();
+    desk.update("i", to_priority(1)).unwrap();
     let with = |desk: &mut Desk, token, rev| {
         desk.run(|q, now, fx| q.resolve(now, b"i", token, Some(rev), fx))
     };
@@ -1214,7 +1223,7 @@ fn assign_locks_for_a_named_person_whatever_tags_capacity_and_pause() {
         last = token;
         assert_eq!(desk.notices, [Notice::Assign]);
         assert_eq!(desk.matches, [(id.into(), "m".into())]);
-        assert_eq!(desk.assign(id, "n"), Err(Error::Stale));
+        assert_eq!(desk.assign(id, "n"), Err(Error::Locked));
     }
     assert_eq!(desk.queue.held_by(b"m", at(desk.ms)).count(), 3);
 }
@@ -1403,7 +1412,7 @@ fn move_keeps_what_an_item_is_and_takes_a_place_by_age_in_the_other_queue() {
     to.submit(at(desk.ms), item("newer"), &mut fx).unwrap();
     assert_eq!(
         move_item(&mut desk, &mut to, "i", None, None),
-        Err(Error::Stale)
+        Err(Error::Locked)
     );
     let wrong = Some(token + 1);
     assert_eq!(

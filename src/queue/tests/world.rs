@@ -1,6 +1,6 @@
 //! Random commands on two queues, their models and their replicas, in step.
 
-use super::model::{Given, Model, Phase, Row};
+use super::model::{Given, Model, ModelAnswer, ModelCall, Phase, Row};
 use super::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -78,11 +78,29 @@ pub enum Op {
         aging: u64,
     },
     Move(&'static str, Option<Token>, Option<i32>),
+    /// A CLAIM with BLOCK, or (`both`) an MCLAIM: waits where it finds nothing.
+    Wait {
+        moderator: &'static str,
+        lock: Option<u64>,
+        tags: Option<Vec<String>>,
+        new_only: bool,
+        both: bool,
+    },
+    /// A waiting client disconnects, or its time is up.
+    HangUp(usize),
+    /// A client that was matched is gone before its answer went out.
+    Vanish(usize),
+    /// One answer goes out at once, as by CLIENT UNBLOCK.
+    Unblock(usize),
+    /// All answers go out; whose lock is gone goes back to its place.
+    Deliver,
+    /// The queue came to its name anew, as by RENAME, and hears again of who waits for it.
+    Attach,
     Tick,
     /// The replica is replaced by one loaded from chunks of so many entries.
     Resync(usize),
-    /// The queue itself is replaced so: a restart.
-    Reload(usize),
+    /// The queue itself is replaced so: DEBUG RELOAD, or a promotion, where no client waits.
+    Reload(usize, bool),
 }
 
 #[derive(Debug, Clone)]
@@ -211,6 +229,20 @@ pub fn ops() -> impl Strategy<Value = Op> {
             tags,
             new_only,
         });
+    let wait = (
+        pick(MODERATORS),
+        option::of(durations()),
+        lot(TAGS),
+        any::<bool>(),
+        prop_oneof![3 => Just(false), 1 => Just(true)],
+    )
+        .prop_map(|(moderator, lock, tags, new_only, both)| Op::Wait {
+            moderator,
+            lock,
+            tags,
+            new_only,
+            both,
+        });
     let join = (
         pick(MODERATORS),
         option::of(1u64..80),
@@ -264,7 +296,13 @@ pub fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(id, t, p)| Op::Move(id, t, p)),
         4 => Just(Op::Tick),
         2 => (1usize..6).prop_map(Op::Resync),
-        1 => (1usize..6).prop_map(Op::Reload),
+        1 => (1usize..6, any::<bool>()).prop_map(|(entries, kept)| Op::Reload(entries, kept)),
+        24 => wait,
+        4 => any::<usize>().prop_map(Op::HangUp),
+        7 => any::<usize>().prop_map(Op::Vanish),
+        3 => any::<usize>().prop_map(Op::Unblock),
+        4 => Just(Op::Deliver),
+        1 => Just(Op::Attach),
     ]
 }
 
@@ -299,7 +337,8 @@ impl Side {
     }
 
     /// What happened goes to the replica; what was handed out is what the model handed out.
-    fn share(&mut self, fx: &Effects) {
+    /// Answers the answers.
+    fn share(&mut self, fx: &Effects) -> Vec<ModelAnswer> {
         if !fx.record.is_empty() {
             replay(&mut self.replica, fx.record.bytes());
         }
@@ -314,13 +353,41 @@ impl Side {
             })
             .collect();
         assert_eq!(given, std::mem::take(&mut self.model.given));
+        let answers: Vec<ModelAnswer> = fx
+            .answers
+            .iter()
+            .map(|a| ModelAnswer {
+                call: a.call,
+                item: text(&a.item),
+                token: a.token,
+                undo: a.undo,
+            })
+            .collect();
+        assert_eq!(answers, std::mem::take(&mut self.model.answers));
+        answers
     }
 
-    pub fn advance(&mut self, now: Now) {
+    #[must_use]
+    fn advance(&mut self, now: Now) -> Vec<ModelAnswer> {
         let mut fx = Effects::default();
         self.queue.advance(now, usize::MAX, &mut fx);
         self.model.advance(now);
-        self.share(&fx);
+        self.share(&fx)
+    }
+
+    fn hang_up(&mut self, now: Now, call: &ModelCall) {
+        let moderator = call.moderator.as_bytes();
+        let waited = self.queue.unblock(now, call.id, moderator);
+        assert_eq!(waited, self.model.hang_up(now, call.id));
+    }
+
+    /// As the shell does when the queue is found at a name it was not known to be at.
+    fn attach(&mut self, now: Now, calls: &[ModelCall]) {
+        self.queue.unblock_all(now);
+        assert_eq!(self.queue.blocked(), 0);
+        calls.iter().for_each(|call| block(&mut self.queue, call));
+        self.queue.match_everyone();
+        self.model.attach(now, calls);
     }
 
     /// The item from `id` on that has such a token, if any does, and the token.
@@ -438,20 +505,36 @@ impl Side {
             .collect();
         assert_eq!(by_tag, expected);
 
-        let line: Vec<(String, u64)> = queue
+        let line: Vec<(String, Place)> = queue
             .line
             .iter()
-            .map(|(place, m)| (text(&queue.moderators[*m].name), place.0))
+            .map(|(place, m)| (text(&queue.moderators[*m].name), *place))
             .collect();
-        let expected: Vec<(String, u64)> = model
+        let expected: Vec<(String, Place)> = model
             .line()
             .into_iter()
             .map(|m| {
-                let place = model.registration(&m).and_then(|r| r.place);
-                (m, place.expect("in line").0)
+                let place = model.place_of(&m).expect("in line");
+                (m, place)
             })
             .collect();
         assert_eq!(line, expected);
+        for waiter in queue.waiters(100) {
+            let name = text(waiter.moderator);
+            let joined = model.registration(&name).is_some_and(|r| r.place.is_some());
+            assert_eq!(waiter.joined, joined);
+            assert_eq!(Some(waiter.since), model.place_of(&name).map(|p| p.0));
+            let theirs = model.calls.iter().filter(|c| c.moderator == name);
+            let first = theirs.min_by_key(|c| c.place);
+            let tags = first.filter(|_| !joined).and_then(|c| c.tags.as_deref());
+            let tags: Vec<String> = model.tags_of(&name, tags);
+            assert!(waiter
+                .tags
+                .iter()
+                .copied()
+                .eq(tags.iter().map(String::as_bytes)));
+        }
+        assert_eq!(queue.blocked(), model.calls.len());
         assert_eq!(queue.next_due(), model.next_due());
         assert_eq!(queue.last_token, model.last_token);
         assert_eq!(queue.paused(), (model.paused_in, model.paused_out));
@@ -482,8 +565,55 @@ pub fn row(claim: &ClaimView<'_>) -> Row {
     }
 }
 
+/// Has a queue know of a call.
+pub fn block(queue: &mut Queue, call: &ModelCall) {
+    let block = Block {
+        call: call.id,
+        moderator: call.moderator.as_bytes(),
+        tags: given(&call.tags),
+        new_only: call.new_only,
+        lock: call.lock,
+        place: call.place,
+    };
+    queue.block(&block);
+}
+
+/// A client that waits, and in which queues.
+#[derive(Debug, Clone)]
+pub struct Waiter {
+    pub call: ModelCall,
+    pub at: Vec<usize>,
+}
+
+/// An answer that has not gone out yet, and from where.
+#[derive(Debug, Clone)]
+struct Flight {
+    waiter: Waiter,
+    from: usize,
+    answer: ModelAnswer,
+}
+
+/// What the shell keeps of blocked clients.
+#[derive(Debug, Default)]
+pub struct Register {
+    pub waiters: BTreeMap<u64, Waiter>,
+    flights: Vec<Flight>,
+    last_call: u64,
+}
+
+impl Register {
+    /// The calls that wait at one queue.
+    pub fn at(&self, side: usize) -> Vec<ModelCall> {
+        let here = self.waiters.values().filter(|w| w.at.contains(&side));
+        here.map(|w| w.call.clone()).collect()
+    }
+}
+
 pub struct World {
     pub sides: [Side; 2],
+    pub register: Register,
+    /// Side and token of the locks that this step took back.
+    pub undone: Vec<(usize, u64)>,
     pub now: Now,
     /// How often what happened, so that a run can be seen to have happened.
     pub seen: BTreeMap<&'static str, usize>,
@@ -497,6 +627,8 @@ impl World {
     pub fn new() -> World {
         World {
             sides: [Side::new(), Side::new()],
+            register: Register::default(),
+            undone: Vec::new(),
             now: at(1_000_000),
             seen: BTreeMap::new(),
         }
@@ -517,9 +649,19 @@ impl World {
     /// Advances the clock and the queues; everyone agrees afterwards.
     pub fn before(&mut self, step: &Step) {
         self.set_clock(step);
-        for side in &mut self.sides {
-            side.advance(self.now);
+        self.undone.clear();
+        for side in 0..2 {
+            let answers = self.sides[side].advance(self.now);
+            self.answered(side, answers);
+        }
+        self.compare();
+    }
+
+    fn compare(&self) {
+        for side in &self.sides {
             side.compare(self.now);
+            verify(&side.queue);
+            verify_ages(&side.queue);
         }
     }
 
@@ -533,21 +675,132 @@ impl World {
             _ => (&mut second[0], &mut first[0]),
         };
         let (mut fx, mut other_fx) = (Effects::default(), Effects::default());
-        let (got, expected, idle) = run(side, other, now, &step.op, &mut fx, &mut other_fx);
+        let register = &mut self.register;
+        let (got, expected, idle) = run(side, other, register, step, now, &mut fx, &mut other_fx);
         assert_eq!(got, expected, "{:?}", step.op);
         *self.seen.entry(kind(&step.op, &got)).or_default() += 1;
-        side.share(&fx);
-        other.share(&other_fx);
-        for side in [side, other] {
-            side.compare(now);
-            verify(&side.queue);
-            verify_ages(&side.queue);
+        let answers = (step.at, side.share(&fx));
+        let others = (1 - step.at, other.share(&other_fx));
+        // MOVE announces at its destination first.
+        let in_turn = match &step.op {
+            Op::Move(..) => [others, answers],
+            _ => [answers, others],
+        };
+        for (side, answers) in in_turn {
+            self.answered(side, answers);
         }
+        self.wait(step);
+        self.compare();
         if idle {
             assert!(fx.record.is_empty(), "{:?} recorded {got}", step.op);
-        }
-        if fx.record.is_empty() {
             assert_eq!(canon(&self.sides[step.at].queue), before, "{:?}", step.op);
+        }
+    }
+
+    /// Calls that are answered wait nowhere else; one that is answered already cannot use more.
+    fn answered(&mut self, from: usize, answers: Vec<ModelAnswer>) {
+        let mut surplus = Vec::new();
+        for answer in answers {
+            let Some(waiter) = self.register.waiters.remove(&answer.call) else {
+                surplus.push(answer);
+                continue;
+            };
+            for side in waiter.at.iter().filter(|side| **side != from) {
+                self.sides[*side].hang_up(self.now, &waiter.call);
+            }
+            self.register.flights.push(Flight {
+                waiter,
+                from,
+                answer,
+            });
+        }
+        for answer in surplus {
+            self.take_back(from, &answer);
+        }
+    }
+
+    /// Undoes a match that reached nobody.
+    fn take_back(&mut self, from: usize, answer: &ModelAnswer) {
+        let same = |f: &Flight| f.from == from && f.answer.token == answer.token;
+        let shared = self.register.flights.iter().any(same);
+        let (Some(place), false) = (answer.undo, shared) else {
+            return;
+        };
+        let side = &mut self.sides[from];
+        let mut fx = Effects::default();
+        let (id, token) = (answer.item.as_bytes(), answer.token);
+        let undone = side.queue.undo(self.now, id, token, place, &mut fx);
+        let expected = side.model.undo(self.now, &answer.item, token, place);
+        assert_eq!(undone, expected);
+        if undone {
+            self.undone.push((from, token));
+            *self.seen.entry("undo").or_default() += 1;
+        }
+        let answers = self.sides[from].share(&fx);
+        self.answered(from, answers);
+    }
+
+    /// What happens to clients that wait or are about to be answered.
+    fn wait(&mut self, step: &Step) {
+        let now = self.now;
+        let flights = self.register.flights.len();
+        match step.op {
+            Op::HangUp(n) => {
+                let ids: Vec<u64> = self.register.waiters.keys().copied().collect();
+                if let Some(id) = ids.get(n % ids.len().max(1)) {
+                    let waiter = self.register.waiters.remove(id).expect("there");
+                    for side in waiter.at {
+                        self.sides[side].hang_up(now, &waiter.call);
+                    }
+                    *self.seen.entry("hang up").or_default() += 1;
+                }
+            }
+            Op::Vanish(n) if flights > 0 => {
+                let flight = self.register.flights.remove(n % flights);
+                self.take_back(flight.from, &flight.answer);
+            }
+            Op::Unblock(n) if flights > 0 => {
+                let flight = self.register.flights.remove(n % flights);
+                // Somebody has the lock now: it is not taken back from them.
+                for other in &mut self.register.flights {
+                    if (other.from, other.answer.token) == (flight.from, flight.answer.token) {
+                        other.answer.undo = None;
+                    }
+                }
+            }
+            Op::Deliver => {
+                let mut attach = BTreeSet::new();
+                for flight in std::mem::take(&mut self.register.flights) {
+                    let queue = &self.sides[flight.from].queue;
+                    let item = flight.answer.item.as_bytes();
+                    if queue.locked(item, flight.answer.token).is_some() {
+                        continue;
+                    }
+                    *self.seen.entry("back in line").or_default() += 1;
+                    attach.extend(flight.waiter.at.iter().copied());
+                    let id = flight.waiter.call.id;
+                    self.register.waiters.insert(id, flight.waiter);
+                }
+                for side in attach {
+                    self.sides[side].attach(now, &self.register.at(side));
+                }
+            }
+            Op::Attach => self.sides[step.at].attach(now, &self.register.at(step.at)),
+            Op::Reload(_, false) => {
+                let at = step.at;
+                self.register.flights.retain(|flight| flight.from != at);
+                let gone = |w: &Waiter| w.at.contains(&at);
+                for waiter in self.register.waiters.values().filter(|w| gone(w)) {
+                    for side in waiter.at.iter().filter(|side| **side != at) {
+                        self.sides[*side].hang_up(now, &waiter.call);
+                    }
+                }
+                self.register.waiters.retain(|_, w| !gone(w));
+            }
+            Op::Reload(_, true) => {
+                self.sides[step.at].attach(now, &self.register.at(step.at));
+            }
+            _ => {}
         }
     }
 
@@ -574,6 +827,7 @@ fn kind(op: &Op, reply: &str) -> &'static str {
         (Op::Assign(..), true) => "assign",
         (Op::Revive(_), true) => "revive",
         (Op::Update { .. }, true) => "update",
+        (Op::Wait { .. }, _) if reply == "Waits" => "wait",
         (Op::Move(_, Some(_), _), true) => "move locked",
         (Op::Move(..), true) => "move",
         _ => "other",
@@ -584,8 +838,9 @@ fn kind(op: &Op, reply: &str) -> &'static str {
 fn run(
     side: &mut Side,
     other: &mut Side,
+    register: &mut Register,
+    step: &Step,
     now: Now,
-    op: &Op,
     fx: &mut Effects,
     other_fx: &mut Effects,
 ) -> (String, String, bool) {
@@ -597,7 +852,7 @@ fn run(
         let idle = idle(&got);
         (format!("{got:?}"), format!("{expected:?}"), idle)
     }
-    match op {
+    match &step.op {
         Op::Submit {
             id,
             payload,
@@ -660,6 +915,7 @@ fn run(
                 tags: given(tags),
                 excluded: given(excluded),
             };
+            let before = side.model.item(id).map(|i| i.rev);
             show(
                 side.queue.update(now, id.as_bytes(), change, fx),
                 side.model.update(
@@ -672,7 +928,7 @@ fn run(
                     tags.clone(),
                     excluded.clone(),
                 ),
-                |r| !matches!(r, Ok(Some(_))),
+                |r| !matches!(r, Ok(rev) if rev.is_some() && *rev != before),
             )
         }
         Op::Claim {
@@ -832,14 +1088,67 @@ fn run(
                 .move_to(now, &mut other.model, id, token, *priority);
             show(got, expected, Result::is_err)
         }
-        Op::Tick => show((), (), |()| true),
+        Op::Wait {
+            moderator,
+            lock,
+            tags,
+            new_only,
+            both,
+        } => {
+            let claim = Claim {
+                moderator: moderator.as_bytes(),
+                count: 1,
+                lock: *lock,
+                tags: given(tags),
+                new_only: *new_only,
+            };
+            let mut at = vec![step.at];
+            let mut found = side.queue.claim(now, &claim, fx).expect("admitted").len();
+            let expected = &mut side.model;
+            let mut expected = expected.claim(now, moderator, 1, *lock, tags.as_deref(), *new_only);
+            if *both && found == 0 {
+                at.push(1 - step.at);
+                found = other
+                    .queue
+                    .claim(now, &claim, other_fx)
+                    .expect("admitted")
+                    .len();
+                let model = &mut other.model;
+                expected = model.claim(now, moderator, 1, *lock, tags.as_deref(), *new_only);
+            }
+            if found > 0 || !expected.is_empty() {
+                return show(found, expected.len(), |_| false);
+            }
+            register.last_call += 1;
+            let mut sides: Vec<&mut Side> = [side, other].into_iter().take(at.len()).collect();
+            let places = sides.iter().map(|side| side.queue.end_of_line(now));
+            let call = ModelCall {
+                id: register.last_call,
+                moderator: (*moderator).into(),
+                tags: tags.clone(),
+                lock: *lock,
+                new_only: *new_only,
+                place: places.max().expect("waits somewhere"),
+            };
+            for side in &mut sides {
+                assert_eq!(side.queue.end_of_line(now), side.model.end_of_line(now));
+                block(&mut side.queue, &call);
+                side.model.block(call.clone());
+            }
+            register.waiters.insert(call.id, Waiter { call, at });
+            ("Waits".into(), "Waits".into(), true)
+        }
+        Op::Tick | Op::HangUp(_) | Op::Unblock(_) | Op::Deliver | Op::Attach => {
+            show((), (), |()| true)
+        }
+        Op::Vanish(_) => show((), (), |()| false),
         Op::Resync(entries) => {
             side.replica = load(&chunks(&side.queue, *entries)).expect("loads");
             show((), (), |()| true)
         }
-        Op::Reload(entries) => {
+        Op::Reload(entries, _) => {
             side.queue = load(&chunks(&side.queue, *entries)).expect("loads");
-            side.model.rematch = true;
+            side.model.reload();
             show((), (), |()| true)
         }
     }
