@@ -57,7 +57,7 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: c"modq.claim",
-        flags: c"write fast",
+        flags: c"write fast blocking",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] [NEW]",
@@ -67,7 +67,7 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: c"modq.mclaim",
-        flags: c"write getkeys-api",
+        flags: c"write getkeys-api blocking",
         keys: Keys::ChangesCounted,
         arity: -4,
         syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] \
@@ -118,7 +118,7 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: c"modq.leave",
-        flags: c"write fast",
+        flags: c"write",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [RELEASE]",
@@ -168,7 +168,7 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: c"modq.revive",
-        flags: c"write fast",
+        flags: c"write",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key <item [item …] | ALL [COUNT n]>",
@@ -269,7 +269,7 @@ pub static COMMANDS: &[Command] = &[
     },
     Command {
         name: c"modq.held",
-        flags: c"readonly fast",
+        flags: c"readonly",
         keys: Keys::Reads,
         arity: -3,
         syntax: "key moderator [COUNT n]",
@@ -1140,7 +1140,7 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let (mut with_token, mut with_priority) = (None, None);
     while parser.more() {
         match parser.option(&["TOKEN", "PRIORITY"])? {
-            0 => with_token = Some(token(&mut parser)?),
+            0 => with_token = Some(parser.unsigned("TOKEN", 0..=i64::MAX as u64)?),
             _ => with_priority = Some(priority(&mut parser)?),
         }
     }
@@ -1190,8 +1190,9 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     }
     replicate(ctx, source, stored, &fx, now);
     drop((from, to));
-    announce(ctx, destination, &mut to_fx, now);
+    // Who reads a stream that both queues share is told that the item left before it arrives.
     announce(ctx, source, &mut fx, now);
+    announce(ctx, destination, &mut to_fx, now);
     moved?;
     ctx.reply_ok();
     Ok(())

@@ -2,10 +2,11 @@
 //! transitions were applied; counts and orders show the last applied state.
 
 use super::decide::Now;
-use super::state::{lock_seq, Lock, OrderKey, Queue, State};
-use super::tags::{covers, Class};
+use super::state::{lock_seq, Lock, OrderKey, Queue, State, Timed};
+use super::tags::{covers, Class, TagSet};
 use crate::counted_tree::difference;
 use serde_bytes::Bytes;
+use smallvec::{smallvec, SmallVec};
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// A lock as CLAIM and HELD answer it. Times are Unix ms.
@@ -72,6 +73,9 @@ pub enum Reason {
     Paused,
     Behind,
 }
+
+/// The tag sets a moderator has to offer.
+type Offered = SmallVec<[TagSet; 1]>;
 
 /// The numbers of STATS that are not counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,13 +200,14 @@ impl Queue {
     /// The ready items in the order they would be claimed, by this moderator if one is named.
     pub fn peek(&self, count: usize, moderator: Option<(&[u8], Option<&[&Bytes]>)>) -> Vec<&[u8]> {
         let known = moderator.and_then(|(name, _)| self.moderators.find(name));
-        let set = moderator.map(|(_, given)| self.claim_tags(known, given));
+        let sets = moderator.map(|(_, given)| self.offered(known, given));
         let mut heads = BinaryHeap::new();
         let mut iters: Vec<Box<dyn Iterator<Item = u32> + '_>> = Vec::new();
         let excluded = known.map(|m| &self.moderators[m].excluded);
         for class in &self.tags.with_ready {
             let Class { tags, ready, .. } = &self.tags.classes[*class];
-            if set.as_ref().is_some_and(|set| !covers(set, tags)) {
+            let offered = |sets: &Offered| sets.iter().any(|set| covers(set, tags));
+            if !sets.as_ref().is_none_or(offered) {
                 continue;
             }
             let mut iter: Box<dyn Iterator<Item = u32> + '_> =
@@ -300,7 +305,8 @@ impl Queue {
     }
 }
 
-/// How many slots LIST READY looks at beyond those it answers, so that one call stays short.
+/// How many slots LIST READY looks at beyond those it answers, and WHY of those that are overdue, so
+/// that one call stays short.
 const LIST_SCAN: usize = 10_000;
 
 impl Queue {
@@ -392,6 +398,18 @@ impl Queue {
         self.line.iter().take(count).map(view).collect()
     }
 
+    /// The tag sets a moderator has to offer: the one given, else the one a CLAIM would go by and
+    /// those of their blocked calls.
+    fn offered(&self, moderator: Option<u32>, given: Option<&[&Bytes]>) -> Offered {
+        let mut sets: Offered = smallvec![self.claim_tags(moderator, given)];
+        if let (Some(m), None) = (moderator, given) {
+            let blocked = &self.moderators[m].blocked;
+            let own = blocked.iter().filter(|call| call.own_tags);
+            sets.extend(own.map(|call| self.tags.set(call.tags).into()));
+        }
+        sets
+    }
+
     /// Why an item would not go to a moderator now; none at all if there is no such item.
     pub fn why(
         &self,
@@ -402,18 +420,22 @@ impl Queue {
     ) -> Option<Vec<Reason>> {
         let slot = self.find(id)?;
         let known = self.moderators.find(moderator);
-        let set = self.claim_tags(known, given);
-        let needed = self.tags.set(self.items[slot].tags);
+        let sets = self.offered(known, given);
+        let covered = |slot: u32| {
+            let needed = self.tags.set(self.items[slot].tags);
+            sets.iter().any(|set| covers(set, needed))
+        };
         let mut reasons = Vec::new();
         let (state, _) = self.judged(slot, now);
         if state != State::Ready {
             reasons.push(Reason::State);
         }
-        if !covers(&set, needed) {
+        if !covered(slot) {
             reasons.push(Reason::Tags);
         }
-        let excluded = |m: u32| self.excluded(slot).iter().any(|(e, _)| *e == m);
-        if known.is_some_and(excluded) {
+        let excluded =
+            |slot: u32| known.is_some_and(|m| self.excluded(slot).iter().any(|(e, _)| *e == m));
+        if excluded(slot) {
             reasons.push(Reason::Excluded);
         }
         let capacity = self.settings.capacity;
@@ -424,12 +446,21 @@ impl Queue {
         if self.paused_out {
             reasons.push(Reason::Paused);
         }
-        // Others come first only where this one could come at all.
-        let behind = reasons.is_empty()
-            && self
-                .best(known, &[&set])
-                .is_some_and(|best| best != slot && self.key(best) < self.key(slot));
-        if behind {
+        // Others come first only where this one could come at all: those that are ready, and those
+        // that would be, had what is overdue been applied.
+        let comes_first = |other: u32| other != slot && self.key(other) < self.key(slot);
+        let overdue = || {
+            let due = self.timers.iter().take_while(|t| t.time <= now.ms);
+            due.take(LIST_SCAN).any(|timer| match timer.what {
+                Timed::Registration(_) => false,
+                Timed::Deadline(_, other) | Timed::Due(_, other) => {
+                    let back = self.judged(other, now).0 == State::Ready;
+                    back && comes_first(other) && covered(other) && !excluded(other)
+                }
+            })
+        };
+        let refs: SmallVec<[&[u32]; 2]> = sets.iter().map(|set| &set[..]).collect();
+        if reasons.is_empty() && (self.best(known, &refs).is_some_and(comes_first) || overdue()) {
             reasons.push(Reason::Behind);
         }
         Some(reasons)

@@ -107,12 +107,23 @@ pub fn parse_i64(bytes: &[u8]) -> Option<i64> {
     }
 }
 
+/// Numbers that are durations, by the names they have in errors.
+const IN_MS: &[&str] = &["LOCK", "TTL", "BLOCK", "DELAY", "BOOST", "AGING", "ms"];
+
 /// A word as errors may show it: one that could be an option. Anything else might not print, or
 /// be what was meant to stay between client and server.
 fn shown(word: &[u8]) -> Option<&str> {
     let plain = |b: &u8| b.is_ascii_alphabetic() || *b == b'_' || *b == b'-';
     let fits = (1..=24).contains(&word.len()) && word.iter().all(plain);
     fits.then(|| std::str::from_utf8(word).ok()).flatten()
+}
+
+/// A word and where it is, as errors name it.
+fn named(word: &[u8], at: usize) -> String {
+    match shown(word) {
+        Some(word) => format!("'{word}' (argument {at})"),
+        None => format!("at argument {at}"),
+    }
 }
 
 /// Walks through the words of a command from left to right.
@@ -217,8 +228,11 @@ impl<'a> Parser<'a> {
         wrap: impl Fn(&'a [u8]) -> T,
     ) -> Result<Vec<T>, Refusal> {
         let n = self.number(name, 0..=most as i64)? as usize;
-        if n > self.args.count() - self.at {
-            return Err(Refusal::missing(name));
+        let left = self.args.count() - self.at;
+        if n > left {
+            return Err(Refusal::new(format!(
+                "ERR {name} says {n}, but only {left} arguments follow"
+            )));
         }
         (0..n)
             .map(|_| self.bytes(name, len.clone()).map(&wrap))
@@ -263,7 +277,8 @@ impl<'a> Parser<'a> {
     /// Refuses words that are left.
     pub fn end(&self) -> Result<(), Refusal> {
         if self.more() {
-            return Err(Refusal::new(format!("ERR unexpected argument {}", self.at)));
+            let named = named(self.args.get(self.at), self.at);
+            return Err(Refusal::new(format!("ERR unexpected word {named}")));
         }
         Ok(())
     }
@@ -280,18 +295,16 @@ fn wrong_length(name: &str, range: RangeInclusive<usize>) -> Refusal {
 #[cold]
 fn out_of_range(name: &str, range: RangeInclusive<i64>) -> Refusal {
     let (low, high) = range.into_inner();
+    let unit = if IN_MS.contains(&name) { " (ms)" } else { "" };
     Refusal::new(format!(
-        "ERR {name} must be an integer from {low} to {high}"
+        "ERR {name} must be an integer from {low} to {high}{unit}"
     ))
 }
 
 #[cold]
 fn unknown_option(word: &[u8], at: usize, names: &[&str]) -> Refusal {
     let known = names.join(" ");
-    let named = match shown(word) {
-        Some(word) => format!("'{word}' (argument {at})"),
-        None => format!("at argument {at}"),
-    };
+    let named = named(word, at);
     Refusal::new(format!("ERR unknown option {named}; known here: {known}"))
 }
 

@@ -72,7 +72,11 @@ pub fn register(ctx: Context<'_>, args: Args<'_>) -> bool {
     }
     for i in (0..args.count()).step_by(2) {
         let word = args.get(i).to_ascii_lowercase();
-        let name = word.strip_prefix(b"modq.").unwrap_or(&word);
+        let mut name = word.strip_prefix(b"modq.").unwrap_or(&word).to_vec();
+        // Settings of limiters may be called by their own prefix too, which is part of the name.
+        if name.starts_with(b"ratelimit.") {
+            name[b"ratelimit".len()] = b'-';
+        }
         let Some(which) = ALL.iter().position(|s| s.name.to_bytes() == name) else {
             log_warning(&format!("module argument {} is not a known name", i + 1));
             return false;

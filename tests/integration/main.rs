@@ -6,6 +6,7 @@ mod support;
 mod docs;
 mod golden;
 mod harness;
+mod modq_audit;
 mod modq_clock;
 mod modq_cluster;
 mod modq_crowd;
