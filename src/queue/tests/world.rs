@@ -684,12 +684,8 @@ impl World {
         *self.seen.entry(kind(&step.op, &got)).or_default() += 1;
         let answers = (step.at, side.share(&fx));
         let others = (1 - step.at, other.share(&other_fx));
-        // MOVE announces at its destination first.
-        let in_turn = match &step.op {
-            Op::Move(..) => [others, answers],
-            _ => [answers, others],
-        };
-        for (side, answers) in in_turn {
+        // MOVE announces at its source first.
+        for (side, answers) in [answers, others] {
             self.answered(side, answers);
         }
         self.wait(step);
