@@ -456,9 +456,12 @@ impl Side {
         assert_eq!(list(queue.peek(100, None)), ready);
         assert_eq!(list(queue.peek(2, None)), ready[..ready.len().min(2)]);
         for m in MODERATORS {
-            let tags = model.tags_of(m, None);
-            let joined = queue.peek(100, Some((m.as_bytes(), None)));
-            assert_eq!(list(joined), model.ready_for(m, &tags));
+            // What they would claim now, and what their blocked calls wait for.
+            let mut offered = model.offers(m);
+            offered.push(model.tags_of(m, None));
+            let open = |id: &String| offered.iter().any(|o| model.ready_for(m, o).contains(id));
+            let without = queue.peek(100, Some((m.as_bytes(), None)));
+            assert_eq!(list(without), model.in_order(|i| open(&i.id)));
             let given = names(&TAGS[1..]);
             let with = queue.peek(100, Some((m.as_bytes(), Some(&given))));
             let tags: Vec<String> = TAGS[1..].iter().map(|t| t.to_string()).collect();
@@ -681,12 +684,8 @@ impl World {
         *self.seen.entry(kind(&step.op, &got)).or_default() += 1;
         let answers = (step.at, side.share(&fx));
         let others = (1 - step.at, other.share(&other_fx));
-        // MOVE announces at its destination first.
-        let in_turn = match &step.op {
-            Op::Move(..) => [others, answers],
-            _ => [answers, others],
-        };
-        for (side, answers) in in_turn {
+        // MOVE announces at its source first.
+        for (side, answers) in [answers, others] {
             self.answered(side, answers);
         }
         self.wait(step);
