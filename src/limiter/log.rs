@@ -7,10 +7,13 @@
 //! on runs.
 
 use super::wire::{self, MAX_NUMBER};
-use std::collections::VecDeque;
+use smallvec::{smallvec, SmallVec};
 
 /// Runs per chunk: few enough to decode in about a microsecond, enough to hide the header.
 const CHUNK_RUNS: u16 = 256;
+
+/// Bytes of runs that a chunk holds without a heap.
+const INLINE: usize = 24;
 
 /// Units charged in one millisecond.
 type Run = (u64, u64);
@@ -55,7 +58,9 @@ impl Count {
 
 #[derive(Debug, Clone)]
 struct Closed {
-    chunks: VecDeque<Chunk>,
+    /// The first, and its first bytes, are right here: what a small log holds is found without going
+    /// from one place in memory to the next.
+    chunks: SmallVec<[Chunk; 1]>,
     /// The count before the oldest live run.
     start: Count,
 }
@@ -69,7 +74,7 @@ struct Chunk {
     last: u64,
     /// The count at the chunk's end.
     end: Count,
-    bytes: Vec<u8>,
+    bytes: SmallVec<[u8; INLINE]>,
     /// Where the live runs start.
     offset: u16,
     /// Runs ever written to `bytes`.
@@ -130,7 +135,7 @@ impl Chunk {
             first,
             last: first,
             end: start,
-            bytes: Vec::new(),
+            bytes: SmallVec::new(),
             offset: 0,
             written: 0,
         }
@@ -209,10 +214,10 @@ impl Closed {
 
     /// Units and runs stamped `time` or earlier.
     fn up_to(&self, time: u64) -> Count {
-        if self.chunks.front().is_none_or(|chunk| chunk.first > time) {
+        if self.chunks.first().is_none_or(|chunk| chunk.first > time) {
             return Count::ZERO;
         }
-        let i = match self.chunks.front() {
+        let i = match self.chunks.first() {
             Some(chunk) if chunk.last > time => 0,
             _ => self.chunks.partition_point(|chunk| chunk.last <= time),
         };
@@ -230,7 +235,7 @@ impl Closed {
         let at_end = |chunk: &Chunk| chunk.end.since(self.start).units;
         if self
             .chunks
-            .front()
+            .first()
             .is_some_and(|chunk| at_end(chunk) >= nth)
         {
             return 0;
@@ -251,12 +256,12 @@ impl Closed {
     }
 
     fn push(&mut self, run: Run) {
-        match self.chunks.back_mut() {
+        match self.chunks.last_mut() {
             Some(chunk) if chunk.written < CHUNK_RUNS => chunk.push(run),
             _ => {
                 let mut chunk = Chunk::new(run.0, self.before(self.chunks.len()));
                 chunk.push(run);
-                self.chunks.push_back(chunk);
+                self.chunks.push(chunk);
             }
         }
     }
@@ -375,27 +380,28 @@ impl Log {
         let (Some(closed), Some(cutoff)) = (&mut self.closed, now.checked_sub(window)) else {
             return;
         };
-        while let Some(chunk) = closed.chunks.front_mut() {
-            if chunk.first > cutoff {
-                return;
-            }
-            let mut start = closed.start;
-            if chunk.last <= cutoff {
-                start = chunk.end;
-                closed.chunks.pop_front();
-            } else {
-                for run in chunk.runs() {
-                    if run.time > cutoff {
-                        // Fits: 255 runs of at most 20 bytes.
-                        chunk.offset = run.at as u16;
-                        chunk.first = run.time;
-                        break;
-                    }
-                    start.add(run.units);
+        // Chunks that have gone whole go together: each takes the others a place forward.
+        let gone = match closed.chunks.first() {
+            Some(chunk) if chunk.last > cutoff => 0,
+            _ => closed.chunks.partition_point(|chunk| chunk.last <= cutoff),
+        };
+        let mut start = closed.before(gone);
+        closed.chunks.drain(..gone);
+        if let Some(chunk) = closed.chunks.first_mut().filter(|c| c.first <= cutoff) {
+            for run in chunk.runs() {
+                if run.time > cutoff {
+                    // Fits: 255 runs of at most 20 bytes.
+                    chunk.offset = run.at as u16;
+                    chunk.first = run.time;
+                    break;
                 }
+                start.add(run.units);
             }
-            self.total -= start.since(closed.start).units;
-            closed.start = start;
+        }
+        self.total -= start.since(closed.start).units;
+        closed.start = start;
+        if !closed.chunks.is_empty() {
+            return;
         }
         self.closed = None;
     }
@@ -405,7 +411,7 @@ impl Log {
         if self.total == 0 || self.last >= now || self.last + window <= now {
             return false;
         }
-        let newest = self.closed.as_ref().and_then(|c| c.chunks.back());
+        let newest = self.closed.as_ref().and_then(|c| c.chunks.last());
         newest.is_none_or(|chunk| {
             chunk.written == CHUNK_RUNS || !chunk.has_room(self.last, self.last_units)
         })
@@ -421,7 +427,7 @@ impl Log {
                 self.closed
                     .get_or_insert_with(|| {
                         Box::new(Closed {
-                            chunks: VecDeque::new(),
+                            chunks: smallvec![],
                             start: Count::ZERO,
                         })
                     })
@@ -502,7 +508,7 @@ impl Log {
         });
         let rest = Chunk::of(rest.filter(|run| run.1 > 0), closed.before(i));
         // Every later count has gone down by the same.
-        for chunk in closed.chunks.range_mut(i..) {
+        for chunk in &mut closed.chunks[i..] {
             chunk.end.units = chunk.end.units.wrapping_sub(given);
             chunk.end.runs = chunk.end.runs.wrapping_sub(u64::from(given == run.units));
         }
@@ -522,8 +528,16 @@ impl Log {
         let Some(closed) = &self.closed else {
             return (0, 0);
         };
-        let headers = closed.chunks.capacity() * size_of::<Chunk>() + size_of::<Closed>();
-        let bytes: usize = closed.chunks.iter().map(|c| c.bytes.capacity()).sum();
-        (closed.chunks.len() + 2, headers + bytes)
+        let chunks = &closed.chunks;
+        let (mut blocks, mut bytes) = (1, size_of::<Closed>());
+        if chunks.spilled() {
+            blocks += 1;
+            bytes += chunks.capacity() * size_of::<Chunk>();
+        }
+        for runs in chunks.iter().map(|c| &c.bytes).filter(|b| b.spilled()) {
+            blocks += 1;
+            bytes += runs.capacity();
+        }
+        (blocks, bytes)
     }
 }
