@@ -311,8 +311,6 @@ pub struct QueueKey {
     /// The earliest due time that the schedule knows of for this key, Unix ms; 0 for none.
     scheduled: u64,
     pub attached: Option<Attached>,
-    /// The last tick left work for the next.
-    behind: bool,
     /// What is counted in the totals over all queues.
     share: Share,
     _live: Live<QUEUES>,
@@ -615,12 +613,9 @@ pub fn advance(
     if fx.gate == Gate::Missing {
         next = next.map(|next| next.max(now.ms + STREAM_RETRY_MS));
     }
-    // Counted once when a backlog begins: it only shrinks from there, and counting takes time.
-    let behind = steps >= budget;
-    if behind && !stored.behind {
+    if steps >= budget {
         DEFERRED_MAX.fetch_max((steps + stored.queue.overdue(now)) as u64, Relaxed);
     }
-    stored.behind = behind;
     stored.scheduled = 0;
     replicate(ctx, name, stored, &fx, now);
     // The caller notes the next due time itself.

@@ -2,7 +2,7 @@
 //! transitions were applied; counts and orders show the last applied state.
 
 use super::decide::Now;
-use super::state::{lock_seq, Lock, OrderKey, Queue, State, Timed};
+use super::state::{lock_seq, Lock, OrderKey, Queue, State, Timed, Timer};
 use super::tags::{covers, Class, TagSet};
 use crate::counted_tree::difference;
 use serde_bytes::Bytes;
@@ -470,9 +470,14 @@ impl Queue {
         Some(reasons)
     }
 
-    /// How many transitions are overdue.
+    /// How many transitions are overdue: O(log n).
     pub fn overdue(&self, now: Now) -> usize {
-        self.timers.iter().take_while(|t| t.time <= now.ms).count()
+        // Nothing that is due at that time sorts before this.
+        let first_later = Timer {
+            time: now.ms.saturating_add(1),
+            what: Timed::Registration(0),
+        };
+        self.timers.rank(first_later, |timer| timer)
     }
 
     /// The totals and histograms.

@@ -205,6 +205,13 @@ fn a_random_workload_ends_equal(kind: Kind) {
         }
     }
     // The AOF of the last in the chain ends there too: read by a server without a primary, as its clock stands still.
+    // (After a full sync it is made anew in the background, and nothing until that is done.)
+    wait_until("its AOF is whole", PATIENCE, || {
+        let state = info(&mut three.client(), "persistence");
+        state["aof_enabled"] == "1"
+            && state["aof_rewrite_in_progress"] == "0"
+            && state["aof_rewrite_scheduled"] == "0"
+    });
     three.kill9();
     let files = std::fs::read_dir(three.dir().join("appendonlydir")).unwrap();
     let alone = {

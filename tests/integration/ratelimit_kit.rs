@@ -93,7 +93,7 @@ pub fn fill(c: &mut Client) -> Vec<String> {
         let key = format!("ids:{algo}");
         for id in 0..20 {
             let reply = c.line(&format!(
-                "RATELIMIT.CHECK {key} 1000 600000 ALGO {algo} COST 3 ID request-{id}"
+                "RATELIMIT.CHECK {key} 100 600000 ALGO {algo} COST 3 ID request-{id}"
             ));
             assert_eq!(reply[0], Value::Int(1), "{key}");
         }

@@ -171,7 +171,7 @@ fn a_replica_reads_and_does_not_write(kind: Kind) {
                 "{line}: {there:?} {here:?}"
             );
             let line = format!(
-                "RATELIMIT.PEEK ids:{algo} 1000 600000 ALGO {algo} ID request-3 COST 9 DETAIL"
+                "RATELIMIT.PEEK ids:{algo} 100 600000 ALGO {algo} ID request-3 COST 9 DETAIL"
             );
             assert_eq!(r.line(&line)[5], Value::Int(3), "known there too");
         }

@@ -131,7 +131,7 @@ fn goes_on(c: &mut Client) {
         ));
         assert_eq!(reply[0], Value::Int(0), "{algo}");
         let known = c.line(&format!(
-            "RATELIMIT.CHECK ids:{algo} 1000 600000 ALGO {algo} COST 3 ID request-7 DETAIL"
+            "RATELIMIT.CHECK ids:{algo} 100 600000 ALGO {algo} COST 3 ID request-7 DETAIL"
         ));
         assert_eq!((known[0].int(), known[5].int()), (1, 3), "{algo}");
         assert_eq!(
