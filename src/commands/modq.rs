@@ -13,7 +13,7 @@ use crate::redis::args::{Args, Parser, ServerStr};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal, Word};
 use crate::redis::guard::{entry, entry_located};
-use crate::redis::key::{look, Found, Key, Mode, Name};
+use crate::redis::key::{has_hash_tag, look, Found, Key, Mode, Name};
 use crate::redis::schedule;
 use crate::redis::types::Stored;
 use serde_bytes::Bytes;
@@ -573,13 +573,9 @@ fn write_events(ctx: Context<'_>, key: &[u8], fx: &mut Effects) {
 
 /// Where a moderator hears of what they are given: in the key's own slot.
 fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
-    let tag = key.iter().position(|b| *b == b'{').and_then(|open| {
-        let close = key[open..].iter().position(|b| *b == b'}')?;
-        (close > 1).then_some(())
-    });
-    let (open, close): (&[u8], &[u8]) = match tag {
-        Some(()) => (b"", b""),
-        None => (b"{", b"}"),
+    let (open, close): (&[u8], &[u8]) = match has_hash_tag(key) {
+        true => (b"", b""),
+        false => (b"{", b"}"),
     };
     [b"modq:", open, key, close, b":", moderator].concat()
 }
@@ -701,6 +697,19 @@ fn count(parser: &mut Parser<'_>) -> Result<usize, Refusal> {
     parser.unsigned("COUNT", 1..=MAX_COUNT).map(|n| n as usize)
 }
 
+/// How many a page of a listing has if COUNT does not say.
+const PAGE: usize = 100;
+
+/// COUNT where there is no other option.
+fn only_count(parser: &mut Parser<'_>, default: usize) -> Result<usize, Refusal> {
+    let mut most = default;
+    while parser.more() {
+        parser.option(&["COUNT"])?;
+        most = count(parser)?;
+    }
+    Ok(most)
+}
+
 fn lock(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
     parser.unsigned("LOCK", 1..=MAX_DURATION)
 }
@@ -747,16 +756,13 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn on_duplicate(parser: &mut Parser<'_>) -> Result<OnDuplicate, Refusal> {
-    let word = parser.word("ONDUP")?.to_ascii_uppercase();
-    match word.as_slice() {
-        b"KEEP" => Ok(OnDuplicate::Keep),
-        b"BUMP" => Ok(OnDuplicate::Bump),
-        b"REPLACE" => Ok(OnDuplicate::Replace),
-        b"ERROR" => Ok(OnDuplicate::Error),
-        _ => Err(Refusal::fixed(
-            "ERR ONDUP must be KEEP, BUMP, REPLACE or ERROR",
-        )),
-    }
+    let ways = ["KEEP", "BUMP", "REPLACE", "ERROR"];
+    Ok(match parser.one_of("ONDUP", &ways)? {
+        0 => OnDuplicate::Keep,
+        1 => OnDuplicate::Bump,
+        2 => OnDuplicate::Replace,
+        _ => OnDuplicate::Error,
+    })
 }
 
 fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -977,14 +983,13 @@ fn extend(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 // ---- reading ----
 
 fn state(parser: &mut Parser<'_>) -> Result<State, Refusal> {
-    Ok(
-        match parser.option(&["READY", "LOCKED", "DELAYED", "DEAD"])? {
-            0 => State::Ready,
-            1 => State::Locked,
-            2 => State::Delayed,
-            _ => State::Dead,
-        },
-    )
+    let states = ["READY", "LOCKED", "DELAYED", "DEAD"];
+    Ok(match parser.one_of("state", &states)? {
+        0 => State::Ready,
+        1 => State::Locked,
+        2 => State::Delayed,
+        _ => State::Dead,
+    })
 }
 
 fn get(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -1035,14 +1040,7 @@ fn len(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let state = match parser.more() {
         false => None,
-        true => Some(
-            match parser.option(&["READY", "LOCKED", "DELAYED", "DEAD"])? {
-                0 => State::Ready,
-                1 => State::Locked,
-                2 => State::Delayed,
-                _ => State::Dead,
-            },
-        ),
+        true => Some(state(&mut parser)?),
     };
     parser.end()?;
     let len = read(ctx, args, |queue, _| match state {
@@ -1056,11 +1054,7 @@ fn len(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn held(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let name = moderator(&mut parser)?;
-    let mut most = 100;
-    while parser.more() {
-        parser.option(&["COUNT"])?;
-        most = count(&mut parser)?;
-    }
+    let most = only_count(&mut parser, PAGE)?;
     let replied = read(ctx, args, |queue, now| {
         let claims: Vec<ClaimView<'_>> = queue.held_by(name, now).take(most).collect();
         ctx.reply_array(claims.len());
@@ -1198,7 +1192,7 @@ fn sides(args: Args<'_>) -> Result<(bool, bool), Refusal> {
     let mut parser = Parser::new(args, 2);
     let sides = match parser.more() {
         false => (true, true),
-        true => match parser.option(&["IN", "OUT", "ALL"])? {
+        true => match parser.one_of("side", &["IN", "OUT", "ALL"])? {
             0 => (true, false),
             1 => (false, true),
             _ => (true, true),
@@ -1244,11 +1238,7 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         .peek()
         .is_none_or(|word| word.eq_ignore_ascii_case(b"COUNT"));
     if first.eq_ignore_ascii_case(b"ALL") && rest_is_count {
-        let mut most = MAX_COUNT as usize;
-        while parser.more() {
-            parser.option(&["COUNT"])?;
-            most = count(&mut parser)?;
-        }
+        let most = only_count(&mut parser, MAX_COUNT as usize)?;
         let revived = write(ctx, args, |work| {
             Ok(work.queue.revive_all(work.now, most, work.fx)?)
         })?;
@@ -1312,12 +1302,7 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
                 Box::new(move |s| s.capacity = n)
             }
             4 => {
-                let word = parser.word("LATE")?.to_ascii_uppercase();
-                let accept = match word.as_slice() {
-                    b"ACCEPT" => true,
-                    b"REJECT" => false,
-                    _ => return Err(Refusal::fixed("ERR LATE must be ACCEPT or REJECT")),
-                };
+                let accept = parser.one_of("LATE", &["ACCEPT", "REJECT"])? == 0;
                 Box::new(move |s| s.late_accept = accept)
             }
             5 => {
@@ -1439,8 +1424,7 @@ fn position(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn list(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let state = state(&mut parser)?;
-    let (mut cursor, mut most) = (0, 100);
-    let mut parser = Parser::new(args, 3);
+    let (mut cursor, mut most) = (0, PAGE);
     while parser.more() {
         match parser.option(&["CURSOR", "COUNT"])? {
             0 => cursor = parser.unsigned("CURSOR", 0..=i64::MAX as u64)?,
@@ -1479,11 +1463,7 @@ fn list(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let mut most = 100;
-    while parser.more() {
-        parser.option(&["COUNT"])?;
-        most = count(&mut parser)?;
-    }
+    let most = only_count(&mut parser, PAGE)?;
     // Clients may wait for a queue that is not there.
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let name = args.string(1).bytes();

@@ -495,14 +495,26 @@ fn carry_out(
             (given, expires)
         }
     };
+    let encode = |expires, record: &mut Vec<u8>| effect.encode_into(expires, record);
+    hand_on(ctx, key, APPLY_LIMIT, expires, encode);
+    Ok(given)
+}
+
+/// Sends on what was applied to a key, as `encode` writes it, and lets the key end with what is in it.
+fn hand_on<T: Stored>(
+    ctx: Context<'_>,
+    key: &mut Key<'_, T>,
+    command: &'static CStr,
+    expires: Option<u64>,
+    encode: impl FnOnce(u64, &mut Vec<u8>),
+) {
     RECORD.with_borrow_mut(|record| {
         record.clear();
-        effect.encode_into(expires.unwrap_or(0), record);
-        ctx.replicate(APPLY_LIMIT, key.name(), record);
+        encode(expires.unwrap_or(0), record);
+        ctx.replicate(command, key.name(), record);
     });
     ctx.signal_modified(key.name());
     keep_until(key, expires);
-    Ok(given)
 }
 
 /// Lets a key expire when nothing in it is in use any more, at once if that is now.
@@ -743,13 +755,8 @@ fn carry_out_lease(
             expires
         }
     };
-    RECORD.with_borrow_mut(|record| {
-        record.clear();
-        effect.encode_into(expires.unwrap_or(0), record);
-        ctx.replicate(APPLY_LEASE, key.name(), record);
-    });
-    ctx.signal_modified(key.name());
-    keep_until(key, expires);
+    let encode = |expires, record: &mut Vec<u8>| effect.encode_into(expires, record);
+    hand_on(ctx, key, APPLY_LEASE, expires, encode);
     Ok(())
 }
 

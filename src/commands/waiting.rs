@@ -8,7 +8,7 @@ use crate::redis::args::ServerStr;
 use crate::redis::blocking::{Blocked, End};
 use crate::redis::config;
 use crate::redis::context::{self, Context, Refusal};
-use crate::redis::key::{Key, Mode, Name};
+use crate::redis::key::{has_hash_tag, Key, Mode, Name};
 use crate::redis::schedule;
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -168,14 +168,12 @@ impl Waiting {
 /// all who wait for it whenever it came to be, in the command that made it, however many there are
 /// (Valkey 9.1 in time that grows with the square: 5 s for 10,000).
 fn stand_in(key: &[u8]) -> Name {
-    let open = key.iter().position(|b| *b == b'{');
-    let close = open.and_then(|open| key[open..].iter().position(|b| *b == b'}'));
     const END: &[u8] = b"\0modq waits";
-    Name::new(&match close {
-        Some(length) if length > 1 => [key, END].concat(),
+    Name::new(&match has_hash_tag(key) {
+        true => [key, END].concat(),
         // The whole key becomes the part that is hashed, which it cannot with such a brace in it.
-        _ if !key.is_empty() && !key.contains(&b'}') => [b"{", key, b"}", END].concat(),
-        _ => key.to_vec(),
+        false if !key.is_empty() && !key.contains(&b'}') => [b"{", key, b"}", END].concat(),
+        false => key.to_vec(),
     })
 }
 

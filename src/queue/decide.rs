@@ -261,6 +261,13 @@ pub struct MoveOut {
 /// The time to live of a registration that never said, ms.
 const DEFAULT_TTL: u64 = 30_000;
 
+/// Names without those that stand before already.
+fn distinct<'a>(names: &'a Names<'_>) -> impl Iterator<Item = &'a [u8]> {
+    let mut seen = HashSet::new();
+    let names = names.iter().map(|name| &***name);
+    names.filter(move |name| seen.insert(*name))
+}
+
 fn bytes(b: &[u8]) -> &Bytes {
     Bytes::new(b)
 }
@@ -514,28 +521,22 @@ impl Queue {
 
     /// Whether an item requires these tags, in this order; a repeated name counts once.
     fn has_tags(&self, slot: u32, names: &Names<'_>) -> bool {
-        let mut seen = HashSet::new();
-        let given = names.iter().filter(|n| seen.insert(**n));
-        self.tags
-            .names(self.items[slot].tags)
-            .eq(given.map(|n| &***n))
+        let tags = self.tags.names(self.items[slot].tags);
+        tags.eq(distinct(names))
     }
 
     /// Whether naming these moderators would exclude from an item exactly who is, as they are.
     fn excludes(&self, slot: u32, names: &Names<'_>) -> bool {
-        let mut seen = HashSet::new();
-        let named = names.iter().filter(|n| seen.insert(**n)).count();
+        let named: Vec<&[u8]> = distinct(names).collect();
         let excluded = self.excluded(slot);
         // Those named come first; after them those not named stay only if by SKIP, and only if
         // anyone is named.
-        let Some((first, rest)) = excluded.split_at_checked(named) else {
+        let Some((first, rest)) = excluded.split_at_checked(named.len()) else {
             return false;
         };
-        let mut seen = HashSet::new();
-        let given = names.iter().filter(|n| seen.insert(**n));
         let name = |(m, _): &(u32, bool)| &*self.moderators[*m].name;
-        first.iter().map(name).eq(given.map(|n| &***n))
-            && rest.iter().all(|(_, skip)| *skip && named > 0)
+        first.iter().map(name).eq(named.iter().copied())
+            && rest.iter().all(|(_, skip)| *skip && !named.is_empty())
     }
 
     // ---- moderators ----

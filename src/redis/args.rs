@@ -261,6 +261,19 @@ impl<'a> Parser<'a> {
         found.ok_or_else(|| unknown_option(word, self.at - 1, names))
     }
 
+    /// The next word as one of some that `name` may be, in any case: which.
+    pub fn one_of(&mut self, name: &'static str, words: &[&str]) -> Result<usize, Refusal> {
+        let word = self.word(name)?;
+        let found = words
+            .iter()
+            .position(|w| w.as_bytes().eq_ignore_ascii_case(word));
+        found.ok_or_else(|| {
+            let known = words.join(" or ");
+            let named = named(word, self.at - 1);
+            Refusal::new(format!("ERR {name} must be {known}, not {named}"))
+        })
+    }
+
     /// Refuses an option given before.
     #[inline]
     pub fn once(&mut self, names: &[&'static str], option: usize) -> Result<(), Refusal> {

@@ -27,17 +27,17 @@ pub type RawHandler = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 
+/// Not a pointer to one, nor a closure that holds something: it can be made from nothing.
+const fn is_plain_function<F>() -> bool {
+    size_of::<F>() == 0
+}
+
 /// The guarded entry of a command that `handler`, a plain function, serves.
 pub const fn entry<F>(_handler: F) -> RawHandler
 where
     F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
 {
-    const {
-        assert!(
-            size_of::<F>() == 0,
-            "a plain function, not a pointer to one"
-        )
-    };
+    const { assert!(is_plain_function::<F>()) };
     trampoline::<F>
 }
 
@@ -50,12 +50,7 @@ where
     L: Fn(Args<'_>) -> Vec<usize> + Copy + 'static,
 {
     let _ = entry(_handler);
-    const {
-        assert!(
-            size_of::<L>() == 0,
-            "a plain function, not a pointer to one"
-        )
-    };
+    const { assert!(is_plain_function::<L>()) };
     located_trampoline::<F, L>
 }
 

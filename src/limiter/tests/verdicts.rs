@@ -332,8 +332,8 @@ fn several_limits_are_charged_together_or_not_at_all() {
     assert_eq!(used.unwrap().remaining, 3);
 }
 
-#[test]
-fn a_17th_limit_is_an_error_unless_nothing_is_charged_or_one_has_expired() {
+/// Charged once to each of as many limits as a key can have.
+fn with_16_limits() -> Limiter {
     let mut limiter = Limiter::default();
     for window in 1..=16 {
         run(
@@ -342,6 +342,12 @@ fn a_17th_limit_is_an_error_unless_nothing_is_charged_or_one_has_expired() {
             &ask(&[spec(Algo::Log, 5, 100 + window)], 1),
         );
     }
+    limiter
+}
+
+#[test]
+fn a_17th_limit_is_an_error_unless_nothing_is_charged_or_one_has_expired() {
+    let mut limiter = with_16_limits();
     let new = [spec(Algo::Fixed, 5, 101)];
     let check = |limiter: &Limiter, now, cost| limiter.check(now, &ask(&new, cost), NO_BOUND);
     assert_eq!(check(&limiter, T0 + 100, 1), Err(LimitError::TooManyLimits));
@@ -642,14 +648,7 @@ fn thousands_of_ids_from_the_future_are_restamped_a_thousand_at_a_time() {
 
 #[test]
 fn one_limit_too_many_is_no_error_where_a_denial_can_be_said() {
-    let mut limiter = Limiter::default();
-    for window in 1..=16 {
-        run(
-            &mut limiter,
-            T0,
-            &ask(&[spec(Algo::Log, 5, 100 + window)], 1),
-        );
-    }
+    let mut limiter = with_16_limits();
     let new = [spec(Algo::Fixed, 5, 1000)];
     let d = limiter.check(T0, &ask(&new, 6), NO_BOUND).unwrap();
     assert_eq!(five(&d), [0, 5, 5, -1, 0]);
