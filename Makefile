@@ -17,10 +17,10 @@ run: build ## start redis-server with the module on 127.0.0.1:6379 (PORT=7000 fo
 test: ## format, lints, and every test on every server
 	@scripts/setup.sh --test
 	@scripts/servers.sh
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --release --lib
-	cargo test --lib --tests --no-fail-fast
+	cargo test --workspace --lib --tests --no-fail-fast
 
 demo: build ## a moderation desk at work, on a server of its own
 	@cargo run --release --example demo

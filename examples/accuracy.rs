@@ -1,7 +1,7 @@
 //! How close each algorithm keeps to "at most L in any window W": the core, driven by a clock of its own, no server.
 //! `cargo run --release --example accuracy` prints the table that docs/ratelimit.md quotes; it is the same in every run.
 
-use modq::limiter::{Algo, LimitSpec, Limiter, Request};
+use modq_core::limiter::{Algo, LimitSpec, Limiter, Request};
 use std::collections::VecDeque;
 
 const QUOTA: u64 = 100;
@@ -116,7 +116,10 @@ fn edge(algo: Algo) -> usize {
 }
 
 fn main() {
-    println!("At most {QUOTA} in {} s. Most admitted in any window; decisions unlike those of the rule.\n", WINDOW / 1000);
+    println!(
+        "At most {QUOTA} in {} s. Most admitted in any window; decisions unlike those of the rule.\n",
+        WINDOW / 1000
+    );
     println!("| algorithm | flood at the edge | Poisson at 0.9 × quota | decisions that differ |");
     println!("|---|---|---|---|");
     let arrivals = poisson(0.9 * QUOTA as f64, HOURS * HOUR);

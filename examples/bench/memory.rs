@@ -1,11 +1,11 @@
 //! Bytes, by MEMORY USAGE and by what used_memory grows.
 
+use super::Bench;
 use super::load::{fill, fill_lines};
-use super::support::{info_number, Client};
+use super::support::{Client, info_number};
 use super::table::Verdict;
 use super::wire::{name16, push};
 use super::works::PAYLOAD;
-use super::Bench;
 use std::time::Duration;
 
 const ENTRIES: u64 = 100_000;

@@ -1,13 +1,13 @@
 //! How long the server keeps others waiting, and how long it takes to load.
 
-use super::load::{fill, Load, Work};
-use super::probe::{hurry, process_time, wait_for_quiet, Probe};
-use super::support::{cmd, Client, Random};
+use super::load::{Load, Work, fill};
+use super::probe::{Probe, hurry, process_time, wait_for_quiet};
+use super::support::{Client, Random, cmd};
 use super::table::Verdict;
 use super::turns::{median, ms};
 use super::wire::{name16, push};
 use super::works::{Modq, PAYLOAD};
-use super::{grouped, Bench, BUSY};
+use super::{BUSY, Bench, grouped};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;

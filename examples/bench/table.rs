@@ -13,11 +13,7 @@ pub enum Verdict {
 
 impl Verdict {
     pub fn of(holds: bool) -> Verdict {
-        if holds {
-            Verdict::Met
-        } else {
-            Verdict::Missed
-        }
+        if holds { Verdict::Met } else { Verdict::Missed }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Speed: ratios to controls on the same server.
 
-use super::load::{fill, fill_lines, Work};
+use super::load::{Work, fill, fill_lines};
 use super::probe::wait_for_quiet;
-use super::support::{cmd, Client, Random};
+use super::support::{Client, Random, cmd};
 use super::table::Verdict;
-use super::turns::{in_turns, median, ms, ratio, Arm};
+use super::turns::{Arm, in_turns, median, ms, ratio};
 use super::wire::{name16, push};
-use super::works::{ClaimRelease, Cycle, Cycled, Modq, Plain, Prebuilt, Stream, Trio, PAYLOAD};
-use super::{grouped, Bench, CONNECTIONS};
+use super::works::{ClaimRelease, Cycle, Cycled, Modq, PAYLOAD, Plain, Prebuilt, Stream, Trio};
+use super::{Bench, CONNECTIONS, grouped};
 use std::collections::HashMap;
 use std::time::Instant;
 

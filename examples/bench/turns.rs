@@ -1,8 +1,8 @@
 //! Arms in turns, and the ratio of one to another.
 
 use super::load::{Load, Measured, Work};
-use super::probe::{wait_for_quiet, Probe};
-use super::{Plan, BUSY};
+use super::probe::{Probe, wait_for_quiet};
+use super::{BUSY, Plan};
 use std::time::Duration;
 
 pub struct Arm {

@@ -1,8 +1,8 @@
 //! What the arms send.
 
-use super::load::{newlines, no_error, Work};
+use super::load::{Work, newlines, no_error};
 use super::support::Random;
-use super::wire::{name16, push, Cursor};
+use super::wire::{Cursor, name16, push};
 
 /// Requests in flight on a connection.
 pub const PIPELINE: usize = 32;

@@ -10,10 +10,10 @@ use check::{Claim, End, Record, Submitted};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use support::{cmd, Client, Random, Server, Value};
+use support::{Client, Random, Server, Value, cmd};
 
 /// How long new posts come in; what is left is then worked off.
 const OPEN_FOR: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ mod server;
 pub(crate) use client::cmd;
 pub use client::{Arg, Client};
 pub use resp::Value;
-pub use server::{end_with_signals, module, Server};
+pub use server::{Server, end_with_signals, module};
 
 /// Whether the server has a command.
 pub fn has_command(client: &mut Client, name: &str) -> bool {

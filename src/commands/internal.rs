@@ -4,14 +4,14 @@
 use super::modq::QueueKey;
 use super::ratelimit::{LeaseKey, LimitKey};
 use super::{Command, Keys};
-use crate::codec::{DecodeError, Persist};
-use crate::queue::Record;
-use crate::redis::args::{Args, Parser};
-use crate::redis::config;
-use crate::redis::context::{Context, Refusal};
-use crate::redis::guard::entry;
-use crate::redis::key::{Key, Mode};
-use crate::redis::types::{Stored, LOAD_COMMAND};
+use crate::server::args::{Args, Parser};
+use crate::server::config;
+use crate::server::context::{Context, Refusal};
+use crate::server::guard::entry;
+use crate::server::key::{Key, Mode};
+use crate::server::types::{LOAD_COMMAND, Stored};
+use modq_core::codec::{DecodeError, Persist};
+use modq_core::queue::Record;
 
 /// The command that carries the effects on a queue. Short, as those of limits are.
 pub const APPLY_QUEUE: &std::ffi::CStr = c"modq._q";

@@ -3,11 +3,9 @@
 pub mod internal;
 pub mod modq;
 pub mod ratelimit;
-pub mod totals;
-pub mod waiting;
 
-use crate::redis::args::{parse_i64, Args};
-use crate::redis::guard::RawHandler;
+use crate::server::args::{Args, parse_i64};
+use crate::server::guard::RawHandler;
 use std::ffi::CStr;
 
 /// Where a command has its keys.

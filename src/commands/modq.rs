@@ -1,21 +1,21 @@
 //! MODQ.*: moderation queues.
 
 use super::internal::APPLY_QUEUE;
-use super::totals::{Live, Share, QUEUES};
-use super::waiting::{self, reply_claim, Attached, Wish};
-use super::{counted_keys, keys_with_events, Command, Keys};
-use crate::queue::{
-    state_name, Answer, Change, Claim, ClaimView, Effects, Error, Gate, Join, Joined, Notice, Now,
-    OnDuplicate, Queue, Reason, Settings, State, Submit, Submitted, MAX_AGING, MAX_COUNT,
-    MAX_DECISION, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_TAG, MAX_TAGS,
+use super::{Command, Keys, counted_keys, keys_with_events};
+use crate::host::schedule;
+use crate::host::totals::{Live, QUEUES, Share};
+use crate::host::waiting::{self, Attached, Wish, reply_claim};
+use crate::server::args::{Args, Parser, ServerStr};
+use crate::server::config;
+use crate::server::context::{self, Context, Refusal, Word};
+use crate::server::guard::{entry, entry_located};
+use crate::server::key::{Found, Key, Mode, Name, has_hash_tag, look};
+use crate::server::types::Stored;
+use modq_core::queue::{
+    Answer, Change, Claim, ClaimView, Effects, Error, Gate, Join, Joined, MAX_AGING, MAX_COUNT,
+    MAX_DECISION, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_TAG, MAX_TAGS, Notice, Now, OnDuplicate,
+    Queue, Reason, Settings, State, Submit, Submitted, state_name,
 };
-use crate::redis::args::{Args, Parser, ServerStr};
-use crate::redis::config;
-use crate::redis::context::{self, Context, Refusal, Word};
-use crate::redis::guard::{entry, entry_located};
-use crate::redis::key::{has_hash_tag, look, Found, Key, Mode, Name};
-use crate::redis::schedule;
-use crate::redis::types::Stored;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
 use std::cell::Cell;

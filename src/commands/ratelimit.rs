@@ -1,19 +1,19 @@
 //! RATELIMIT.*: rate limits, policies and leases.
 
-use super::totals::{count_request, Live, LEASE_SETS, LIMITERS};
-use super::{counted_keys, Command, Keys, Subcommand};
-use crate::codec::DecodeError;
-use crate::limiter::{
-    check_all, Acquire, Algo, Decision, Effect, LeaseEffect, Leases, LimitDetail, LimitError,
-    LimitSpec, Limiter, Policies, Request, SpecError, MAX_ID_BYTES, MAX_LIMITS_PER_REQUEST,
-    MAX_VALUE,
+use super::{Command, Keys, Subcommand, counted_keys};
+use crate::host::totals::{LEASE_SETS, LIMITERS, Live, count_request};
+use crate::server::args::{Args, Parser};
+use crate::server::config;
+use crate::server::context::{self, Context, Refusal};
+use crate::server::guard::{entry, entry_located};
+use crate::server::key::{Key, Mode};
+use crate::server::types::Stored;
+use modq_core::codec::DecodeError;
+use modq_core::limiter::{
+    Acquire, Algo, Decision, Effect, LeaseEffect, Leases, LimitDetail, LimitError, LimitSpec,
+    Limiter, MAX_ID_BYTES, MAX_LIMITS_PER_REQUEST, MAX_VALUE, Policies, Request, SpecError,
+    check_all,
 };
-use crate::redis::args::{Args, Parser};
-use crate::redis::config;
-use crate::redis::context::{self, Context, Refusal};
-use crate::redis::guard::{entry, entry_located};
-use crate::redis::key::{Key, Mode};
-use crate::redis::types::Stored;
 use redis_module::raw::RedisModuleType;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -28,7 +28,7 @@ pub const APPLY_LEASE: &CStr = c"modq._l";
 pub const LOAD_POLICIES: &CStr = c"ratelimit._policies";
 
 macro_rules! checking {
-    ($name:literal, $flags:literal, $keys:expr, $summary:literal, $handler:expr) => {
+    ($name:literal, $flags:literal, $keys:expr_2021, $summary:literal, $handler:expr_2021) => {
         Command {
             name: $name,
             flags: $flags,
@@ -441,7 +441,7 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
                     5 => "ERR ALGO belongs to a limit, not to a POLICY",
                     6 => "ERR BURST belongs to a limit, not to a POLICY",
                     _ => "ERR POLICY takes the place of limits: give one or the other",
-                }))
+                }));
             }
         }
     }
@@ -893,7 +893,7 @@ fn policy_help(ctx: Context<'_>, _args: Args<'_>) -> Result<(), Refusal> {
 // ---- from the primary, from AOFs ----
 
 fn apply_limit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    use super::internal::{check_origin, BAD_RECORD};
+    use super::internal::{BAD_RECORD, check_origin};
     check_origin(ctx)?;
     let (effect, expires) = Effect::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
@@ -910,7 +910,7 @@ fn apply_limit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn apply_lease(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    use super::internal::{check_origin, BAD_RECORD};
+    use super::internal::{BAD_RECORD, check_origin};
     check_origin(ctx)?;
     let (effect, expires) = LeaseEffect::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
@@ -940,7 +940,7 @@ fn applied<T: Stored>(
 }
 
 fn load_policies(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    use super::internal::{check_origin, BAD_RECORD};
+    use super::internal::{BAD_RECORD, check_origin};
     check_origin(ctx)?;
     let loaded = Policies::decode(args.get(1)).map_err(|DecodeError| BAD_RECORD)?;
     with_policies(|policies| *policies = loaded);

@@ -6,7 +6,7 @@
 //! `MODQ_GOLDEN=write cargo test --test integration golden::records`.
 
 use crate::support::*;
-use modq::codec::Persist;
+use modq_core::codec::Persist;
 use std::path::{Path, PathBuf};
 
 /// The longest duration of MODQ, 35 years, and of RATELIMIT: what is recorded must not run out.
@@ -29,9 +29,9 @@ fn golden() -> PathBuf {
 
 /// The newest encoding version of any type.
 fn newest() -> i32 {
-    let queue = modq::queue::Queue::VERSION;
-    let limits = modq::limiter::Limiter::VERSION;
-    queue.max(limits).max(modq::limiter::Leases::VERSION)
+    let queue = modq_core::queue::Queue::VERSION;
+    let limits = modq_core::limiter::Limiter::VERSION;
+    queue.max(limits).max(modq_core::limiter::Leases::VERSION)
 }
 
 fn ask(c: &mut Client, line: &str) {
@@ -103,7 +103,9 @@ fn record_queue(c: &mut Client) {
     let q = "g:queue";
     ask(
         c,
-        &format!("MODQ.CONFIGURE {q} LOCK {LONG} MAXEXPIRIES 1 MAXLEN 5000 CAPACITY 5 LATE ACCEPT AGING 5000"),
+        &format!(
+            "MODQ.CONFIGURE {q} LOCK {LONG} MAXEXPIRIES 1 MAXLEN 5000 CAPACITY 5 LATE ACCEPT AGING 5000"
+        ),
     );
     submit(c, &format!("{q} dead p"));
     claim(c, &format!("{q} late LOCK 1"));

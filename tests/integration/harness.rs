@@ -1,7 +1,7 @@
 //! The harness itself, on every server: that what other tests lean on holds.
 
 use crate::support::*;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 fn bare(kind: Kind) -> Builder {
@@ -157,11 +157,12 @@ fn a_refused_start_shows_the_log(kind: Kind) {
 fn a_cluster_comes_up(kind: Kind) {
     let cluster = Cluster::start_with(3, kind, Builder::without_module);
     for node in &cluster.nodes {
-        assert!(node
-            .client()
-            .line("CLUSTER INFO")
-            .text()
-            .contains("cluster_state:ok"));
+        assert!(
+            node.client()
+                .line("CLUSTER INFO")
+                .text()
+                .contains("cluster_state:ok")
+        );
     }
     for key in ["a", "b", "c", "{a}b"] {
         cluster.client_for(key).expect_ok(&format!("SET {key} 1"));

@@ -695,7 +695,9 @@ fn full_memory_does_not_stop_the_log(kind: Kind) {
     let names: Vec<_> = events.iter().map(|e| &*e["ev"]).collect();
     assert_eq!(
         names[3..],
-        ["claim", "extend", "resolve", "assign", "release", "cancel", "claim", "expire"]
+        [
+            "claim", "extend", "resolve", "assign", "release", "cancel", "claim", "expire"
+        ]
     );
     assert_eq!(info(&mut c, "modq")["modq_events_dropped"], "0");
 }

@@ -103,17 +103,19 @@ fn a_thousand_block_and_five_thousand_join(kind: Kind) {
     let joins: Vec<String> = (0..5000)
         .map(|i| format!("MODQ.JOIN q j{i} TTL 1000000"))
         .collect();
-    assert!(c
-        .pipeline(&joins)
-        .iter()
-        .all(|reply| *reply == simple("WAITING")));
+    assert!(
+        c.pipeline(&joins)
+            .iter()
+            .all(|reply| *reply == simple("WAITING"))
+    );
     assert_eq!(c.line("MODQ.STATS q").field("waiting"), Value::Int(6000));
     let line: Vec<String> = line_of(&mut c, "q").split(' ').map(str::to_owned).collect();
     let submits: Vec<String> = (0..6000).map(|i| format!("MODQ.SUBMIT q {i} p")).collect();
-    assert!(c
-        .pipeline(&submits)
-        .iter()
-        .all(|reply| *reply == simple("ASSIGNED")));
+    assert!(
+        c.pipeline(&submits)
+            .iter()
+            .all(|reply| *reply == simple("ASSIGNED"))
+    );
     for (i, name) in line.iter().enumerate() {
         let client = clients
             .get_mut(name.trim_end_matches('*'))

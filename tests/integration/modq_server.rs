@@ -365,8 +365,7 @@ fn info_adds_up_over_all_keys(kind: Kind) {
         values.collect::<Vec<_>>().join(" ")
     };
     const KEYS: &str = "queues ratelimit_limiters ratelimit_lease_sets ratelimit_policies";
-    const ITEMS: &str =
-        "items_ready items_locked items_delayed items_dead submitted resolved cancelled released \
+    const ITEMS: &str = "items_ready items_locked items_delayed items_dead submitted resolved cancelled released \
                          expired died";
     const REQUESTS: &str = "ratelimit_admitted ratelimit_denied events_dropped waiting_clients";
     // As in `rich_queue`, and three more that are ready: the copy counts what it copied.

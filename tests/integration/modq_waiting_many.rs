@@ -3,7 +3,7 @@
 use crate::support::*;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
-use std::sync::{mpsc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 const MANY: usize = 10_000;

@@ -52,12 +52,18 @@ fn random_command(r: &mut Random) -> String {
         0..=5 => format!("RATELIMIT.CHECK {key} {limits} COST {cost}"),
         6..=8 => format!("RATELIMIT.CHECK {key} {limits} COST {cost} ID r{id}"),
         9 => format!("RATELIMIT.CHECK {key} {limits} COST {cost} PARTIAL ID r{id}"),
-        10 => format!("RATELIMIT.MCHECK 2 {key} m{id} LIMIT {quota} {window} ALGO {algo} LIMIT 9 3600000 COST {cost}"),
+        10 => format!(
+            "RATELIMIT.MCHECK 2 {key} m{id} LIMIT {quota} {window} ALGO {algo} LIMIT 9 3600000 COST {cost}"
+        ),
         11 => format!("RATELIMIT.REFUND {key} COST {cost}"),
         12 | 13 => format!("RATELIMIT.REFUND {key} ID r{id}"),
         14 if r.below(4) == 0 => format!("RATELIMIT.RESET {key}"),
         14 => format!("RATELIMIT.BLOCK {key} {}", r.pick(&[0, 5, 3_600_000])),
-        15 | 16 => format!("RATELIMIT.ACQUIRE {lease} 20 h{id} TTL {} COST {}", r.pick(&[9, 50, 3_600_000]), cost + 1),
+        15 | 16 => format!(
+            "RATELIMIT.ACQUIRE {lease} 20 h{id} TTL {} COST {}",
+            r.pick(&[9, 50, 3_600_000]),
+            cost + 1
+        ),
         17 => format!("RATELIMIT.RELEASE {lease} h{id}"),
         18 => format!("RATELIMIT.POLICY SET p{} {limits}", r.below(4)),
         _ => match r.below(4) {

@@ -115,10 +115,12 @@ fn populate(c: &mut Client) -> Snapshot {
         keys.len(),
         "different values have different digests"
     );
-    assert!(snapshot
-        .0
-        .values()
-        .all(|(_, _, expires)| *expires > now_ms()));
+    assert!(
+        snapshot
+            .0
+            .values()
+            .all(|(_, _, expires)| *expires > now_ms())
+    );
     snapshot
 }
 

@@ -1,7 +1,7 @@
 //! A blocking client that shows replies as they come off the wire. Anything unexpected, a timeout included, panics
 //! with what was being waited for.
 
-use super::resp::{ok, Value};
+use super::resp::{Value, ok};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpStream;

@@ -1,6 +1,6 @@
 //! A Redis Cluster of primaries on this machine.
 
-use super::wait::{parse_info, wait_until, PATIENCE};
+use super::wait::{PATIENCE, parse_info, wait_until};
 use super::{Builder, Client, Kind, Server};
 
 const SLOTS: usize = 16384;

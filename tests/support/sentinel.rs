@@ -1,6 +1,6 @@
 //! A primary with two replicas under the watch of three Sentinels.
 
-use super::wait::{wait_replica_synced, wait_until, PATIENCE};
+use super::wait::{PATIENCE, wait_replica_synced, wait_until};
 use super::{Builder, Kind, Server};
 
 /// The name the Sentinels know the primary by.

@@ -1,6 +1,6 @@
 //! Servers: each on its own port and in its own directory, killed with the test, loud when it crashed.
 
-use super::wait::{parse_info, wait_until, PATIENCE};
+use super::wait::{PATIENCE, parse_info, wait_until};
 use super::{Client, Value};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,7 +9,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{mpsc, Mutex, Once, OnceLock};
+use std::sync::{Mutex, Once, OnceLock, mpsc};
 use std::time::{Duration, SystemTime};
 
 /// The servers everything is tested on; `make servers` puts them under `.servers/`.

@@ -1,0 +1,558 @@
+//! An ordered set that also knows ranks: a B+tree whose inner nodes count what is below them.
+//! Entries are small handles; the key of an entry is asked of the caller, so that a leaf costs
+//! little more than the handles in it. Queues keep their ready items in it, boards their rows.
+
+/// Entries per leaf. 64 four-byte handles are four cache lines; of larger entries there are fewer, as
+/// those behind one that comes or goes are moved.
+const fn leaf_size<E>() -> usize {
+    if size_of::<E>() <= 8 { 64 } else { 16 }
+}
+/// Children per inner node.
+const FANOUT: usize = 32;
+
+/// A counted B+tree (Bayer and McCreight 1972; counts as in Knuth, TAOCP vol. 3, 6.2.3).
+///
+/// All entries have different keys. `key_of` must give the same key for an entry for as long as
+/// the entry is in the tree. Insertion, removal, `rank` and `select` are O(log n).
+#[derive(Debug, Clone)]
+pub struct CountedTree<E, K> {
+    root: Node<E, K>,
+    len: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Node<E, K> {
+    Leaf(Vec<E>),
+    Inner(Vec<Child<E, K>>),
+}
+
+#[derive(Debug, Clone)]
+struct Child<E, K> {
+    /// A lower bound of the keys below, greater than every key to the left.
+    low: K,
+    count: usize,
+    node: Node<E, K>,
+}
+
+impl<E, K> Default for CountedTree<E, K> {
+    fn default() -> Self {
+        CountedTree {
+            root: Node::Leaf(Vec::new()),
+            len: 0,
+        }
+    }
+}
+
+impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The entry with the smallest key.
+    #[inline]
+    pub fn first(&self) -> Option<E> {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(entries) => return entries.first().copied(),
+                Node::Inner(children) => node = &children[0].node,
+            }
+        }
+    }
+
+    /// Adds `entry` under `key`. Answers false, and changes nothing, if the key is there already.
+    pub fn insert(&mut self, entry: E, key: K, key_of: impl Fn(E) -> K) -> bool {
+        match self.root.insert(entry, key, &key_of) {
+            Inserted::Duplicate => return false,
+            Inserted::Done => {}
+            Inserted::Split(right) => {
+                let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
+                // The root's own lower bound is never compared with: any key of it will do.
+                let low = left.any_low(&key_of).unwrap_or(right.low);
+                let count = left.count();
+                let mut children = Vec::with_capacity(FANOUT);
+                children.push(Child {
+                    low,
+                    count,
+                    node: left,
+                });
+                children.push(right);
+                self.root = Node::Inner(children);
+            }
+        }
+        self.len += 1;
+        true
+    }
+
+    /// Removes the entry under `key`, if there is one.
+    pub fn remove(&mut self, key: K, key_of: impl Fn(E) -> K) -> Option<E> {
+        let removed = self.root.remove(key, &key_of)?;
+        self.len -= 1;
+        loop {
+            match &mut self.root {
+                Node::Inner(children) if children.len() == 1 => {
+                    let only = children.pop().expect("one child");
+                    self.root = only.node;
+                }
+                Node::Inner(children) if children.is_empty() => {
+                    self.root = Node::Leaf(Vec::new());
+                }
+                Node::Leaf(entries) if entries.is_empty() && entries.capacity() > 0 => {
+                    *entries = Vec::new();
+                }
+                _ => return Some(removed),
+            }
+        }
+    }
+
+    /// The entry under `key`, if there is one.
+    pub fn get(&self, key: K, key_of: impl Fn(E) -> K) -> Option<E> {
+        let mut node = &self.root;
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    return entries
+                        .binary_search_by(|e| key_of(*e).cmp(&key))
+                        .ok()
+                        .map(|i| entries[i]);
+                }
+                Node::Inner(children) => node = &children[child_for(children, &key)].node,
+            }
+        }
+    }
+
+    /// How many entries have a smaller key, whether or not `key` itself is in the tree.
+    pub fn rank(&self, key: K, key_of: impl Fn(E) -> K) -> usize {
+        let mut node = &self.root;
+        let mut before = 0;
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    return before + entries.partition_point(|e| key_of(*e) < key);
+                }
+                Node::Inner(children) => {
+                    let at = child_for(children, &key);
+                    before += children[..at].iter().map(|c| c.count).sum::<usize>();
+                    node = &children[at].node;
+                }
+            }
+        }
+    }
+
+    /// The entry with exactly `rank` entries before it.
+    pub fn select(&self, mut rank: usize) -> Option<E> {
+        let mut node = &self.root;
+        'down: loop {
+            match node {
+                Node::Leaf(entries) => return entries.get(rank).copied(),
+                Node::Inner(children) => {
+                    for child in children {
+                        if rank < child.count {
+                            node = &child.node;
+                            continue 'down;
+                        }
+                        rank -= child.count;
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// All entries from `rank` on, in order. Costs O(log n) to begin and O(1) amortised a step.
+    pub fn iter_from(&self, rank: usize) -> Iter<'_, E, K> {
+        let mut iter = Iter {
+            stack: Vec::new(),
+            leaf: [].iter(),
+        };
+        let mut node = &self.root;
+        let mut rank = rank.min(self.len);
+        'down: loop {
+            match node {
+                Node::Leaf(entries) => {
+                    iter.leaf = entries[rank.min(entries.len())..].iter();
+                    return iter;
+                }
+                Node::Inner(children) => {
+                    for (i, child) in children.iter().enumerate() {
+                        if rank < child.count || i + 1 == children.len() {
+                            iter.stack.push(children[i + 1..].iter());
+                            node = &child.node;
+                            continue 'down;
+                        }
+                        rank -= child.count;
+                    }
+                    return iter;
+                }
+            }
+        }
+    }
+
+    /// All entries in order.
+    pub fn iter(&self) -> Iter<'_, E, K> {
+        self.iter_from(0)
+    }
+
+    /// Bytes of heap in use by the tree's nodes, estimated from their number: O(1).
+    pub fn memory_bytes(&self) -> usize {
+        match &self.root {
+            Node::Leaf(entries) => entries.capacity() * size_of::<E>(),
+            // Leaves are between half full (random order) and full (growing order).
+            Node::Inner(_) => {
+                let leaves = self.len / (leaf_size::<E>() * 3 / 4) + 1;
+                leaves * (leaf_size::<E>() * size_of::<E>() + size_of::<Child<E, K>>() * 4 / 3)
+            }
+        }
+    }
+}
+
+/// Entries in order; see [`CountedTree::iter_from`].
+pub struct Iter<'a, E, K> {
+    stack: Vec<std::slice::Iter<'a, Child<E, K>>>,
+    leaf: std::slice::Iter<'a, E>,
+}
+
+impl<E: Copy, K> Iterator for Iter<'_, E, K> {
+    type Item = E;
+
+    fn next(&mut self) -> Option<E> {
+        loop {
+            if let Some(entry) = self.leaf.next() {
+                return Some(*entry);
+            }
+            let mut node = loop {
+                match self.stack.last_mut()?.next() {
+                    Some(child) => break &child.node,
+                    None => {
+                        self.stack.pop();
+                    }
+                }
+            };
+            loop {
+                match node {
+                    Node::Leaf(entries) => {
+                        self.leaf = entries.iter();
+                        break;
+                    }
+                    Node::Inner(children) => {
+                        let mut iter = children.iter();
+                        let first = iter.next().expect("an inner node has children");
+                        self.stack.push(iter);
+                        node = &first.node;
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Inserted<E, K> {
+    Done,
+    Duplicate,
+    Split(Child<E, K>),
+}
+
+/// The child that holds `key` if any does: the last whose lower bound is not above it. Both ends
+/// are tried first: queues grow and shrink there.
+#[inline]
+fn child_for<E, K: Ord>(children: &[Child<E, K>], key: &K) -> usize {
+    match children {
+        [_, second, ..] if *key < second.low => 0,
+        [.., last] if last.low <= *key => children.len() - 1,
+        _ => children
+            .partition_point(|c| c.low <= *key)
+            .saturating_sub(1),
+    }
+}
+
+/// Where to cut a full node of `len` when something was added at `at`: in the middle, but at the
+/// very end when it grows there, so that a tree filled in order is packed full.
+fn cut(len: usize, at: usize) -> usize {
+    if at + 1 == len { len - 1 } else { len / 2 }
+}
+
+impl<E: Copy, K: Ord + Copy> Node<E, K> {
+    fn count(&self) -> usize {
+        match self {
+            Node::Leaf(entries) => entries.len(),
+            Node::Inner(children) => children.iter().map(|c| c.count).sum(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Node::Leaf(entries) => entries.len(),
+            Node::Inner(children) => children.len(),
+        }
+    }
+
+    fn any_low(&self, key_of: &impl Fn(E) -> K) -> Option<K> {
+        match self {
+            Node::Leaf(entries) => entries.first().map(|e| key_of(*e)),
+            Node::Inner(children) => children.first().map(|c| c.low),
+        }
+    }
+
+    fn insert(&mut self, entry: E, key: K, key_of: &impl Fn(E) -> K) -> Inserted<E, K> {
+        match self {
+            Node::Leaf(entries) => {
+                // Growing at the end is the common case of a queue: one comparison.
+                let at = match entries.last() {
+                    None => 0,
+                    Some(last) if key_of(*last) < key => entries.len(),
+                    Some(_) => match entries.binary_search_by(|e| key_of(*e).cmp(&key)) {
+                        Ok(_) => return Inserted::Duplicate,
+                        Err(at) => at,
+                    },
+                };
+                let most = leaf_size::<E>();
+                if entries.len() < most {
+                    if entries.len() == entries.capacity() {
+                        let more = if entries.is_empty() { 4 } else { entries.len() };
+                        entries.reserve_exact(more.min(most - entries.len()));
+                    }
+                    entries.insert(at, entry);
+                    return Inserted::Done;
+                }
+                // Cut as if the new entry were in already: it goes where it belongs.
+                let from = cut(most + 1, at);
+                let mut right = Vec::with_capacity(most);
+                if at < from {
+                    right.extend_from_slice(&entries[from - 1..]);
+                    entries.truncate(from - 1);
+                    entries.insert(at, entry);
+                } else {
+                    right.extend_from_slice(&entries[from..]);
+                    entries.truncate(from);
+                    right.insert(at - from, entry);
+                }
+                Inserted::Split(Child {
+                    low: key_of(right[0]),
+                    count: right.len(),
+                    node: Node::Leaf(right),
+                })
+            }
+            Node::Inner(children) => {
+                let at = child_for(children, &key);
+                let child = &mut children[at];
+                if key < child.low {
+                    child.low = key;
+                }
+                match child.node.insert(entry, key, key_of) {
+                    Inserted::Duplicate => return Inserted::Duplicate,
+                    Inserted::Done => {
+                        child.count += 1;
+                        return Inserted::Done;
+                    }
+                    Inserted::Split(right) => {
+                        child.count = child.count + 1 - right.count;
+                        children.insert(at + 1, right);
+                    }
+                }
+                if children.len() <= FANOUT {
+                    return Inserted::Done;
+                }
+                let from = cut(children.len(), at + 1);
+                let mut right = Vec::with_capacity(FANOUT + 1);
+                right.extend(children.drain(from..));
+                Inserted::Split(Child {
+                    low: right[0].low,
+                    count: right.iter().map(|c| c.count).sum(),
+                    node: Node::Inner(right),
+                })
+            }
+        }
+    }
+
+    fn remove(&mut self, key: K, key_of: &impl Fn(E) -> K) -> Option<E> {
+        match self {
+            Node::Leaf(entries) => {
+                // Leaving at the front is the common case of a queue.
+                let at = match entries.first() {
+                    Some(first) if key_of(*first) == key => 0,
+                    _ => entries.binary_search_by(|e| key_of(*e).cmp(&key)).ok()?,
+                };
+                Some(entries.remove(at))
+            }
+            Node::Inner(children) => {
+                let at = child_for(children, &key);
+                let child = &mut children[at];
+                let removed = child.node.remove(key, key_of)?;
+                child.count -= 1;
+                let limit = match child.node {
+                    Node::Leaf(_) => leaf_size::<E>(),
+                    Node::Inner(_) => FANOUT,
+                };
+                let width = child.node.width();
+                if width == 0 {
+                    children.remove(at);
+                } else if width < limit / 4 {
+                    let left = if at > 0 { at - 1 } else { at };
+                    if left + 1 < children.len()
+                        && children[left].node.width() + children[left + 1].node.width()
+                            <= limit * 3 / 4
+                    {
+                        let right = children.remove(left + 1);
+                        children[left].absorb(right);
+                    }
+                }
+                Some(removed)
+            }
+        }
+    }
+}
+
+impl<E: Copy, K> Child<E, K> {
+    /// Takes over all of the right neighbour, a node of the same height.
+    fn absorb(&mut self, right: Child<E, K>) {
+        self.count += right.count;
+        match (&mut self.node, right.node) {
+            (Node::Leaf(to), Node::Leaf(from)) => to.extend_from_slice(&from),
+            (Node::Inner(to), Node::Inner(from)) => to.extend(from),
+            _ => unreachable!("neighbours have the same height"),
+        }
+    }
+}
+
+/// The entries of `all` that are not in `some`, a subset of it in the same order: each found by
+/// halving the length of what the two have in common from the one before on, O(log² n).
+pub fn difference<'a, E: Copy + Eq, K: Ord + Copy>(
+    all: &'a CountedTree<E, K>,
+    some: &'a CountedTree<E, K>,
+) -> impl Iterator<Item = E> + 'a {
+    // Ranks from which on neither has been looked at.
+    let (mut in_all, mut in_some) = (0, 0);
+    std::iter::from_fn(move || {
+        let (mut same, mut different) = (0, some.len() - in_some);
+        while same < different {
+            let middle = same + (different - same) / 2;
+            if all.select(in_all + middle) == some.select(in_some + middle) {
+                same = middle + 1;
+            } else {
+                different = middle;
+            }
+        }
+        let found = all.select(in_all + same)?;
+        in_all += same + 1;
+        in_some += same;
+        Some(found)
+    })
+}
+
+/// The first entry of `all` that is not in `some`; see [`difference`].
+pub fn first_difference<E: Copy + Eq, K: Ord + Copy>(
+    all: &CountedTree<E, K>,
+    some: &CountedTree<E, K>,
+) -> Option<E> {
+    difference(all, some).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn check(tree: &CountedTree<u32, u32>, model: &BTreeSet<u32>) {
+        assert_eq!(tree.len(), model.len());
+        assert!(tree.iter().eq(model.iter().copied()));
+        assert_eq!(tree.first(), model.first().copied());
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_a_sorted_set(ops in prop::collection::vec((0u8..4, 0u32..3000), 1..4000)) {
+            let mut tree = CountedTree::default();
+            let mut model = BTreeSet::new();
+            for (op, x) in ops {
+                match op {
+                    0 | 1 => assert_eq!(tree.insert(x, x, |e| e), model.insert(x)),
+                    2 => assert_eq!(tree.remove(x, |e| e), model.take(&x)),
+                    _ => {
+                        let rank = model.range(..x).count();
+                        assert_eq!(tree.rank(x, |e| e), rank);
+                        assert_eq!(tree.select(rank), model.range(x..).next().copied());
+                        assert_eq!(tree.get(x, |e| e), model.get(&x).copied());
+                        assert!(tree.iter_from(rank).take(70).eq(model.range(x..).take(70).copied()));
+                    }
+                }
+            }
+            check(&tree, &model);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_is_what_the_sets_differ_by(
+            entries in prop::collection::btree_map(0u32..2000, any::<bool>(), 0..600),
+        ) {
+            let (mut all, mut some) = (CountedTree::default(), CountedTree::default());
+            for (x, also) in &entries {
+                all.insert(*x, *x, |e| e);
+                if *also {
+                    some.insert(*x, *x, |e| e);
+                }
+            }
+            let expected = entries.iter().filter(|(_, also)| !**also).map(|(x, _)| *x);
+            assert!(difference(&all, &some).eq(expected));
+            assert!(difference(&all, &all).next().is_none());
+        }
+
+        /// Large entries have small leaves: they split and merge sooner.
+        #[test]
+        fn large_entries_behave_as_a_sorted_map(ops in prop::collection::vec((0u8..5, 0u64..2000), 1..4000)) {
+            let key_of = |(x, _): (u64, [u64; 4])| x;
+            let mut tree = CountedTree::default();
+            let mut model = BTreeSet::new();
+            let mut last = 2000;
+            for (op, x) in ops {
+                match op {
+                    0 | 1 => assert_eq!(tree.insert((x, [x; 4]), x, key_of), model.insert(x)),
+                    2 => {
+                        last += x;
+                        assert_eq!(tree.insert((last, [last; 4]), last, key_of), model.insert(last));
+                    }
+                    3 => {
+                        let removed = tree.remove(x, key_of).map(key_of);
+                        assert_eq!(removed, model.take(&x));
+                    }
+                    _ => {
+                        let first = tree.first().map(key_of);
+                        assert_eq!(first, model.pop_first());
+                        first.map(|first| tree.remove(first, key_of));
+                    }
+                }
+                assert_eq!(tree.first().map(key_of), model.first().copied());
+                assert_eq!(tree.len(), model.len());
+                assert_eq!(tree.get(x, key_of).is_some(), model.contains(&x));
+            }
+            assert!(tree.iter().map(key_of).eq(model));
+        }
+    }
+
+    #[test]
+    fn grows_and_drains_through_three_levels() {
+        let mut tree = CountedTree::default();
+        let n = 200_000u32;
+        for x in 0..n {
+            assert!(tree.insert(x, x, |e| e));
+        }
+        for x in (0..n).step_by(997) {
+            assert_eq!(tree.select(x as usize), Some(x));
+            assert_eq!(tree.rank(x, |e| e), x as usize);
+        }
+        assert_eq!(tree.iter_from(n as usize).next(), None);
+        for x in 0..n {
+            assert_eq!(tree.first(), Some(x));
+            assert_eq!(tree.remove(x, |e| e), Some(x));
+        }
+        assert!(tree.is_empty());
+        assert_eq!(tree.memory_bytes(), 0);
+    }
+}

@@ -1,0 +1,10 @@
+//! The core of modq as plain Rust: moderation queues, rate limits, and the structures they stand on.
+//! It knows no server, no clock and no randomness: time comes in with each request, effects go out.
+
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod counted_tree;
+pub mod limiter;
+pub mod queue;
+pub mod units;

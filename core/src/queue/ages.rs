@@ -1,0 +1,120 @@
+//! The oldest ready item and the oldest item that is not dead, at hardly any memory for the rest.
+//!
+//! Items arrive in the order of their submit times, so the oldest of a set is its first by seq;
+//! and the first by seq that is neither locked nor set aside is found by comparing the order of
+//! all with the orders of those. Only items that break the rule (moved in from another queue, or delayed:
+//! their wait began later) are kept in order of age themselves.
+
+use super::state::{Locks, State, lock_seq};
+use crate::counted_tree::{CountedTree, first_difference};
+use std::collections::BTreeSet;
+
+/// See the file's head. Keys are an item's seq; what is kept are slots.
+#[derive(Debug, Default)]
+pub(super) struct Ages {
+    /// Every item that is neither locked nor (ready, and waiting since it was submitted here).
+    aside: CountedTree<u32, u64>,
+    /// The dead among them.
+    dead: CountedTree<u32, u64>,
+    /// Ready items that wait since another time: that time and slot.
+    ready_since: BTreeSet<(u64, u32)>,
+    /// Items moved in that are not dead: when they were submitted, and slot.
+    moved: BTreeSet<(u64, u32)>,
+}
+
+/// An item as far as its ages go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Aged {
+    pub slot: u32,
+    pub seq: u64,
+    /// Unix ms.
+    pub submitted: u64,
+    /// Unix ms: submitted, or if later the last due time.
+    pub waiting_since: u64,
+    pub moved: bool,
+    pub state: State,
+}
+
+impl Aged {
+    /// Locked, or ready with an age that its seq tells.
+    fn is_plain(&self) -> bool {
+        match self.state {
+            State::Locked => true,
+            State::Ready => !self.moved && self.waiting_since == self.submitted,
+            State::Delayed | State::Dead => false,
+        }
+    }
+}
+
+impl Ages {
+    /// An item got into the state that `item` tells of. `seq_of` gives the seq of any slot.
+    pub(super) fn enter(&mut self, item: Aged, seq_of: impl Fn(u32) -> u64 + Copy) {
+        if item.moved && item.state != State::Dead {
+            self.moved.insert((item.submitted, item.slot));
+        }
+        if item.is_plain() {
+            return;
+        }
+        self.aside.insert(item.slot, item.seq, seq_of);
+        if item.state == State::Dead {
+            self.dead.insert(item.slot, item.seq, seq_of);
+        }
+        if item.state == State::Ready {
+            self.ready_since.insert((item.waiting_since, item.slot));
+        }
+    }
+
+    /// An item leaves the state it entered with the same `item`.
+    pub(super) fn leave(&mut self, item: Aged, seq_of: impl Fn(u32) -> u64 + Copy) {
+        if item.moved && item.state != State::Dead {
+            self.moved.remove(&(item.submitted, item.slot));
+        }
+        if item.is_plain() {
+            return;
+        }
+        self.aside.remove(item.seq, seq_of);
+        if item.state == State::Dead {
+            self.dead.remove(item.seq, seq_of);
+        }
+        if item.state == State::Ready {
+            self.ready_since.remove(&(item.waiting_since, item.slot));
+        }
+    }
+
+    /// The ready item whose wait began first may be one of these two: the first that waits since
+    /// it was submitted here, and the first of the others.
+    pub(super) fn oldest_ready(
+        &self,
+        by_seq: &CountedTree<u32, u64>,
+        locks: &Locks,
+        seq_of: impl Fn(u32) -> u64 + Copy,
+    ) -> [Option<u32>; 2] {
+        // By halving: how many of all, from the first, are locked or aside.
+        let (mut taken, mut most) = (0, locks.len() + self.aside.len());
+        while taken < most {
+            let middle = taken + (most - taken) / 2;
+            let up_to = by_seq.select(middle).map_or(u64::MAX, |s| seq_of(s) + 1);
+            let here = locks.rank(up_to, lock_seq) + self.aside.rank(up_to, seq_of);
+            if here == middle + 1 {
+                taken = middle + 1;
+            } else {
+                most = middle;
+            }
+        }
+        let other = self.ready_since.first().map(|(_, slot)| *slot);
+        [by_seq.select(taken), other]
+    }
+
+    /// The item submitted first of all that are not dead may be one of these two.
+    pub(super) fn oldest(&self, by_seq: &CountedTree<u32, u64>) -> [Option<u32>; 2] {
+        let moved = self.moved.first().map(|(_, slot)| *slot);
+        [first_difference(by_seq, &self.dead), moved]
+    }
+
+    /// Bytes of heap, estimated.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.aside.memory_bytes()
+            + self.dead.memory_bytes()
+            + (self.ready_since.len() + self.moved.len()) * 24
+    }
+}

@@ -1,0 +1,59 @@
+//! What numbers mean: points in time, spans of time, tokens. A bare `u64` says neither.
+
+use serde::{Deserialize, Serialize};
+use std::ops::Add;
+
+/// A span of time in whole milliseconds.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// No time at all.
+    pub const ZERO: Millis = Millis(0);
+
+    /// Whether it is no time at all.
+    #[inline]
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// A point in time: whole milliseconds since the Unix epoch.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Time(pub u64);
+
+impl Time {
+    /// The epoch itself: no later than anything.
+    pub const EPOCH: Time = Time(0);
+
+    /// How long after `earlier` this is; nothing if it is not after it.
+    #[inline]
+    #[must_use]
+    pub const fn since(self, earlier: Time) -> Millis {
+        Millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Millis> for Time {
+    type Output = Time;
+
+    /// The time that much later; the last there is where numbers end.
+    #[inline]
+    fn add(self, span: Millis) -> Time {
+        Time(self.0.saturating_add(span.0))
+    }
+}
+
+/// A fencing token: a number larger than every token given before it. Zero is none.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Token(pub u64);

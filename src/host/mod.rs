@@ -1,0 +1,5 @@
+//! What the process holds beside the keys: who waits, the schedule, totals.
+
+pub mod schedule;
+pub mod totals;
+pub mod waiting;
