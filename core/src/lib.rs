@@ -7,4 +7,6 @@ pub mod codec;
 pub mod counted_tree;
 pub mod limiter;
 pub mod queue;
+mod slab;
+mod slot_index;
 pub mod units;

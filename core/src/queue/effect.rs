@@ -1,191 +1,203 @@
-//! What can happen to a queue, as data. Effects are what a command or a timer decided; applying
+//! What can happen to a queue, as data. Effects are what a command or the clock decided; applying
 //! them is the only way a queue changes, on the primary, on replicas and from the AOF alike.
 
-use crate::codec::{self, DecodeError};
-use serde::{Deserialize, Serialize};
+use super::settings::{Paused, Settings};
+use super::store::{Place, Rev};
+use crate::units::{Millis, Time, Token};
 use serde_bytes::Bytes;
 
-/// Names of tags or moderators inside an effect.
-pub(super) type Names<'a> = Vec<&'a Bytes>;
+/// Names of tags or moderators.
+pub type Names<'a> = Vec<&'a Bytes>;
 
-/// How a queue is set up; `CONFIGURE` shows and changes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Default lock duration, ms.
-    pub lock: u64,
-    /// An item is dead when its expiries reach this; 0 is never.
-    pub max_expiries: u64,
-    /// Most items in the queue; 0 is no limit.
-    pub max_len: u64,
-    /// Most locks a moderator holds here; 0 is no limit.
-    pub capacity: u64,
-    /// Whether RESOLVE takes the token of a lock that ended by its deadline.
-    pub late_accept: bool,
-    /// Ms of head start per priority step; 0 makes priority a strict band.
-    pub aging: u64,
-    /// The stream that gets the events; empty is off. Read as a sequence, not as `serde_bytes`:
-    /// the bytes are the same, but their number is not believed before they are there.
-    pub events: Vec<u8>,
-    /// About how many events the stream keeps.
-    pub events_max_len: u64,
+/// A moderator that an item may not go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Excluded<'a> {
+    /// Their name.
+    pub moderator: &'a Bytes,
+    /// They skipped the item; else they were named by EXCLUDE.
+    pub skip: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            lock: 300_000,
-            max_expiries: 20,
-            max_len: 0,
-            capacity: 0,
-            late_accept: false,
-            aging: 0,
-            events: Vec::new(),
-            events_max_len: 10_000,
-        }
-    }
-}
-
-/// One change. Items and moderators are named by their ids; times are Unix ms.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One change. Items and moderators are named by their ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect<'a> {
-    /// A new item; delayed if `due` is not 0.
+    /// A new item, delayed if it has a due time.
     Submit {
-        #[serde(borrow)]
-        id: &'a Bytes,
-        payload: &'a Bytes,
+        /// The item.
+        id: &'a [u8],
+        /// What is reviewed.
+        payload: &'a [u8],
+        /// Higher is claimed first.
         priority: i32,
+        /// How much older than it is the item counts, ms.
         boost: i64,
-        due: u64,
+        /// When it comes due.
+        due: Option<Time>,
+        /// What a moderator must offer.
         tags: Names<'a>,
+        /// Who may not have it.
         excluded: Names<'a>,
     },
     /// One report more; priority and boost are the values from now on.
     Bump {
-        id: &'a Bytes,
+        /// The item.
+        id: &'a [u8],
+        /// Its priority from now on.
         priority: i32,
+        /// Its boost from now on, ms.
         boost: i64,
     },
-    /// Content or order changed, by UPDATE or (`replace`) by a second SUBMIT.
+    /// Content or order changed, by UPDATE or by a second SUBMIT.
     Change {
-        id: &'a Bytes,
+        /// The item.
+        id: &'a [u8],
+        /// By a second SUBMIT, which makes a dead item ready.
         replace: bool,
-        payload: Option<&'a Bytes>,
+        /// The new payload.
+        payload: Option<&'a [u8]>,
+        /// The new priority.
         priority: Option<i32>,
+        /// The new boost, ms.
         boost: Option<i64>,
+        /// The new tags.
         tags: Option<Names<'a>>,
+        /// Who may not have it from now on.
         excluded: Option<Names<'a>>,
     },
     /// Removed by a producer.
-    Cancel { id: &'a Bytes },
-    /// Locked for a moderator: taken, matched, or (`assign`) given by a supervisor.
+    Cancel {
+        /// The item.
+        id: &'a [u8],
+    },
+    /// Locked for a moderator.
     Lock {
-        id: &'a Bytes,
-        moderator: &'a Bytes,
-        token: u64,
-        deadline: u64,
+        /// The item.
+        id: &'a [u8],
+        /// Who has it.
+        moderator: &'a [u8],
+        /// The fencing token.
+        token: Token,
+        /// When the lock ends.
+        deadline: Time,
+        /// Given by a supervisor; else claimed or matched.
         assign: bool,
     },
-    /// The lock's new deadline.
-    Extend { id: &'a Bytes, deadline: u64 },
+    /// The lock has a new deadline.
+    Extend {
+        /// The item.
+        id: &'a [u8],
+        /// When the lock ends now.
+        deadline: Time,
+    },
     /// Decided; done and gone.
-    Resolve { id: &'a Bytes },
-    /// The lock given back; with `skip` never again for this moderator, not before `due` unless 0.
-    Release { id: &'a Bytes, skip: bool, due: u64 },
-    /// The lock's deadline passed; with `dead` the item is parked.
-    Expire { id: &'a Bytes, dead: bool },
+    Resolve {
+        /// The item.
+        id: &'a [u8],
+    },
+    /// The lock was given back.
+    Release {
+        /// The item.
+        id: &'a [u8],
+        /// Never again for this moderator.
+        skip: bool,
+        /// Not before this time.
+        due: Option<Time>,
+    },
+    /// The lock's deadline passed.
+    Expire {
+        /// The item.
+        id: &'a [u8],
+        /// The item is parked.
+        dead: bool,
+    },
     /// The due time came.
-    Due { id: &'a Bytes },
-    /// A match that did not reach its moderator, undone; `place` is where they stood by JOIN.
+    Due {
+        /// The item.
+        id: &'a [u8],
+    },
+    /// A match that did not reach its moderator was undone.
     Undo {
-        id: &'a Bytes,
-        place: Option<(u64, u64)>,
+        /// The item.
+        id: &'a [u8],
+        /// Where the moderator stood by JOIN.
+        place: Option<Place>,
     },
     /// A dead item is ready again.
-    Revive { id: &'a Bytes },
-    /// A moderator registered, or gave a sign of life; in line if they have a place.
+    Revive {
+        /// The item.
+        id: &'a [u8],
+    },
+    /// A moderator registered, or gave a sign of life.
     Join {
-        moderator: &'a Bytes,
-        place: Option<(u64, u64)>,
-        ttl: u64,
-        expires: u64,
+        /// Their name.
+        moderator: &'a [u8],
+        /// Where they stand in line, if they do.
+        place: Option<Place>,
+        /// For how long the registration is good.
+        ttl: Millis,
+        /// When it runs out.
+        expires: Time,
+        /// How many locks they want in hand.
         count: u64,
+        /// What they offer to review.
         tags: Names<'a>,
     },
     /// A registered moderator was answered, and so leaves the line but stays registered.
-    Served { moderator: &'a Bytes },
-    /// A moderator's registration ended.
-    Leave { moderator: &'a Bytes },
-    /// What the queue refuses from now on.
-    Pause { input: bool, output: bool },
-    /// New settings.
-    Configure { settings: Settings },
-    /// Went to another queue.
-    MoveOut { id: &'a Bytes },
-    /// Came from another queue, whose last token was `token`; delayed if `due` is not 0.
-    MoveIn {
-        id: &'a Bytes,
-        payload: &'a Bytes,
-        priority: i32,
-        boost: i64,
-        submitted: u64,
-        due: u64,
-        delayed: bool,
-        rev: u32,
-        reports: u32,
-        deliveries: u32,
-        tags: Names<'a>,
-        excluded: Vec<(&'a Bytes, bool)>,
-        token: u64,
+    Served {
+        /// Their name.
+        moderator: &'a [u8],
     },
+    /// A moderator's registration ended.
+    Leave {
+        /// Their name.
+        moderator: &'a [u8],
+    },
+    /// What the queue refuses from now on.
+    Pause {
+        /// The sides that are paused.
+        paused: Paused,
+    },
+    /// New settings.
+    Configure {
+        /// All of them.
+        settings: Settings,
+    },
+    /// The item went to another queue.
+    MoveOut {
+        /// The item.
+        id: &'a [u8],
+    },
+    /// The item came from another queue.
+    MoveIn(Box<MoveIn<'a>>),
 }
 
-/// Effects on one queue that happened together, in order: what one replicated command carries.
-#[derive(Debug, Default)]
-pub struct Record {
-    bytes: Vec<u8>,
-    /// The time of the last effect, Unix ms.
-    at: u64,
-}
-
-impl Record {
-    /// Starts again, keeping the buffer.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-    }
-
-    /// Whether nothing happened.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// The bytes to replicate.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Adds an effect that happened at `at`, not before the one added before it.
-    pub fn push(&mut self, at: u64, effect: &Effect<'_>) {
-        let since = match self.bytes.is_empty() {
-            true => at,
-            false => at - self.at,
-        };
-        self.at = at;
-        codec::encode_into(&since, &mut self.bytes);
-        codec::encode_into(effect, &mut self.bytes);
-    }
-
-    /// Reads a record: its effects and when they happened. All of it must decode.
-    pub fn decode(mut bytes: &[u8]) -> Result<Vec<(u64, Effect<'_>)>, DecodeError> {
-        if bytes.is_empty() {
-            return Err(DecodeError);
-        }
-        let mut effects = Vec::new();
-        let mut at = 0u64;
-        while !bytes.is_empty() {
-            let since = codec::decode_next(&mut bytes)?;
-            at = at.checked_add(since).ok_or(DecodeError)?;
-            effects.push((at, codec::decode_next(&mut bytes)?));
-        }
-        Ok(effects)
-    }
+/// An item that comes from another queue, as it was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveIn<'a> {
+    /// The item.
+    pub id: &'a [u8],
+    /// What is reviewed.
+    pub payload: &'a [u8],
+    /// Higher is claimed first.
+    pub priority: i32,
+    /// How much older than it is the item counts, ms.
+    pub boost: i64,
+    /// When it was first submitted.
+    pub submitted: Time,
+    /// Its last due time.
+    pub due: Option<Time>,
+    /// It waits for its due time.
+    pub delayed: bool,
+    /// Its revision here.
+    pub rev: Rev,
+    /// How often it was reported.
+    pub reports: u32,
+    /// How often it was locked.
+    pub deliveries: u32,
+    /// What a moderator must offer.
+    pub tags: Names<'a>,
+    /// Who may not have it.
+    pub excluded: Vec<Excluded<'a>>,
+    /// The largest token that the other queue had given.
+    pub last_token: Token,
 }

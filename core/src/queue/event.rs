@@ -1,28 +1,24 @@
 //! Events: what a transition tells the audit log. Whoever folds all events of a queue has the state
 //! of every item, and every count.
+//!
+//! An event is begun by [`draft`] before its effect is applied, since some of what it tells is gone
+//! afterwards (whose lock ended), and ended by [`Draft::finish`] after that.
 
 use super::effect::Effect;
-use super::state::{Queue, State};
-
-/// What the names of states are, in events and replies.
-pub fn state_name(state: State) -> &'static str {
-    match state {
-        State::Ready => "ready",
-        State::Delayed => "delayed",
-        State::Locked => "locked",
-        State::Dead => "dead",
-    }
-}
+use super::store::{Item, ItemSlot, Lock, Rare, Rev, State, Store};
+use crate::units::Time;
 
 /// One transition of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// What happened: the field `ev`.
     pub name: &'static str,
+    /// The item.
     pub item: Box<[u8]>,
-    pub rev: u32,
-    /// Unix ms.
-    pub at: u64,
+    /// Its revision after it.
+    pub rev: Rev,
+    /// When it happened.
+    pub at: Time,
     /// What the transition set, and whose lock it gave or ended.
     pub fields: Vec<(&'static str, Vec<u8>)>,
 }
@@ -30,16 +26,247 @@ pub struct Event {
 /// Events for one stream, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
+    /// The key of the stream.
     pub stream: Vec<u8>,
     /// About how many entries the stream keeps; 0 is all.
     pub max_len: u64,
+    /// What happened, in order.
     pub events: Vec<Event>,
 }
 
-/// What an event needs of the state before its transition.
+/// An event whose effect is about to be applied.
 pub(super) struct Draft {
     event: Event,
     was_dead: bool,
+}
+
+/// The name of an effect's event, and its item; none if it is no transition of an item.
+fn named<'e>(effect: &'e Effect<'_>) -> Option<(&'static str, &'e [u8])> {
+    Some(match effect {
+        Effect::Submit { id, .. } => ("submit", id),
+        Effect::Bump { id, .. } => ("bump", id),
+        Effect::Change {
+            id, replace: true, ..
+        } => ("replace", id),
+        Effect::Change { id, .. } => ("update", id),
+        Effect::Cancel { id } => ("cancel", id),
+        Effect::Lock {
+            id, assign: true, ..
+        } => ("assign", id),
+        Effect::Lock { id, .. } => ("claim", id),
+        Effect::Extend { id, .. } => ("extend", id),
+        Effect::Resolve { id } => ("resolve", id),
+        Effect::Release { id, .. } => ("release", id),
+        Effect::Expire { id, dead: true } => ("dead", id),
+        Effect::Expire { id, .. } => ("expire", id),
+        Effect::Due { id } => ("due", id),
+        Effect::Undo { id, .. } => ("undo", id),
+        Effect::Revive { id } => ("revive", id),
+        Effect::MoveOut { id } => ("move_out", id),
+        Effect::MoveIn(item) => ("move_in", item.id),
+        Effect::Join { .. }
+        | Effect::Served { .. }
+        | Effect::Leave { .. }
+        | Effect::Pause { .. }
+        | Effect::Configure { .. } => return None,
+    })
+}
+
+/// The lock that an effect extends or ends, or whose late decision counts.
+fn lock_named(store: &Store, slot: ItemSlot, effect: &Effect<'_>) -> Option<Lock> {
+    let names_lock = matches!(
+        effect,
+        Effect::Extend { .. }
+            | Effect::Resolve { .. }
+            | Effect::Release { .. }
+            | Effect::Expire { .. }
+            | Effect::Undo { .. }
+    );
+    if !names_lock {
+        return None;
+    }
+    match store.items()[slot].state {
+        State::Locked => store.lock(slot),
+        _ => store.rare(slot)?.late,
+    }
+}
+
+/// Begins the event of an effect that is about to be applied; none if it is no transition of an
+/// item.
+pub(super) fn draft(store: &Store, at: Time, effect: &Effect<'_>) -> Option<Draft> {
+    let (name, id) = named(effect)?;
+    let slot = store.find(id);
+    let mut draft = Draft {
+        event: Event {
+            name,
+            item: id.into(),
+            rev: slot.map_or(Rev(0), |slot| store.items()[slot].rev),
+            at,
+            fields: Vec::new(),
+        },
+        was_dead: slot.is_some_and(|slot| store.items()[slot].state == State::Dead),
+    };
+    if let Some(lock) = slot.and_then(|slot| lock_named(store, slot, effect)) {
+        draft.set("moderator", &*store.moderators()[lock.moderator].name);
+        draft.number("token", lock.token.0);
+    }
+    Some(draft)
+}
+
+/// An item after its transition, as events tell it.
+struct After<'s> {
+    store: &'s Store,
+    item: &'s Item,
+    rare: Rare,
+}
+
+impl After<'_> {
+    fn excluded(&self) -> Vec<u8> {
+        let names = self.rare.excluded.iter();
+        json_array(names.map(|e| &*self.store.moderators()[e.moderator].name))
+    }
+
+    fn tags(&self) -> Vec<u8> {
+        json_array(self.store.tags().names(self.item.tags))
+    }
+}
+
+impl Draft {
+    /// Ends the event of an effect that was just applied. `decision` is the text of a RESOLVE.
+    pub(super) fn finish(
+        mut self,
+        store: &Store,
+        effect: &Effect<'_>,
+        decision: Option<&[u8]>,
+    ) -> Event {
+        let Some(slot) = store.find(&self.event.item) else {
+            if let Some(text) = decision {
+                self.set("decision", text);
+            }
+            return self.event;
+        };
+        let after = After {
+            store,
+            item: &store.items()[slot],
+            rare: store.rare(slot).cloned().unwrap_or_default(),
+        };
+        self.event.rev = after.item.rev;
+        match effect {
+            Effect::Submit { .. } | Effect::MoveIn(_) => self.tell_arrival(&after),
+            Effect::Bump { .. } | Effect::Change { .. } => self.tell_change(&after, effect),
+            _ => self.tell_state(&after, effect),
+        }
+        self.event
+    }
+
+    /// All there is to know of an item that came in.
+    fn tell_arrival(&mut self, after: &After<'_>) {
+        let After { item, rare, .. } = after;
+        self.state(after);
+        self.number("priority", item.priority);
+        self.number("boost", item.boost());
+        self.number("submitted", item.submitted().0);
+        if let Some(due) = rare.due {
+            self.number("due", due.0);
+        }
+        if after.store.tags().names(item.tags).len() > 0 {
+            self.set("tags", after.tags());
+        }
+        if !rare.excluded.is_empty() {
+            self.set("excluded", after.excluded());
+        }
+        self.number("reports", rare.reports);
+        self.number("deliveries", item.deliveries);
+        self.number("expiries", rare.expiries);
+    }
+
+    /// What BUMP, REPLACE or UPDATE set, and whether it made a dead item ready.
+    fn tell_change(&mut self, after: &After<'_>, effect: &Effect<'_>) {
+        let After { item, rare, .. } = after;
+        match effect {
+            Effect::Bump { .. } => {
+                self.number("priority", item.priority);
+                self.number("boost", item.boost());
+                self.number("reports", rare.reports);
+            }
+            Effect::Change {
+                priority,
+                boost,
+                tags,
+                excluded,
+                ..
+            } => {
+                if priority.is_some() {
+                    self.number("priority", item.priority);
+                }
+                if boost.is_some() {
+                    self.number("boost", item.boost());
+                }
+                if tags.is_some() {
+                    self.set("tags", after.tags());
+                }
+                if excluded.is_some() {
+                    self.set("excluded", after.excluded());
+                }
+            }
+            _ => {}
+        }
+        if self.was_dead && item.state != State::Dead {
+            self.state(after);
+            self.number("expiries", rare.expiries);
+        }
+    }
+
+    /// The state that the item came into, and what belongs to that.
+    fn tell_state(&mut self, after: &After<'_>, effect: &Effect<'_>) {
+        let After { item, rare, .. } = after;
+        match effect {
+            Effect::Lock {
+                moderator,
+                token,
+                deadline,
+                ..
+            } => {
+                self.state(after);
+                self.number("deliveries", item.deliveries);
+                self.set("moderator", *moderator);
+                self.number("token", token.0);
+                self.number("deadline", deadline.0);
+            }
+            Effect::Extend { deadline, .. } => self.number("deadline", deadline.0),
+            Effect::Release { skip, due, .. } => {
+                self.state(after);
+                if let Some(due) = due {
+                    self.number("due", due.0);
+                }
+                if *skip {
+                    self.set("excluded", after.excluded());
+                }
+            }
+            Effect::Expire { .. } | Effect::Revive { .. } => {
+                self.state(after);
+                self.number("expiries", rare.expiries);
+            }
+            Effect::Due { .. } => self.state(after),
+            Effect::Undo { .. } => {
+                self.state(after);
+                self.number("deliveries", item.deliveries);
+            }
+            _ => {}
+        }
+    }
+
+    fn state(&mut self, after: &After<'_>) {
+        self.set("state", after.item.state.name());
+    }
+
+    fn set(&mut self, name: &'static str, value: impl Into<Vec<u8>>) {
+        self.event.fields.push((name, value.into()));
+    }
+
+    fn number(&mut self, name: &'static str, value: impl ToString) {
+        self.set(name, value.to_string());
+    }
 }
 
 /// Strings as a JSON array. Bytes that are no UTF-8 are left as they are: ids and tags are binary.
@@ -61,186 +288,6 @@ fn json_array<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     }
     out.push(b']');
     out
-}
-
-impl Draft {
-    fn set(&mut self, name: &'static str, value: impl Into<Vec<u8>>) {
-        self.event.fields.push((name, value.into()));
-    }
-
-    fn number(&mut self, name: &'static str, value: impl ToString) {
-        self.set(name, value.to_string());
-    }
-}
-
-impl Queue {
-    /// Begins the event of an effect that is about to be applied; none if it is no transition of an
-    /// item.
-    pub(super) fn draft_event(&self, at: u64, effect: &Effect<'_>) -> Option<Draft> {
-        let (name, id) = match effect {
-            Effect::Submit { id, .. } => ("submit", id),
-            Effect::Bump { id, .. } => ("bump", id),
-            Effect::Change { id, replace, .. } => (if *replace { "replace" } else { "update" }, id),
-            Effect::Cancel { id } => ("cancel", id),
-            Effect::Lock { id, assign, .. } => (if *assign { "assign" } else { "claim" }, id),
-            Effect::Extend { id, .. } => ("extend", id),
-            Effect::Resolve { id, .. } => ("resolve", id),
-            Effect::Release { id, .. } => ("release", id),
-            Effect::Expire { id, dead } => (if *dead { "dead" } else { "expire" }, id),
-            Effect::Due { id } => ("due", id),
-            Effect::Undo { id, .. } => ("undo", id),
-            Effect::Revive { id } => ("revive", id),
-            Effect::MoveOut { id } => ("move_out", id),
-            Effect::MoveIn { id, .. } => ("move_in", id),
-            Effect::Join { .. }
-            | Effect::Served { .. }
-            | Effect::Leave { .. }
-            | Effect::Pause { .. }
-            | Effect::Configure { .. } => return None,
-        };
-        let slot = self.find(id);
-        let mut draft = Draft {
-            event: Event {
-                name,
-                item: (***id).into(),
-                rev: slot.map_or(0, |slot| self.items[slot].rev),
-                at,
-                fields: Vec::new(),
-            },
-            was_dead: slot.is_some_and(|slot| self.items[slot].state == State::Dead),
-        };
-        // Whose lock ends, or counts for this.
-        let lock = slot.and_then(|slot| match self.items[slot].state {
-            State::Locked => self.lock(slot),
-            _ => self.extra(slot)?.late,
-        });
-        let names_lock = matches!(
-            effect,
-            Effect::Extend { .. }
-                | Effect::Resolve { .. }
-                | Effect::Release { .. }
-                | Effect::Expire { .. }
-                | Effect::Undo { .. }
-        );
-        if let Some(lock) = lock.filter(|_| names_lock) {
-            draft.set("moderator", &*self.moderators[lock.moderator].name);
-            draft.number("token", lock.token);
-        }
-        Some(draft)
-    }
-
-    /// Ends the event of an effect that was just applied.
-    pub(super) fn finish_event(
-        &self,
-        mut draft: Draft,
-        effect: &Effect<'_>,
-        decision: Option<&[u8]>,
-    ) -> Event {
-        let Some(slot) = self.find(&draft.event.item) else {
-            if let Some(text) = decision {
-                draft.set("decision", text);
-            }
-            return draft.event;
-        };
-        let item = &self.items[slot];
-        draft.event.rev = item.rev;
-        let state = |draft: &mut Draft| draft.set("state", state_name(item.state));
-        let extra = self.extra(slot).cloned().unwrap_or_default();
-        let excluded = || {
-            let names = extra.excluded.iter();
-            json_array(names.map(|(m, _)| &*self.moderators[*m].name))
-        };
-        match effect {
-            Effect::Submit { .. } | Effect::MoveIn { .. } => {
-                state(&mut draft);
-                draft.number("priority", item.priority);
-                draft.number("boost", item.boost());
-                draft.number("submitted", item.submitted());
-                if extra.due > 0 {
-                    draft.number("due", extra.due);
-                }
-                let mut tags = self.tags.names(item.tags).peekable();
-                if tags.peek().is_some() {
-                    draft.set("tags", json_array(tags));
-                }
-                if !extra.excluded.is_empty() {
-                    draft.set("excluded", excluded());
-                }
-                draft.number("reports", extra.reports);
-                draft.number("deliveries", item.deliveries);
-                draft.number("expiries", extra.expiries);
-            }
-            Effect::Bump { .. } => {
-                draft.number("priority", item.priority);
-                draft.number("boost", item.boost());
-                draft.number("reports", extra.reports);
-            }
-            Effect::Change {
-                priority,
-                boost,
-                tags,
-                excluded: named,
-                ..
-            } => {
-                if priority.is_some() {
-                    draft.number("priority", item.priority);
-                }
-                if boost.is_some() {
-                    draft.number("boost", item.boost());
-                }
-                if tags.is_some() {
-                    draft.set("tags", json_array(self.tags.names(item.tags)));
-                }
-                if named.is_some() {
-                    draft.set("excluded", excluded());
-                }
-            }
-            Effect::Lock {
-                moderator,
-                token,
-                deadline,
-                ..
-            } => {
-                state(&mut draft);
-                draft.number("deliveries", item.deliveries);
-                draft.set("moderator", &***moderator);
-                draft.number("token", token);
-                draft.number("deadline", deadline);
-            }
-            Effect::Extend { deadline, .. } => draft.number("deadline", deadline),
-            Effect::Release { skip, due, .. } => {
-                state(&mut draft);
-                if *due > 0 {
-                    draft.number("due", due);
-                }
-                if *skip {
-                    draft.set("excluded", excluded());
-                }
-            }
-            Effect::Expire { .. } => {
-                state(&mut draft);
-                draft.number("expiries", extra.expiries);
-            }
-            Effect::Due { .. } => state(&mut draft),
-            Effect::Undo { .. } => {
-                state(&mut draft);
-                draft.number("deliveries", item.deliveries);
-            }
-            Effect::Revive { .. } => {
-                state(&mut draft);
-                draft.number("expiries", extra.expiries);
-            }
-            _ => {}
-        }
-        let revived = matches!(effect, Effect::Bump { .. } | Effect::Change { .. })
-            && draft.was_dead
-            && item.state != State::Dead;
-        if revived {
-            state(&mut draft);
-            draft.number("expiries", extra.expiries);
-        }
-        draft.event
-    }
 }
 
 #[cfg(test)]

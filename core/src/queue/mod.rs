@@ -1,35 +1,52 @@
 //! The moderation queue as plain Rust: no server, no clock, no randomness.
 //!
-//! A command or a timer tick hands in the time and a request. What is to happen is decided,
-//! applied (`apply`, the only thing that changes state) and recorded in [`Effects`], which the
-//! shell replicates; a replica applies the same record and ends in the same state.
+//! A [`Queue`] is two things. What is replicated and saved is in `store`, which nothing but
+//! `Store::apply` changes. Who waits is in `line`; it is made from the store, and from the blocked
+//! calls that only the primary knows of.
+//!
+//! The life of a command:
+//! 1. [`Queue::handle`] gets the time, whether the event stream can be written ([`Gate`]), and the
+//!    request. It first does some of what is overdue (`decide::clock`).
+//! 2. The request looks at the store, checks everything, and makes effects ([`Effect`]) that say
+//!    what happens, with every time, token and place in it (`decide`).
+//! 3. Each effect is applied, recorded and followed by its matches (`decide::matching`), which are
+//!    effects too.
+//! 4. What came of it is in the [`Outcome`]: a [`Record`] to replicate, events to log, people to
+//!    tell. The caller asks [`Queue::next_due`] when there is more to do, and then calls
+//!    [`Queue::advance`].
+//!
+//! MOVE concerns two queues and has an entry of its own, [`relocate`]. A replica or an AOF decodes
+//! the record and calls [`Queue::apply`] for each effect; it ends in the same state.
 
-mod ages;
-mod apply;
 mod decide;
 mod effect;
 mod event;
-mod index;
-mod moderators;
-mod persist;
+mod line;
+mod outcome;
 mod read;
-mod slab;
-mod state;
-mod stats;
-mod tags;
-
+mod record;
+mod record_v1;
+mod request;
+mod settings;
+mod settings_v1;
+mod store;
 #[cfg(test)]
 mod tests;
 
-pub use apply::ApplyError;
-pub use decide::{
-    Answer, Assigned, Block, Change, Claim, Effects, Error, Gate, Join, Joined, Match, MoveOut,
-    Notice, Now, OnDuplicate, Submit, Submitted,
+pub use decide::{Request, Side, relocate};
+pub use effect::{Effect, Excluded, MoveIn, Names};
+pub use event::{Batch, Event};
+pub use line::{Block, CallId};
+pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
+pub use read::{ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, WaiterView};
+pub use record::Record;
+pub use request::{
+    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Gate, Join, Joined, Leave, Move, Now,
+    OnDuplicate, Pause, Release, Resolve, Revive, ReviveAll, Submit, Submitted, Undo, Unpause,
+    Update,
 };
-pub use effect::{Effect, Record, Settings};
-pub use event::{Batch, Event, state_name};
-pub use read::{ClaimView, ItemView, Listed, Reason, Summary, WaiterView};
-pub use state::{OrderKey, Place, Queue, State};
+pub use settings::{Late, Paused, Settings, Sides};
+pub use store::{ApplyError, Histogram, ItemSlot, OrderKey, Place, Rev, Seq, State, Stats};
 
 /// Longest item id and moderator id, bytes.
 pub const MAX_ID: usize = 512;
@@ -49,3 +66,10 @@ pub const MAX_AGING: u64 = 1 << 31;
 pub const MAX_COUNT: u64 = 1000;
 /// A CLAIM stops before it would answer more payload than this, bytes, but never before one item.
 pub const MAX_CLAIM_BYTES: usize = 16 << 20;
+
+/// One moderation queue. See the head of this file.
+#[derive(Debug, Default)]
+pub struct Queue {
+    store: store::Store,
+    line: line::Line,
+}

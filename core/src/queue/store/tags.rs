@@ -1,57 +1,70 @@
 //! Tags and their combinations, each stored once. Items and moderators refer to a *list* (tags as
-//! given, which is what readers see again); lists of the same tags share a *class*, and a class
-//! holds the ready items that need exactly these tags and the line of moderators that offer them.
+//! given, which is what readers see again). Lists of the same tags share a *class*, whatever their
+//! order, and a class holds the ready items that need exactly these tags.
 
-use super::index::SlotIndex;
-use super::slab::Slab;
-use super::{OrderKey, Place};
+use super::item::{ItemSlot, OrderKey};
 use crate::counted_tree::CountedTree;
+use crate::slab::{Slab, slot_number};
+use crate::slot_index::SlotIndex;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The list and the class without tags: always there.
-pub(super) const EMPTY: u32 = 0;
+slot_number!(
+    /// A tag of a queue.
+    pub(in crate::queue) TagSlot
+);
+slot_number!(
+    /// A list of tags as somebody gave it.
+    pub(in crate::queue) TagList
+);
+slot_number!(
+    /// A combination of tags, whatever their order.
+    pub(in crate::queue) ClassSlot
+);
 
-/// Tag numbers in ascending order, each once.
-pub(super) type TagSet = SmallVec<[u32; 8]>;
+impl TagList {
+    /// The list without tags: always there.
+    pub(in crate::queue) const EMPTY: TagList = TagList(0);
+}
+
+/// Tags in ascending order of their numbers, each once.
+pub(in crate::queue) type TagSet = SmallVec<[TagSlot; 8]>;
 
 #[derive(Debug)]
 struct Name {
     name: Box<[u8]>,
+    /// How many lists have it.
     lists: u32,
 }
 
 #[derive(Debug)]
 struct List {
-    tags: Box<[u32]>,
-    class: u32,
+    tags: Box<[TagSlot]>,
+    class: ClassSlot,
     users: u32,
 }
 
 /// What belongs to one combination of tags.
 #[derive(Debug, Default)]
-pub(super) struct Class {
+pub(in crate::queue) struct Class {
     /// Ascending.
-    pub tags: Box<[u32]>,
+    pub tags: Box<[TagSlot]>,
     lists: u32,
-    /// Slots of the ready items that need exactly these tags.
-    pub ready: CountedTree<u32, OrderKey>,
-    /// The moderators in line who offer exactly these tags and may hold another lock.
-    pub waiting: BTreeSet<(Place, u32)>,
+    /// The ready items that need exactly these tags.
+    pub ready: CountedTree<ItemSlot, OrderKey>,
 }
 
 /// Every tag, list and class of one queue.
 #[derive(Debug)]
-pub(super) struct Tags {
-    names: Slab<Name>,
-    index: SlotIndex,
-    lists: Slab<List>,
-    list_of: BTreeMap<Box<[u32]>, u32>,
-    pub classes: Slab<Class>,
-    class_of: BTreeMap<Box<[u32]>, u32>,
-    /// Classes with ready items, and classes with waiting moderators.
-    pub with_ready: BTreeSet<u32>,
-    pub with_waiting: BTreeSet<u32>,
+pub(in crate::queue) struct Tags {
+    names: Slab<TagSlot, Name>,
+    index: SlotIndex<TagSlot>,
+    lists: Slab<TagList, List>,
+    list_of: BTreeMap<Box<[TagSlot]>, TagList>,
+    pub classes: Slab<ClassSlot, Class>,
+    class_of: BTreeMap<Box<[TagSlot]>, ClassSlot>,
+    /// Classes with ready items.
+    pub with_ready: BTreeSet<ClassSlot>,
 }
 
 impl Default for Tags {
@@ -67,7 +80,7 @@ impl Default for Tags {
             class,
             users: 1,
         });
-        debug_assert_eq!((list, class), (EMPTY, EMPTY));
+        debug_assert_eq!(list, TagList::EMPTY);
         Tags {
             names: Slab::default(),
             index: SlotIndex::default(),
@@ -76,14 +89,13 @@ impl Default for Tags {
             classes,
             class_of: BTreeMap::new(),
             with_ready: BTreeSet::new(),
-            with_waiting: BTreeSet::new(),
         }
     }
 }
 
-/// Whether every number of `needed` is in `offered`; both ascending.
+/// Whether every tag of `needed` is in `offered`; both ascending.
 #[inline]
-pub(super) fn covers(offered: &[u32], needed: &[u32]) -> bool {
+pub(in crate::queue) fn covers(offered: &[TagSlot], needed: &[TagSlot]) -> bool {
     if needed.len() > offered.len() {
         return false;
     }
@@ -92,24 +104,24 @@ pub(super) fn covers(offered: &[u32], needed: &[u32]) -> bool {
 }
 
 impl Tags {
-    fn find(&self, name: &[u8]) -> Option<u32> {
+    fn find(&self, name: &[u8]) -> Option<TagSlot> {
         self.index
             .find(self.index.hash(name), |s| *self.names[s].name == *name)
     }
 
     /// The class of a list.
     #[inline]
-    pub(super) fn class(&self, list: u32) -> u32 {
+    pub(in crate::queue) fn class(&self, list: TagList) -> ClassSlot {
         self.lists[list].class
     }
 
     /// The tags of a list, ascending.
-    pub(super) fn set(&self, list: u32) -> &[u32] {
+    pub(in crate::queue) fn set(&self, list: TagList) -> &[TagSlot] {
         &self.classes[self.lists[list].class].tags
     }
 
-    /// The numbers of those of `names` that anything here uses, ascending. Others match nothing.
-    pub(super) fn known(&self, names: &[impl AsRef<[u8]>]) -> TagSet {
+    /// Those of `names` that anything here uses, ascending. Others match nothing.
+    pub(in crate::queue) fn known(&self, names: &[impl AsRef<[u8]>]) -> TagSet {
         let mut set: TagSet = names.iter().filter_map(|n| self.find(n.as_ref())).collect();
         set.sort_unstable();
         set.dedup();
@@ -117,7 +129,7 @@ impl Tags {
     }
 
     /// The names of a list, as they were given.
-    pub(super) fn names(&self, list: u32) -> impl ExactSizeIterator<Item = &[u8]> {
+    pub(in crate::queue) fn names(&self, list: TagList) -> impl ExactSizeIterator<Item = &[u8]> {
         self.lists[list]
             .tags
             .iter()
@@ -125,17 +137,17 @@ impl Tags {
     }
 
     /// The name of a tag.
-    pub(super) fn name(&self, tag: u32) -> &[u8] {
+    pub(in crate::queue) fn name(&self, tag: TagSlot) -> &[u8] {
         &self.names[tag].name
     }
 
     /// The list of these names (a repeated name counts once), now used once more.
-    pub(super) fn acquire(&mut self, names: &[impl AsRef<[u8]>]) -> u32 {
+    pub(super) fn acquire(&mut self, names: &[impl AsRef<[u8]>]) -> TagList {
         if names.is_empty() {
-            self.lists[EMPTY].users += 1;
-            return EMPTY;
+            self.lists[TagList::EMPTY].users += 1;
+            return TagList::EMPTY;
         }
-        let mut tags: SmallVec<[u32; 8]> = SmallVec::new();
+        let mut tags: TagSet = SmallVec::new();
         for name in names {
             let name = name.as_ref();
             let tag = self.find(name).unwrap_or_else(|| {
@@ -159,7 +171,7 @@ impl Tags {
         for tag in &tags {
             self.names[*tag].lists += 1;
         }
-        let given: Box<[u32]> = tags.as_slice().into();
+        let given: Box<[TagSlot]> = tags.as_slice().into();
         tags.sort_unstable();
         let class = match self.class_of.get(&*tags) {
             Some(class) => *class,
@@ -183,9 +195,9 @@ impl Tags {
     }
 
     /// Uses a list once less; what nobody uses any more is forgotten.
-    pub(super) fn release(&mut self, list: u32) {
+    pub(super) fn release(&mut self, list: TagList) {
         self.lists[list].users -= 1;
-        if self.lists[list].users > 0 || list == EMPTY {
+        if self.lists[list].users > 0 || list == TagList::EMPTY {
             return;
         }
         let List { tags, class, .. } = self.lists.remove(list);
@@ -193,7 +205,7 @@ impl Tags {
         self.classes[class].lists -= 1;
         if self.classes[class].lists == 0 {
             let gone = self.classes.remove(class);
-            debug_assert!(gone.ready.is_empty() && gone.waiting.is_empty());
+            debug_assert!(gone.ready.is_empty());
             self.class_of.remove(&gone.tags);
         }
         for tag in &tags {
@@ -207,12 +219,12 @@ impl Tags {
 
     /// How many lists, classes and tags there are (to be sure that nothing leaks).
     #[cfg(test)]
-    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+    pub(in crate::queue) fn sizes(&self) -> (usize, usize, usize) {
         (self.lists.len(), self.classes.len(), self.names.len())
     }
 
     /// Bytes of heap, estimated; the names themselves are small against the items.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::queue) fn memory_bytes(&self) -> usize {
         self.names.memory_bytes()
             + self.index.memory_bytes()
             + self.lists.memory_bytes()
@@ -238,7 +250,7 @@ mod tests {
         let set = tags.known(&["x", "a", "b"]);
         assert!(covers(&set, tags.set(ab)));
         assert!(!covers(&tags.known(&["a"]), tags.set(ab)));
-        assert!(covers(&[], tags.set(EMPTY)));
+        assert!(covers(&[], tags.set(TagList::EMPTY)));
         for list in [ab, ba, ab] {
             tags.release(list);
         }

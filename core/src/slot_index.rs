@@ -1,6 +1,7 @@
 //! A hash index from byte strings to slot numbers that grows a little at a time: extendible hashing
 //! over small hash tables, so that no insertion ever rehashes more than one of them.
 
+use crate::slab::SlotNumber;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 use hashbrown::HashTable;
@@ -15,21 +16,21 @@ const MAX_DEPTH: u8 = 20;
 
 /// Slot numbers found by the hash of strings that are stored elsewhere (Fagin et al. 1979).
 #[derive(Debug)]
-pub(super) struct SlotIndex {
+pub(crate) struct SlotIndex<K> {
     hasher: SeedableRandomState,
     depth: u8,
     directory: Vec<u32>,
-    shards: Vec<Shard>,
+    shards: Vec<Shard<K>>,
     len: usize,
 }
 
 #[derive(Debug)]
-struct Shard {
+struct Shard<K> {
     depth: u8,
-    table: HashTable<u32>,
+    table: HashTable<K>,
 }
 
-impl Default for SlotIndex {
+impl<K> Default for SlotIndex<K> {
     fn default() -> Self {
         SlotIndex {
             hasher: random_hasher(),
@@ -65,10 +66,10 @@ fn chooser(hash: u64) -> usize {
     (hash >> 24) as usize & ((1 << MAX_DEPTH) - 1)
 }
 
-impl SlotIndex {
+impl<K: SlotNumber> SlotIndex<K> {
     /// The keyed hash of a string.
     #[inline]
-    pub(super) fn hash(&self, bytes: &[u8]) -> u64 {
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
         hash_of(&self.hasher, bytes)
     }
 
@@ -78,7 +79,7 @@ impl SlotIndex {
 
     /// The slot under `hash` for which `is_it` holds.
     #[inline]
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u64, is_it: impl Fn(K) -> bool) -> Option<K> {
         self.shards[self.shard(hash)]
             .table
             .find(hash, |slot| is_it(*slot))
@@ -86,7 +87,7 @@ impl SlotIndex {
     }
 
     /// Adds a slot whose string is not in the index yet. `string_of` gives the string of any slot.
-    pub(super) fn insert<'a>(&mut self, hash: u64, slot: u32, string_of: impl Fn(u32) -> &'a [u8]) {
+    pub(crate) fn insert<'a>(&mut self, hash: u64, slot: K, string_of: impl Fn(K) -> &'a [u8]) {
         let mut at = self.shard(hash);
         if self.shards[at].table.len() >= SPLIT_AT && self.shards[at].depth < MAX_DEPTH {
             self.split(at, &string_of);
@@ -100,7 +101,7 @@ impl SlotIndex {
     }
 
     /// Removes the slot under `hash`.
-    pub(super) fn remove(&mut self, hash: u64, slot: u32) {
+    pub(crate) fn remove(&mut self, hash: u64, slot: K) {
         let at = self.shard(hash);
         let table = &mut self.shards[at].table;
         if let Ok(entry) = table.find_entry(hash, |s| *s == slot) {
@@ -112,7 +113,7 @@ impl SlotIndex {
         }
     }
 
-    fn split<'a>(&mut self, at: usize, string_of: &impl Fn(u32) -> &'a [u8]) {
+    fn split<'a>(&mut self, at: usize, string_of: &impl Fn(K) -> &'a [u8]) {
         let bit = self.shards[at].depth;
         if bit == self.depth {
             let half = self.directory.len();
@@ -147,8 +148,8 @@ impl SlotIndex {
     }
 
     /// Bytes of heap, O(1).
-    pub(super) fn memory_bytes(&self) -> usize {
-        let shard = size_of::<Shard>();
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let shard = size_of::<Shard<K>>();
         // A bucket is a slot and a control byte; tables are between 7/16 and 7/8 full.
         self.directory.capacity() * 4 + self.shards.capacity() * shard + self.len * 5 * 3 / 2
     }
@@ -157,17 +158,23 @@ impl SlotIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slab::slot_number;
+
+    slot_number!(
+        /// A slot of the test.
+        Number
+    );
 
     #[test]
     fn finds_everything_while_it_grows_and_shrinks() {
         let strings: Vec<Vec<u8>> = (0..50_000u32)
             .map(|i| format!("id:{i}").into_bytes())
             .collect();
-        let mut index = SlotIndex::default();
+        let mut index = SlotIndex::<Number>::default();
         for (slot, string) in strings.iter().enumerate() {
             let hash = index.hash(string);
-            assert_eq!(index.find(hash, |s| strings[s as usize] == *string), None);
-            index.insert(hash, slot as u32, |s| &strings[s as usize]);
+            assert_eq!(index.find(hash, |s| strings[s.0 as usize] == *string), None);
+            index.insert(hash, Number(slot as u32), |s| &strings[s.0 as usize]);
         }
         assert!(index.depth >= 4, "the directory has grown");
         for shard in &index.shards {
@@ -175,10 +182,10 @@ mod tests {
         }
         for (slot, string) in strings.iter().enumerate() {
             let hash = index.hash(string);
-            let found = index.find(hash, |s| strings[s as usize] == *string);
-            assert_eq!(found, Some(slot as u32));
-            index.remove(hash, slot as u32);
-            assert_eq!(index.find(hash, |s| strings[s as usize] == *string), None);
+            let found = index.find(hash, |s| strings[s.0 as usize] == *string);
+            assert_eq!(found, Some(Number(slot as u32)));
+            index.remove(hash, Number(slot as u32));
+            assert_eq!(index.find(hash, |s| strings[s.0 as usize] == *string), None);
         }
         assert_eq!(index.len, 0);
     }

@@ -5,32 +5,33 @@
 //! all with the orders of those. Only items that break the rule (moved in from another queue, or delayed:
 //! their wait began later) are kept in order of age themselves.
 
-use super::state::{Locks, State, lock_seq};
+use super::item::{ItemSlot, Seq, State};
+use super::{Locks, lock_seq};
 use crate::counted_tree::{CountedTree, first_difference};
+use crate::units::Time;
 use std::collections::BTreeSet;
 
-/// See the file's head. Keys are an item's seq; what is kept are slots.
+/// Finds the oldest items: see the head of this file. Entries are item slots, their keys the seq.
 #[derive(Debug, Default)]
-pub(super) struct Ages {
+pub(in crate::queue) struct Ages {
     /// Every item that is neither locked nor (ready, and waiting since it was submitted here).
-    aside: CountedTree<u32, u64>,
+    aside: CountedTree<ItemSlot, Seq>,
     /// The dead among them.
-    dead: CountedTree<u32, u64>,
+    dead: CountedTree<ItemSlot, Seq>,
     /// Ready items that wait since another time: that time and slot.
-    ready_since: BTreeSet<(u64, u32)>,
+    ready_since: BTreeSet<(Time, ItemSlot)>,
     /// Items moved in that are not dead: when they were submitted, and slot.
-    moved: BTreeSet<(u64, u32)>,
+    moved: BTreeSet<(Time, ItemSlot)>,
 }
 
 /// An item as far as its ages go.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Aged {
-    pub slot: u32,
-    pub seq: u64,
-    /// Unix ms.
-    pub submitted: u64,
-    /// Unix ms: submitted, or if later the last due time.
-    pub waiting_since: u64,
+pub(in crate::queue) struct Aged {
+    pub slot: ItemSlot,
+    pub seq: Seq,
+    pub submitted: Time,
+    /// Submitted, or if later the last due time.
+    pub waiting_since: Time,
     pub moved: bool,
     pub state: State,
 }
@@ -48,7 +49,7 @@ impl Aged {
 
 impl Ages {
     /// An item got into the state that `item` tells of. `seq_of` gives the seq of any slot.
-    pub(super) fn enter(&mut self, item: Aged, seq_of: impl Fn(u32) -> u64 + Copy) {
+    pub(in crate::queue) fn enter(&mut self, item: Aged, seq_of: impl Fn(ItemSlot) -> Seq + Copy) {
         if item.moved && item.state != State::Dead {
             self.moved.insert((item.submitted, item.slot));
         }
@@ -65,7 +66,7 @@ impl Ages {
     }
 
     /// An item leaves the state it entered with the same `item`.
-    pub(super) fn leave(&mut self, item: Aged, seq_of: impl Fn(u32) -> u64 + Copy) {
+    pub(in crate::queue) fn leave(&mut self, item: Aged, seq_of: impl Fn(ItemSlot) -> Seq + Copy) {
         if item.moved && item.state != State::Dead {
             self.moved.remove(&(item.submitted, item.slot));
         }
@@ -83,17 +84,19 @@ impl Ages {
 
     /// The ready item whose wait began first may be one of these two: the first that waits since
     /// it was submitted here, and the first of the others.
-    pub(super) fn oldest_ready(
+    pub(in crate::queue) fn oldest_ready(
         &self,
-        by_seq: &CountedTree<u32, u64>,
+        by_seq: &CountedTree<ItemSlot, Seq>,
         locks: &Locks,
-        seq_of: impl Fn(u32) -> u64 + Copy,
-    ) -> [Option<u32>; 2] {
+        seq_of: impl Fn(ItemSlot) -> Seq + Copy,
+    ) -> [Option<ItemSlot>; 2] {
         // By halving: how many of all, from the first, are locked or aside.
         let (mut taken, mut most) = (0, locks.len() + self.aside.len());
         while taken < most {
             let middle = taken + (most - taken) / 2;
-            let up_to = by_seq.select(middle).map_or(u64::MAX, |s| seq_of(s) + 1);
+            let up_to = by_seq
+                .select(middle)
+                .map_or(Seq(u64::MAX), |s| Seq(seq_of(s).0 + 1));
             let here = locks.rank(up_to, lock_seq) + self.aside.rank(up_to, seq_of);
             if here == middle + 1 {
                 taken = middle + 1;
@@ -106,13 +109,16 @@ impl Ages {
     }
 
     /// The item submitted first of all that are not dead may be one of these two.
-    pub(super) fn oldest(&self, by_seq: &CountedTree<u32, u64>) -> [Option<u32>; 2] {
+    pub(in crate::queue) fn oldest(
+        &self,
+        by_seq: &CountedTree<ItemSlot, Seq>,
+    ) -> [Option<ItemSlot>; 2] {
         let moved = self.moved.first().map(|(_, slot)| *slot);
         [first_difference(by_seq, &self.dead), moved]
     }
 
     /// Bytes of heap, estimated.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::queue) fn memory_bytes(&self) -> usize {
         self.aside.memory_bytes()
             + self.dead.memory_bytes()
             + (self.ready_since.len() + self.moved.len()) * 24

@@ -101,11 +101,17 @@ impl Histogram {
 /// What has happened in a queue since it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Items that came in by SUBMIT.
     pub submitted: u64,
+    /// Items that were decided.
     pub resolved: u64,
+    /// Items that a producer removed.
     pub cancelled: u64,
+    /// Locks that were given back.
     pub released: u64,
+    /// Locks that ended by their deadline.
     pub expired: u64,
+    /// Items that were parked after too many expiries.
     pub died: u64,
     /// From submit, or the last due time if later, until first claimed.
     pub wait: Histogram,

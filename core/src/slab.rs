@@ -1,20 +1,50 @@
 //! Numbered slots for the records of a queue, in chunks, so that growing never copies what is
-//! there and memory goes back when a chunk empties.
+//! there and memory goes back when a chunk empties. Slots of one kind are a type of their own.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+/// The number of a slot, as a type of its own for each kind of record.
+pub(crate) trait SlotNumber: Copy + Eq {
+    fn new(number: u32) -> Self;
+    fn number(self) -> u32;
+}
+
+/// Declares the slot number of a kind of record.
+macro_rules! slot_number {
+    ($(#[$doc:meta])* $visible:vis $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $visible struct $name(u32);
+
+        impl $crate::slab::SlotNumber for $name {
+            #[inline]
+            fn new(number: u32) -> Self {
+                $name(number)
+            }
+
+            #[inline]
+            fn number(self) -> u32 {
+                self.0
+            }
+        }
+    };
+}
+pub(crate) use slot_number;
 
 /// Slots per chunk.
 const CHUNK: usize = 256;
 
 /// Values in numbered slots. A number is reused after its value was removed, lowest chunk first.
 #[derive(Debug)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<K, T> {
     chunks: Vec<Chunk<T>>,
     /// Chunks with a free slot or room to grow.
     open: BTreeSet<u32>,
     len: usize,
     /// Slots that memory is held for.
     capacity: usize,
+    key: PhantomData<K>,
 }
 
 #[derive(Debug)]
@@ -32,40 +62,48 @@ enum Slot<T> {
 
 const NONE: u32 = u32::MAX;
 
-impl<T> Default for Slab<T> {
+/// The chunk of a slot, and where in it.
+#[inline]
+fn place(slot: impl SlotNumber) -> (usize, usize) {
+    let number = slot.number() as usize;
+    (number / CHUNK, number % CHUNK)
+}
+
+impl<K, T> Default for Slab<K, T> {
     fn default() -> Self {
         Slab {
             chunks: Vec::new(),
             open: BTreeSet::new(),
             len: 0,
             capacity: 0,
+            key: PhantomData,
         }
     }
 }
 
-impl<T> Slab<T> {
+impl<K: SlotNumber, T> Slab<K, T> {
     /// How many slots are taken.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Whether the slot is taken.
-    pub(super) fn contains(&self, slot: u32) -> bool {
+    pub(crate) fn contains(&self, slot: K) -> bool {
         self.get(slot).is_some()
     }
 
     /// What is in the slot, if it is taken.
     #[inline]
-    pub(super) fn get(&self, slot: u32) -> Option<&T> {
-        let chunk = self.chunks.get(slot as usize / CHUNK)?;
-        match chunk.slots.get(slot as usize % CHUNK)? {
+    pub(crate) fn get(&self, slot: K) -> Option<&T> {
+        let (c, at) = place(slot);
+        match self.chunks.get(c)?.slots.get(at)? {
             Slot::Taken(value) => Some(value),
             Slot::Free(_) => None,
         }
     }
 
     /// Puts `value` into a free slot and answers its number.
-    pub(super) fn insert(&mut self, value: T) -> u32 {
+    pub(crate) fn insert(&mut self, value: T) -> K {
         let c = match self.open.first() {
             Some(c) => *c,
             None => {
@@ -108,19 +146,19 @@ impl<T> Slab<T> {
             self.open.remove(&c);
         }
         self.len += 1;
-        (c as usize * CHUNK + at) as u32
+        K::new((c as usize * CHUNK + at) as u32)
     }
 
     /// Empties the slot.
     ///
     /// # Panics
     /// If the slot is free: numbers come from `insert` only.
-    pub(super) fn remove(&mut self, slot: u32) -> T {
-        let (c, at) = (slot as usize / CHUNK, slot as usize % CHUNK);
+    pub(crate) fn remove(&mut self, slot: K) -> T {
+        let (c, at) = place(slot);
         let chunk = &mut self.chunks[c];
         let Slot::Taken(value) = std::mem::replace(&mut chunk.slots[at], Slot::Free(chunk.free))
         else {
-            panic!("slot {slot} is free")
+            panic!("slot {} is free", slot.number())
         };
         chunk.free = at as u32;
         if chunk.live as usize == CHUNK {
@@ -137,43 +175,45 @@ impl<T> Slab<T> {
     }
 
     /// The taken slots in order of number.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &T)> {
         self.chunks.iter().enumerate().flat_map(|(c, chunk)| {
             chunk
                 .slots
                 .iter()
                 .enumerate()
                 .filter_map(move |(at, slot)| match slot {
-                    Slot::Taken(value) => Some(((c * CHUNK + at) as u32, value)),
+                    Slot::Taken(value) => Some((K::new((c * CHUNK + at) as u32), value)),
                     Slot::Free(_) => None,
                 })
         })
     }
 
     /// Bytes of heap of the slots themselves, O(1).
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.capacity * size_of::<Slot<T>>() + self.chunks.capacity() * size_of::<Chunk<T>>()
     }
 }
 
-impl<T> std::ops::Index<u32> for Slab<T> {
+impl<K: SlotNumber, T> std::ops::Index<K> for Slab<K, T> {
     type Output = T;
 
     #[inline]
-    fn index(&self, slot: u32) -> &T {
-        match &self.chunks[slot as usize / CHUNK].slots[slot as usize % CHUNK] {
+    fn index(&self, slot: K) -> &T {
+        let (c, at) = place(slot);
+        match &self.chunks[c].slots[at] {
             Slot::Taken(value) => value,
-            Slot::Free(_) => panic!("slot {slot} is free"),
+            Slot::Free(_) => panic!("slot {} is free", slot.number()),
         }
     }
 }
 
-impl<T> std::ops::IndexMut<u32> for Slab<T> {
+impl<K: SlotNumber, T> std::ops::IndexMut<K> for Slab<K, T> {
     #[inline]
-    fn index_mut(&mut self, slot: u32) -> &mut T {
-        match &mut self.chunks[slot as usize / CHUNK].slots[slot as usize % CHUNK] {
+    fn index_mut(&mut self, slot: K) -> &mut T {
+        let (c, at) = place(slot);
+        match &mut self.chunks[c].slots[at] {
             Slot::Taken(value) => value,
-            Slot::Free(_) => panic!("slot {slot} is free"),
+            Slot::Free(_) => panic!("slot {} is free", slot.number()),
         }
     }
 }
@@ -182,21 +222,26 @@ impl<T> std::ops::IndexMut<u32> for Slab<T> {
 mod tests {
     use super::*;
 
+    slot_number!(
+        /// A slot of the test.
+        Number
+    );
+
     #[test]
     fn reuses_numbers_and_gives_memory_back() {
-        let mut slab = Slab::default();
-        let slots: Vec<u32> = (0..1000).map(|i| slab.insert(i)).collect();
-        assert_eq!(slots, (0..1000).collect::<Vec<u32>>());
-        slab.remove(300);
-        slab.remove(17);
-        assert_eq!(slab.insert(7), 17, "the lowest chunk first");
-        assert_eq!(slab.insert(8), 300);
-        for slot in 0..1000 {
+        let mut slab = Slab::<Number, u32>::default();
+        let slots: Vec<Number> = (0..1000).map(|i| slab.insert(i)).collect();
+        assert_eq!(slots, (0..1000).map(Number).collect::<Vec<_>>());
+        slab.remove(Number(300));
+        slab.remove(Number(17));
+        assert_eq!(slab.insert(7), Number(17), "the lowest chunk first");
+        assert_eq!(slab.insert(8), Number(300));
+        slots.into_iter().for_each(|slot| {
             slab.remove(slot);
-        }
+        });
         assert_eq!(slab.len(), 0);
         assert!(slab.chunks.iter().all(|c| c.slots.capacity() == 0));
-        assert_eq!(slab.insert(1), 0);
-        assert_eq!(slab.iter().collect::<Vec<_>>(), [(0, &1)]);
+        assert_eq!(slab.insert(1), Number(0));
+        assert_eq!(slab.iter().collect::<Vec<_>>(), [(Number(0), &1)]);
     }
 }

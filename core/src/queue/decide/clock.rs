@@ -1,0 +1,144 @@
+//! The clock: locks that reach their deadline, items that come due, registrations that run out,
+//! and matches that were left to be caught up. Each transition is matched before the next.
+
+use super::Turn;
+use crate::queue::Queue;
+use crate::queue::effect::Effect;
+use crate::queue::outcome::Due;
+use crate::queue::request::Gate;
+use crate::queue::store::{ItemSlot, ModeratorSlot, Timed};
+use serde_bytes::Bytes;
+use smallvec::SmallVec;
+
+impl Queue {
+    /// When there is next something to do.
+    #[inline]
+    #[must_use]
+    pub fn next_due(&self) -> Option<Due> {
+        if self.line.is_sweeping() || !self.line.knows_all() {
+            return Some(Due::Now);
+        }
+        self.store.timers().first().map(|t| Due::At(t.time))
+    }
+}
+
+impl Turn<'_> {
+    /// Does what is overdue, at most `steps` steps of it, unless its events must wait for their
+    /// stream. Answers how many steps were done.
+    #[inline]
+    pub(super) fn catch_up(&mut self, steps: usize) -> usize {
+        let next = self.store.timers().first();
+        let is_due = next.is_some_and(|t| t.time <= self.now.time)
+            || self.line.is_sweeping()
+            || !self.line.knows_all();
+        if is_due && self.gate != Gate::Missing {
+            self.advance(steps)
+        } else {
+            0
+        }
+    }
+
+    /// Does what is overdue in the order of time, at most `budget` steps of it. Matches left over
+    /// from a PAUSE or CONFIGURE came first.
+    pub(in crate::queue) fn advance(&mut self, budget: usize) -> usize {
+        let mut steps = self.sweep(budget);
+        let time = self.now.time;
+        let due = |turn: &Self| turn.store.timers().first().is_some_and(|t| t.time <= time);
+        while steps < budget && due(self) {
+            steps += self.advance_instant(budget - steps);
+        }
+        steps
+    }
+
+    /// Goes along the line, and gives everyone what they may take.
+    fn sweep(&mut self, budget: usize) -> usize {
+        let mut steps = 0;
+        while steps < budget && self.line.is_sweeping() {
+            let possible = self.store.ready() > 0 && !self.store.paused().output;
+            let next = self.line.next_in_sweep().filter(|_| possible);
+            let Some((place, moderator)) = next else {
+                self.line.end_sweep();
+                break;
+            };
+            if !self.line.knows(place) {
+                break;
+            }
+            // One who waits in several calls may be given several items, from the same place.
+            let matched = self.match_moderator(moderator);
+            self.line.sweep_to(place, moderator, !matched);
+            steps += 1;
+        }
+        steps
+    }
+
+    /// What is due at the earliest time there is. Of items that come back at the same instant
+    /// the one that is claimed first is matched first.
+    fn advance_instant(&mut self, budget: usize) -> usize {
+        let timers = self.store.timers();
+        let Some(time) = timers.first().map(|t| t.time) else {
+            return 0;
+        };
+        let at_once = timers.iter().take_while(|t| t.time == time);
+        let mut batch: SmallVec<[Timed; 4]> = at_once.take(budget).map(|t| t.what).collect();
+        if batch.len() > 1 {
+            batch.sort_by_cached_key(|what| match what {
+                Timed::Registration(_) => None,
+                Timed::Deadline(_, slot) | Timed::Due(_, slot) => Some(self.store.key(*slot)),
+            });
+        }
+        for what in &batch {
+            match *what {
+                Timed::Registration(moderator) => self.registration_over(moderator),
+                Timed::Deadline(_, slot) => self.deadline_reached(slot),
+                Timed::Due(_, slot) => {
+                    let id = self.id_of(slot);
+                    self.commit_and_match(&Effect::Due { id: &id }, Some(slot));
+                }
+            }
+        }
+        batch.len()
+    }
+
+    fn id_of(&self, slot: ItemSlot) -> SmallVec<[u8; 64]> {
+        SmallVec::from_slice(self.store.items()[slot].id())
+    }
+
+    fn deadline_reached(&mut self, slot: ItemSlot) {
+        let id = self.id_of(slot);
+        let expiries = self.store.rare(slot).map_or(0, |rare| rare.expiries);
+        let effect = Effect::Expire {
+            id: &id,
+            dead: self.store.dies_at(expiries.saturating_add(1)),
+        };
+        self.commit_and_match(&effect, Some(slot));
+    }
+
+    /// A registration ran out; a blocked call counted as a sign of life while it lasted.
+    fn registration_over(&mut self, moderator: ModeratorSlot) {
+        let record = &self.store.moderators()[moderator];
+        let name = record.name.clone();
+        let Some(profile) = record.profile.as_deref().cloned() else {
+            return;
+        };
+        let now = self.now.time;
+        let seen = match self.line.calls_of(moderator) {
+            [] => self.line.last_call_ended(moderator).unwrap_or_default(),
+            _ => now,
+        };
+        let expires = seen + profile.ttl;
+        if expires <= now {
+            self.commit(&Effect::Leave { moderator: &name }, None);
+            return;
+        }
+        let tags = self.tags_of(&profile);
+        let effect = Effect::Join {
+            moderator: &name,
+            place: profile.place,
+            ttl: profile.ttl,
+            expires,
+            count: profile.count,
+            tags: tags.iter().map(|t| Bytes::new(t)).collect(),
+        };
+        self.commit(&effect, None);
+    }
+}

@@ -1,0 +1,170 @@
+//! What producers ask for: SUBMIT, CANCEL, UPDATE.
+
+use super::{Request, Turn};
+use crate::queue::effect::{Effect, Names};
+use crate::queue::request::{Cancel, Error, OnDuplicate, Submit, Submitted, Update};
+use crate::queue::store::{ItemSlot, Opportunity, Rev, Store};
+use crate::units::Millis;
+use std::collections::HashSet;
+
+/// Puts an item into the queue, or treats the one of that id as `on_duplicate` says.
+///
+/// Errors: `Paused`, `Exists`, `Full`, `Events`, `TryAgain`.
+impl Request for Submit<'_> {
+    type Reply = Submitted;
+
+    fn run(self, turn: &mut Turn<'_>) -> Result<Submitted, Error> {
+        if turn.store.paused().input {
+            return Err(Error::Paused);
+        }
+        if let Some(slot) = turn.store.find(self.id) {
+            return turn.submit_again(slot, self);
+        }
+        if turn.is_full() {
+            return Err(Error::Full);
+        }
+        turn.admit()?;
+        let due = turn.due_after(self.delay);
+        let effect = Effect::Submit {
+            id: self.id,
+            payload: self.payload,
+            priority: self.priority.unwrap_or(0),
+            boost: self.boost.unwrap_or(0),
+            due,
+            tags: self.tags.unwrap_or_default(),
+            excluded: self.excluded.unwrap_or_default(),
+        };
+        let matched = turn.commit_and_match(&effect, None);
+        Ok(match (due, matched) {
+            (None, true) => Submitted::Assigned,
+            (None, false) => Submitted::Ready,
+            (Some(_), _) => Submitted::Delayed,
+        })
+    }
+}
+
+impl Turn<'_> {
+    /// When something comes due that is delayed by `delay`, if it is.
+    pub(super) fn due_after(&self, delay: Millis) -> Option<crate::units::Time> {
+        (!delay.is_zero()).then(|| self.now.time + delay)
+    }
+
+    fn submit_again(&mut self, slot: ItemSlot, submit: Submit<'_>) -> Result<Submitted, Error> {
+        let item = &self.store.items()[slot];
+        let (effect, reply) = match submit.on_duplicate {
+            OnDuplicate::Keep => return Ok(Submitted::Exists),
+            OnDuplicate::Error => return Err(Error::Exists),
+            OnDuplicate::Bump => (
+                Effect::Bump {
+                    id: submit.id,
+                    priority: item.priority.max(submit.priority.unwrap_or(i32::MIN)),
+                    boost: item.boost().max(submit.boost.unwrap_or(i64::MIN)),
+                },
+                Submitted::Bumped,
+            ),
+            OnDuplicate::Replace => (
+                Effect::Change {
+                    id: submit.id,
+                    replace: true,
+                    payload: Some(submit.payload),
+                    priority: submit.priority,
+                    boost: submit.boost,
+                    tags: submit.tags,
+                    excluded: submit.excluded,
+                },
+                Submitted::Replaced,
+            ),
+        };
+        self.admit()?;
+        self.commit_and_match(&effect, Some(slot));
+        Ok(reply)
+    }
+}
+
+/// Removes an item in whatever state, if it is at the revision named.
+///
+/// Errors: `Events`, `TryAgain`.
+impl Request for Cancel<'_> {
+    type Reply = bool;
+
+    fn run(self, turn: &mut Turn<'_>) -> Result<bool, Error> {
+        let Some(slot) = turn.store.find(self.id) else {
+            return Ok(false);
+        };
+        let rev = turn.store.items()[slot].rev;
+        if self.rev.is_some_and(|named| !rev.is(named)) {
+            return Ok(false);
+        }
+        turn.admit()?;
+        turn.commit_and_match(&Effect::Cancel { id: self.id }, Some(slot));
+        Ok(true)
+    }
+}
+
+/// Changes content or order of an item, never its state. What is set to what it is already is no
+/// change, and an UPDATE without any change keeps the revision.
+///
+/// Errors: `NoItem`, `Events`, `TryAgain`.
+impl Request for Update<'_> {
+    type Reply = Option<Rev>;
+
+    fn run(self, turn: &mut Turn<'_>) -> Result<Option<Rev>, Error> {
+        let slot = turn.find(self.id)?;
+        let store = &*turn.store;
+        let item = &store.items()[slot];
+        let rev = item.rev;
+        if self.rev.is_some_and(|named| !rev.is(named)) {
+            return Ok(None);
+        }
+        let payload = self.payload.filter(|p| *p != item.payload());
+        let priority = self.priority.filter(|p| *p != item.priority);
+        let boost = self.boost.filter(|b| *b != item.boost());
+        let tags = self.tags.filter(|t| !has_tags(store, slot, t));
+        let excluded = self.excluded.filter(|e| !excludes(store, slot, e));
+        if (payload, priority, boost, &tags, &excluded) == (None, None, None, &None, &None) {
+            return Ok(Some(rev));
+        }
+        let effect = Effect::Change {
+            id: self.id,
+            replace: false,
+            payload,
+            priority,
+            boost,
+            tags,
+            excluded,
+        };
+        turn.admit()?;
+        let opportunity = turn.commit(&effect, Some(slot));
+        let rev = turn.store.items()[slot].rev;
+        if let Opportunity::Item(slot) = opportunity {
+            turn.match_item(slot);
+        }
+        Ok(Some(rev))
+    }
+}
+
+/// Names without those that stand before already.
+fn distinct<'a>(names: &'a Names<'_>) -> impl Iterator<Item = &'a [u8]> {
+    let mut seen = HashSet::new();
+    let names = names.iter().map(|name| &***name);
+    names.filter(move |name| seen.insert(*name))
+}
+
+/// Whether an item requires these tags, in this order; a repeated name counts once.
+fn has_tags(store: &Store, slot: ItemSlot, names: &Names<'_>) -> bool {
+    let tags = store.tags().names(store.items()[slot].tags);
+    tags.eq(distinct(names))
+}
+
+/// Whether naming these moderators would exclude from an item exactly who is, as they are.
+fn excludes(store: &Store, slot: ItemSlot, names: &Names<'_>) -> bool {
+    let named: Vec<&[u8]> = distinct(names).collect();
+    // Those named come first; after them those not named stay only if by SKIP, and only if anyone
+    // is named.
+    let Some((first, rest)) = store.excluded(slot).split_at_checked(named.len()) else {
+        return false;
+    };
+    let name_of = |e: &crate::queue::store::Exclusion| &*store.moderators()[e.moderator].name;
+    first.iter().map(name_of).eq(named.iter().copied())
+        && rest.iter().all(|e| e.skip && !named.is_empty())
+}

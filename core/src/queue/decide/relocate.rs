@@ -1,0 +1,98 @@
+//! MOVE: an item goes from one queue to another, in one step.
+
+use super::{COMMAND_STEPS, Turn};
+use crate::queue::Queue;
+use crate::queue::effect::{Effect, Excluded, MoveIn};
+use crate::queue::outcome::Outcome;
+use crate::queue::request::{Error, Gate, Move, Now};
+use crate::queue::store::{ItemSlot, State};
+use serde_bytes::Bytes;
+
+/// One of the two queues of a MOVE, with its inputs and what happens there.
+#[derive(Debug)]
+pub struct Side<'s> {
+    /// The queue.
+    pub queue: &'s mut Queue,
+    /// Whether its event stream can be written.
+    pub gate: Gate,
+    /// What happens to it.
+    pub out: &'s mut Outcome,
+}
+
+/// Moves an item. Each queue first catches up with the clock, so that tokens and deadlines are
+/// judged as they are now; then both are checked, and only then is either changed.
+///
+/// # Errors
+/// `NoItem`; `Locked` if it is and no token is given; `Stale` if the token is not the live lock's;
+/// of the destination `Exists` and `Full`; of either `Events`, `TryAgain`.
+pub fn relocate(
+    now: Now,
+    request: Move<'_>,
+    source: Side<'_>,
+    destination: Side<'_>,
+) -> Result<(), Error> {
+    let mut from = source.queue.turn(now, source.gate, source.out);
+    let mut to = destination
+        .queue
+        .turn(now, destination.gate, destination.out);
+    from.catch_up(COMMAND_STEPS);
+    to.catch_up(COMMAND_STEPS);
+    let slot = from.check_move_out(&request)?;
+    to.check_move_in(request.id)?;
+    from.admit()?;
+    to.admit()?;
+    move_item(&mut from, &mut to, slot, &request);
+    Ok(())
+}
+
+/// Moves an item that was checked on both sides.
+fn move_item(from: &mut Turn<'_>, to: &mut Turn<'_>, slot: ItemSlot, request: &Move<'_>) {
+    let store = &*from.store;
+    let item = &store.items()[slot];
+    let rare = store.rare(slot).cloned().unwrap_or_default();
+    let excluded = rare.excluded.iter().map(|e| Excluded {
+        moderator: Bytes::new(&store.moderators()[e.moderator].name),
+        skip: e.skip,
+    });
+    let effect = Effect::MoveIn(Box::new(MoveIn {
+        id: item.id(),
+        payload: item.payload(),
+        priority: request.priority.unwrap_or(item.priority),
+        boost: item.boost(),
+        submitted: item.submitted(),
+        due: rare.due,
+        delayed: item.state == State::Delayed,
+        rev: item.rev.next(),
+        reports: rare.reports,
+        deliveries: item.deliveries,
+        tags: store.tags().names(item.tags).map(Bytes::new).collect(),
+        excluded: excluded.collect(),
+        last_token: store.last_token(),
+    }));
+    to.commit_and_match(&effect, None);
+    let id: Box<[u8]> = item.id().into();
+    from.commit_and_match(&Effect::MoveOut { id: &id }, Some(slot));
+}
+
+impl Turn<'_> {
+    /// Checks that an item may leave for another queue.
+    fn check_move_out(&self, request: &Move<'_>) -> Result<ItemSlot, Error> {
+        let slot = self.find(request.id)?;
+        match request.token {
+            None if self.is_locked(slot) => Err(Error::Locked),
+            Some(token) if self.live(slot, token).is_none() => Err(Error::Stale),
+            _ => Ok(slot),
+        }
+    }
+
+    /// Checks that an item of that id may come in.
+    fn check_move_in(&self, id: &[u8]) -> Result<(), Error> {
+        if self.store.find(id).is_some() {
+            return Err(Error::Exists);
+        }
+        if self.is_full() {
+            return Err(Error::Full);
+        }
+        Ok(())
+    }
+}

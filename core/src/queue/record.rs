@@ -1,0 +1,212 @@
+//! Effects as bytes: what one replicated command carries.
+//!
+//! A record begins with its version. What releases up to 0.1.0 wrote has none: it begins with the
+//! time of its first effect, and every time after February 1970 is written with 253 as its first
+//! byte, which no version ever is. The effects follow, each after the time since the one before.
+
+use super::effect::{Effect, Excluded, MoveIn};
+use super::record_v1::EffectV1;
+use crate::codec::{self, DecodeError};
+use crate::units::Time;
+use serde_bytes::Bytes;
+
+/// The version that is written.
+const VERSION: u8 = 1;
+
+/// The first byte of a record without a version. The effects in it are as in version 1.
+const UNVERSIONED: u8 = 253;
+
+/// Effects on one queue that happened together, in order.
+#[derive(Debug, Default)]
+pub struct Record {
+    bytes: Vec<u8>,
+    /// The time of the last effect.
+    at: Time,
+}
+
+impl Record {
+    /// Starts again, keeping the buffer.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// Whether nothing happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes to replicate.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Adds an effect that happened at `at`, not before the one added before it.
+    pub fn push(&mut self, at: Time, effect: &Effect<'_>) {
+        let since = if self.bytes.is_empty() {
+            self.bytes.push(VERSION);
+            at.0
+        } else {
+            at.0 - self.at.0
+        };
+        self.at = at;
+        codec::encode_into(&since, &mut self.bytes);
+        encode(effect, &mut self.bytes);
+    }
+
+    /// Reads a record: its effects and when they happened.
+    ///
+    /// # Errors
+    /// `DecodeError` if not all of it decodes, or if it is of a later version.
+    pub fn decode(bytes: &[u8]) -> Result<Vec<(Time, Effect<'_>)>, DecodeError> {
+        let mut rest = match bytes {
+            [VERSION, rest @ ..] if !rest.is_empty() => rest,
+            [UNVERSIONED, ..] => bytes,
+            _ => return Err(DecodeError),
+        };
+        let mut effects = Vec::new();
+        let mut at = 0u64;
+        while !rest.is_empty() {
+            let since = codec::decode_next(&mut rest)?;
+            at = at.checked_add(since).ok_or(DecodeError)?;
+            let effect: EffectV1<'_> = codec::decode_next(&mut rest)?;
+            effects.push((Time(at), effect.into()));
+        }
+        Ok(effects)
+    }
+}
+
+/// Writes an effect as [`EffectV1`] reads it: the number of its kind, then its fields in order.
+/// Written field by field, so that no command pays for making an `EffectV1` first.
+fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
+    fn put(value: &impl serde::Serialize, out: &mut Vec<u8>) {
+        codec::encode_into(value, out);
+    }
+    // Zero is no time: nothing is due in 1970.
+    let time = |due: &Option<Time>| due.unwrap_or(Time::EPOCH);
+    let bytes = |b| Bytes::new(b);
+    match effect {
+        Effect::Submit {
+            id,
+            payload,
+            priority,
+            boost,
+            due,
+            tags,
+            excluded,
+        } => {
+            let due = time(due);
+            put(
+                &(
+                    0u32,
+                    bytes(id),
+                    bytes(payload),
+                    priority,
+                    boost,
+                    due,
+                    tags,
+                    excluded,
+                ),
+                out,
+            );
+        }
+        Effect::Bump {
+            id,
+            priority,
+            boost,
+        } => put(&(1u32, bytes(id), priority, boost), out),
+        Effect::Change {
+            id,
+            replace,
+            payload,
+            priority,
+            boost,
+            tags,
+            excluded,
+        } => {
+            let payload = payload.map(bytes);
+            put(
+                &(
+                    2u32,
+                    bytes(id),
+                    replace,
+                    payload,
+                    priority,
+                    boost,
+                    tags,
+                    excluded,
+                ),
+                out,
+            );
+        }
+        Effect::Cancel { id } => put(&(3u32, bytes(id)), out),
+        Effect::Lock {
+            id,
+            moderator,
+            token,
+            deadline,
+            assign,
+        } => {
+            put(
+                &(4u32, bytes(id), bytes(moderator), token, deadline, assign),
+                out,
+            );
+        }
+        Effect::Extend { id, deadline } => put(&(5u32, bytes(id), deadline), out),
+        Effect::Resolve { id } => put(&(6u32, bytes(id)), out),
+        Effect::Release { id, skip, due } => put(&(7u32, bytes(id), skip, time(due)), out),
+        Effect::Expire { id, dead } => put(&(8u32, bytes(id), dead), out),
+        Effect::Due { id } => put(&(9u32, bytes(id)), out),
+        Effect::Undo { id, place } => put(&(10u32, bytes(id), place), out),
+        Effect::Revive { id } => put(&(11u32, bytes(id)), out),
+        Effect::Join {
+            moderator,
+            place,
+            ttl,
+            expires,
+            count,
+            tags,
+        } => {
+            put(
+                &(12u32, bytes(moderator), place, ttl, expires, count, tags),
+                out,
+            );
+        }
+        Effect::Served { moderator } => put(&(13u32, bytes(moderator)), out),
+        Effect::Leave { moderator } => put(&(14u32, bytes(moderator)), out),
+        Effect::Pause { paused } => put(&(15u32, paused.input, paused.output), out),
+        Effect::Configure { settings } => {
+            put(
+                &(16u32, super::settings_v1::SettingsV1::from(settings)),
+                out,
+            );
+        }
+        Effect::MoveOut { id } => put(&(17u32, bytes(id)), out),
+        Effect::MoveIn(item) => encode_move_in(item, out),
+    }
+}
+
+fn encode_move_in(item: &MoveIn<'_>, out: &mut Vec<u8>) {
+    let excluded: Vec<(&Bytes, bool)> = item
+        .excluded
+        .iter()
+        .map(|Excluded { moderator, skip }| (*moderator, *skip))
+        .collect();
+    let content = (
+        18u32,
+        Bytes::new(item.id),
+        Bytes::new(item.payload),
+        item.priority,
+        item.boost,
+    );
+    let times = (
+        item.submitted,
+        item.due.unwrap_or(Time::EPOCH),
+        item.delayed,
+    );
+    let counts = (item.rev, item.reports, item.deliveries);
+    let rest = (&item.tags, excluded, item.last_token);
+    // Tuples in a tuple are written one after the other, as the fields of one structure are.
+    codec::encode_into(&(content, times, counts, rest), out);
+}

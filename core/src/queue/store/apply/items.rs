@@ -1,0 +1,239 @@
+//! Applying what happens to items outside of locks: they come, change, come due, go.
+
+use super::{
+    Applied, ApplyError, Outcome, check, check_boost, check_due, check_name, check_names, count,
+};
+use crate::queue::effect::{Effect, MoveIn, Names};
+use crate::queue::store::{Exclusion, Item, ItemSlot, Seq, State, Store, U48};
+use crate::units::Time;
+use std::collections::HashSet;
+
+impl Store {
+    fn check_new(&self, id: &[u8]) -> Result<(), ApplyError> {
+        check_name(id)?;
+        check(self.find(id).is_none())?;
+        check(self.items.len() < u32::MAX as usize / 2 && self.next_seq < U48::MAX)
+    }
+
+    pub(super) fn apply_submit(&mut self, at: Time, effect: &Effect<'_>) -> Outcome {
+        let Effect::Submit {
+            id,
+            payload,
+            priority,
+            boost,
+            due,
+            tags,
+            excluded,
+        } = effect
+        else {
+            return Err(ApplyError);
+        };
+        self.check_new(id)?;
+        check_due(*due)?;
+        check_boost(*boost)?;
+        check_names(tags)?;
+        check_names(excluded)?;
+        let slot = self.take_in(id, payload, at, *boost, *priority, tags);
+        if !excluded.is_empty() {
+            let excluded = self.intern_all(excluded);
+            self.set_excluded(slot, excluded);
+        }
+        count(&mut self.stats.submitted);
+        if let Some(due) = *due {
+            self.enter_delayed(slot, due);
+            return Ok(Applied::NOTHING);
+        }
+        self.enter_ready(slot);
+        Ok(Applied::item(slot))
+    }
+
+    pub(super) fn apply_move_in(&mut self, item: &MoveIn<'_>) -> Outcome {
+        self.check_new(item.id)?;
+        check(item.submitted.0 < U48::MAX)?;
+        check_due(item.due)?;
+        check(item.due.is_some() || !item.delayed)?;
+        check(item.last_token.0 < super::MAX_TIME)?;
+        check_boost(item.boost)?;
+        check_names(&item.tags)?;
+        let names: Names<'_> = item.excluded.iter().map(|e| e.moderator).collect();
+        check_names(&names)?;
+        check(names.iter().collect::<HashSet<_>>().len() == names.len())?;
+        let slot = self.take_in(
+            item.id,
+            item.payload,
+            item.submitted,
+            item.boost,
+            item.priority,
+            &item.tags,
+        );
+        self.items[slot].rev = item.rev;
+        self.items[slot].deliveries = item.deliveries;
+        let excluded = item.excluded.iter().map(|e| Exclusion {
+            moderator: self.moderators.intern(e.moderator),
+            skip: e.skip,
+        });
+        let excluded = excluded.collect();
+        self.set_excluded(slot, excluded);
+        self.with_rare(slot, |rare| {
+            rare.reports = item.reports;
+            rare.moved = true;
+            rare.due = item.due;
+        });
+        self.note_token(item.last_token);
+        // Who comes later is not older: stamps do not run backwards.
+        self.last_at = self.last_at.max(item.submitted);
+        if let (Some(due), true) = (item.due, item.delayed) {
+            self.enter_delayed(slot, due);
+            return Ok(Applied::NOTHING);
+        }
+        self.enter_ready(slot);
+        Ok(Applied::item(slot))
+    }
+
+    /// Files a new item, which is in no state yet.
+    fn take_in(
+        &mut self,
+        id: &[u8],
+        payload: &[u8],
+        submitted: Time,
+        boost: i64,
+        priority: i32,
+        tags: &Names<'_>,
+    ) -> ItemSlot {
+        let mut item = Item::new(id, payload, submitted, Seq(self.next_seq), boost);
+        item.priority = priority;
+        item.tags = self.tags.acquire(tags);
+        self.next_seq += 1;
+        self.add_item(item)
+    }
+
+    pub(super) fn apply_bump(&mut self, slot: ItemSlot, priority: i32, boost: i64) -> Outcome {
+        check_boost(boost)?;
+        Ok(self.changed(slot, true, |store| {
+            let item = &mut store.items[slot];
+            item.priority = priority;
+            item.set_boost(boost);
+            store.with_rare(slot, |rare| {
+                rare.reports = rare.reports.saturating_add(1);
+            });
+        }))
+    }
+
+    pub(super) fn apply_change(&mut self, slot: ItemSlot, effect: &Effect<'_>) -> Outcome {
+        let Effect::Change {
+            replace,
+            payload,
+            priority,
+            boost,
+            tags,
+            excluded,
+            ..
+        } = effect
+        else {
+            return Err(ApplyError);
+        };
+        check_boost(boost.unwrap_or(0))?;
+        tags.as_ref().map_or(Ok(()), check_names)?;
+        excluded.as_ref().map_or(Ok(()), check_names)?;
+        Ok(self.changed(slot, *replace, |store| {
+            if let Some(payload) = payload {
+                store.forget_late(slot);
+                store.set_payload(slot, payload);
+            }
+            let item = &mut store.items[slot];
+            if let Some(priority) = priority {
+                item.priority = *priority;
+            }
+            if let Some(boost) = boost {
+                item.set_boost(*boost);
+            }
+            if let Some(tags) = tags {
+                let old = item.tags;
+                item.tags = store.tags.acquire(tags);
+                store.tags.release(old);
+            }
+            if let Some(excluded) = excluded {
+                store.exclude(slot, excluded);
+            }
+        }))
+    }
+
+    /// Names who is excluded from now on. Skips stay, unless nobody is named.
+    fn exclude(&mut self, slot: ItemSlot, names: &Names<'_>) {
+        let mut excluded = self.intern_all(names);
+        if !names.is_empty() {
+            let skips = self.excluded(slot).iter().filter(|e| e.skip);
+            let mut skips: Vec<Exclusion> = skips.copied().collect();
+            let skipped: HashSet<_> = skips.iter().map(|e| e.moderator).collect();
+            for exclusion in &mut excluded {
+                exclusion.skip = skipped.contains(&exclusion.moderator);
+            }
+            let named: HashSet<_> = excluded.iter().map(|e| e.moderator).collect();
+            skips.retain(|e| !named.contains(&e.moderator));
+            excluded.extend(skips);
+        }
+        self.set_excluded(slot, excluded);
+    }
+
+    /// Changes content or order of an item, in its state; a dead one is revived if `revive`.
+    fn changed(
+        &mut self,
+        slot: ItemSlot,
+        revive: bool,
+        change: impl FnOnce(&mut Store),
+    ) -> Applied {
+        let item = &mut self.items[slot];
+        item.rev = item.rev.next();
+        match item.state {
+            // The order key and the class are part of where a ready item is filed.
+            State::Ready => {
+                self.leave_state(slot);
+                change(self);
+                self.enter_ready(slot);
+                Applied::item(slot)
+            }
+            State::Dead => {
+                change(self);
+                if revive {
+                    self.revived(slot)
+                } else {
+                    Applied::NOTHING
+                }
+            }
+            State::Locked | State::Delayed => {
+                change(self);
+                Applied::NOTHING
+            }
+        }
+    }
+
+    fn revived(&mut self, slot: ItemSlot) -> Applied {
+        self.leave_state(slot);
+        self.with_rare(slot, |rare| rare.expiries = 0);
+        self.enter_ready(slot);
+        Applied::item(slot)
+    }
+
+    pub(super) fn apply_revive(&mut self, slot: ItemSlot) -> Outcome {
+        Ok(self.revived(slot))
+    }
+
+    pub(super) fn apply_due(&mut self, slot: ItemSlot) -> Outcome {
+        self.leave_state(slot);
+        self.enter_ready(slot);
+        Ok(Applied::item(slot))
+    }
+
+    pub(super) fn apply_cancel(&mut self, slot: ItemSlot) -> Outcome {
+        let lock = self.leave_state(slot);
+        self.drop_item(slot);
+        count(&mut self.stats.cancelled);
+        Ok(self.freed(lock))
+    }
+
+    pub(super) fn apply_move_out(&mut self, slot: ItemSlot) -> Outcome {
+        let lock = self.leave_state(slot);
+        self.drop_item(slot);
+        Ok(self.freed(lock))
+    }
+}
