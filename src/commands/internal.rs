@@ -4,17 +4,20 @@
 use super::modq::QueueKey;
 use super::ratelimit::{LeaseKey, LimitKey};
 use super::{Command, Keys};
+use crate::host::settings;
 use crate::server::args::{Args, Parser};
-use crate::server::config;
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
-use crate::server::types::{LOAD_COMMAND, Stored};
+use crate::server::types::Stored;
 use modq_core::codec::{DecodeError, Persist};
 use modq_core::queue::Record;
 
 /// The command that carries the effects on a queue. Short, as those of limits are.
 pub const APPLY_QUEUE: &std::ffi::CStr = c"modq._q";
+
+/// The command that puts the chunks of a rewritten AOF back together.
+pub const LOAD: &std::ffi::CStr = c"modq._load";
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -28,7 +31,7 @@ pub static COMMANDS: &[Command] = &[
         handler: entry(apply_queue),
     },
     Command {
-        name: LOAD_COMMAND,
+        name: LOAD,
         flags: c"write",
         keys: Keys::Changes,
         arity: 6,
@@ -47,7 +50,7 @@ pub const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the 
 /// Lets pass what comes from the primary or a loading AOF.
 pub fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
     let flags = ctx.flags();
-    if flags.is_loading() || flags.is_replicated() || config::ALLOW_APPLY.get() != 0 {
+    if flags.is_loading() || flags.is_replicated() || settings::ALLOW_APPLY.is_on() {
         Ok(())
     } else {
         Err(INTERNAL)

@@ -2,15 +2,16 @@
 
 use super::internal::APPLY_QUEUE;
 use super::{Command, Keys, counted_keys, keys_with_events};
+use crate::host::clock;
 use crate::host::schedule;
-use crate::host::totals::{Live, QUEUES, Share};
-use crate::host::waiting::{self, Attached, Wish, reply_claim};
+use crate::host::settings;
+use crate::host::totals::{Contribution, Counted, QUEUES};
+use crate::host::waiting::{self, Told, WaitRequest, reply_claim};
 use crate::server::args::{Args, Parser, ServerStr};
-use crate::server::config;
-use crate::server::context::{self, Context, Refusal, Word};
+use crate::server::context::{Context, Refusal, Word};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Found, Key, Mode, Name, has_hash_tag, look};
-use crate::server::types::Stored;
+use crate::server::types::{Stored, TypeHandle};
 use modq_core::queue::{
     Answer, Change, Claim, ClaimView, Effects, Error, Gate, Join, Joined, MAX_AGING, MAX_COUNT,
     MAX_DECISION, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_TAG, MAX_TAGS, Notice, Now, OnDuplicate,
@@ -20,7 +21,7 @@ use serde_bytes::Bytes;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub static COMMANDS: &[Command] = &[
     Command {
@@ -310,10 +311,10 @@ pub struct QueueKey {
     pub queue: Queue,
     /// The earliest due time that the schedule knows of for this key, Unix ms; 0 for none.
     scheduled: u64,
-    pub attached: Option<Attached>,
+    pub told: Option<Told>,
     /// What is counted in the totals over all queues.
-    share: Share,
-    _live: Live<QUEUES>,
+    contribution: Contribution,
+    _live: Counted<QUEUES>,
 }
 
 impl Stored for QueueKey {
@@ -337,9 +338,8 @@ impl Stored for QueueKey {
         self.queue.len()
     }
 
-    fn handle_cell() -> &'static AtomicPtr<redis_module::raw::RedisModuleType> {
-        static HANDLE: AtomicPtr<redis_module::raw::RedisModuleType> =
-            AtomicPtr::new(std::ptr::null_mut());
+    fn handle() -> &'static TypeHandle {
+        static HANDLE: TypeHandle = TypeHandle::new();
         &HANDLE
     }
 }
@@ -349,14 +349,14 @@ impl QueueKey {
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
         if let Some(due) = self.count_in() {
-            schedule::note(ctx, ctx.db(), name.bytes(), due);
+            schedule::due_at(ctx, ctx.db(), name.bytes(), due);
         }
     }
 
     /// Counts it in, and answers when there is something to do, if that is earlier than scheduled.
     /// It is taken as scheduled from now on.
     fn count_in(&mut self) -> Option<u64> {
-        self.share.update(&self.queue);
+        self.contribution.update(&self.queue);
         let due = self.queue.next_due()?.max(1);
         let earlier = self.scheduled == 0 || due < self.scheduled;
         earlier.then(|| {
@@ -369,9 +369,9 @@ impl QueueKey {
     pub fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         self.scheduled = 0;
         // Calls may have ended while the queue was under another name.
-        self.attached = None;
+        self.told = None;
         if let Some(due) = self.count_in() {
-            schedule::note(ctx, db, name.bytes(), due);
+            schedule::due_at(ctx, db, name.bytes(), due);
         }
     }
 }
@@ -416,7 +416,7 @@ fn write<R>(
     args: Args<'_>,
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
-    write_to(ctx, args.string(1), context::now(), true, body)
+    write_to(ctx, args.string(1), clock::now(), true, body)
 }
 
 fn write_to<R>(
@@ -445,7 +445,7 @@ fn write_to<R>(
             // A missing key is an empty queue; it comes to be with the first change.
             let mut stored = Box::<QueueKey>::default();
             if may_create {
-                waiting::attach(&mut stored, ctx.db(), name.bytes(), now);
+                waiting::tell_queue(&mut stored, ctx.db(), name.bytes(), now);
             }
             let result = body(&mut Work {
                 queue: &mut stored.queue,
@@ -491,7 +491,7 @@ fn catch_up(
     fx: &mut Effects,
 ) -> usize {
     if waiting::clients() > 0 || stored.queue.blocked() > 0 {
-        waiting::attach(stored, ctx.db(), name.bytes(), now);
+        waiting::tell_queue(stored, ctx.db(), name.bytes(), now);
     }
     let is_due = stored.queue.next_due().is_some_and(|due| due <= now.ms);
     if is_due && fx.gate != Gate::Missing {
@@ -507,7 +507,7 @@ fn replicate(ctx: Context<'_>, name: ServerStr<'_>, stored: &mut QueueKey, fx: &
     if fx.record.is_empty() {
         return;
     }
-    context::note_token(stored.queue.last_token(), now);
+    clock::token_given(stored.queue.last_token(), now);
     ctx.replicate(APPLY_QUEUE, name, fx.record.bytes());
     ctx.signal_modified(name);
     stored.changed(ctx, name);
@@ -537,7 +537,7 @@ fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
     for matched in &fx.matches {
         ctx.publish(&channel(key, &matched.moderator), &matched.item);
     }
-    waiting::answers(ctx, ctx.db(), key, &mut fx.answers, now);
+    waiting::take_answers(ctx, ctx.db(), key, &mut fx.answers, now);
 }
 
 /// Writes what happened to the event streams.
@@ -594,7 +594,7 @@ pub fn advance(
     if ctx.flags().is_cluster() && next_due(ctx, name).is_some() && !ctx.owns(name) {
         return (0, Some(now.ms + SLOT_RETRY_MS));
     }
-    let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Unattended) else {
+    let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Background) else {
         return (0, None);
     };
     let Some(stored) = key.get_mut() else {
@@ -623,7 +623,7 @@ pub fn advance(
 
 /// When the queue at a key next has something to do, Unix ms.
 fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<u64> {
-    let key = Key::<QueueKey>::open(ctx, name, Mode::Glance).ok()?;
+    let key = Key::<QueueKey>::open(ctx, name, Mode::Inspect).ok()?;
     key.get()?.queue.next_due()
 }
 
@@ -653,7 +653,7 @@ fn read<R>(
     body: impl FnOnce(&Queue, Now) -> R,
 ) -> Result<Option<R>, Refusal> {
     let key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now();
+    let now = clock::now();
     Ok(key.get().map(|stored| body(&stored.queue, now)))
 }
 
@@ -668,7 +668,7 @@ fn moderator<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
 }
 
 fn payload<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
-    parser.bytes("payload", 0..=config::MAX_PAYLOAD.get() as usize)
+    parser.bytes("payload", 0..=settings::MAX_PAYLOAD.get() as usize)
 }
 
 fn priority(parser: &mut Parser<'_>) -> Result<i32, Refusal> {
@@ -809,7 +809,7 @@ fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn claim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let (claim, block) = claim_options(&mut Parser::new(args, 2))?;
     let key = args.string(1);
-    let now = context::now();
+    let now = clock::now();
     if claim_from(ctx, key, &claim, now, false)? {
         return Ok(());
     }
@@ -830,7 +830,7 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     let (claim, block) = claim_options(&mut parser)?;
-    let now = context::now();
+    let now = clock::now();
     // First what they hold, then what is new; the types of all are checked before anything.
     let mut held_in = None;
     for key in &keys {
@@ -912,16 +912,16 @@ fn wait_or_null(
 ) {
     match block {
         Some(block) if ctx.flags().may_block() => {
-            let wish = Wish {
+            let request = WaitRequest {
                 keys,
                 moderator: claim.moderator,
                 tags: claim.tags,
                 lock: claim.lock,
                 new_only: claim.new_only,
-                many,
+                names_key: many,
                 block,
             };
-            waiting::wait(ctx, wish, now);
+            waiting::wait(ctx, request, now);
         }
         _ => ctx.reply_null_array(),
     }
@@ -1140,7 +1140,7 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     }
     let mut from = Key::<QueueKey>::open(ctx, source, Mode::Write)?;
     let mut to = Key::<QueueKey>::open(ctx, destination, Mode::Write)?;
-    let now = context::now();
+    let now = clock::now();
     let Some(stored) = from.get_mut() else {
         return Err(Error::NoItem.into());
     };
@@ -1166,7 +1166,7 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         if to.get().is_none() {
             let mut created = Box::<QueueKey>::default();
             let name = destination.bytes();
-            waiting::attach(&mut created, ctx.db(), name, now);
+            waiting::tell_queue(&mut created, ctx.db(), name, now);
             to.set(created);
         }
         if let Some(receiving) = to.get_mut() {
@@ -1469,7 +1469,7 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let name = args.string(1).bytes();
     let mut absent = QueueKey::default();
     let stored = key.get_mut().unwrap_or(&mut absent);
-    waiting::attach_most(stored, ctx.db(), name, most, context::now());
+    waiting::tell_most(stored, ctx.db(), name, most, clock::now());
     let waiters = stored.queue.waiters(most);
     ctx.reply_array(waiters.len());
     for waiter in waiters {
@@ -1486,14 +1486,14 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now();
+    let now = clock::now();
     let bytes = key.get().map_or(0, Stored::memory_bytes);
     // Clients may wait for a queue that is not there.
     let absent = QueueKey::default();
     let name = args.string(1).bytes();
     let (queue, summary) = match key.get_mut() {
         Some(stored) => {
-            waiting::attach(stored, ctx.db(), name, now);
+            waiting::tell_queue(stored, ctx.db(), name, now);
             (&stored.queue, stored.queue.summary())
         }
         None => {

@@ -1,24 +1,25 @@
 //! RATELIMIT.*: rate limits, policies and leases.
 
 use super::{Command, Keys, Subcommand, counted_keys};
-use crate::host::totals::{LEASE_SETS, LIMITERS, Live, count_request};
+use crate::host::clock;
+use crate::host::settings;
+use crate::host::totals::{Counted, LEASE_SETS, LIMITERS, count_request};
 use crate::server::args::{Args, Parser};
-use crate::server::config;
 use crate::server::context::{self, Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
-use crate::server::types::Stored;
+use crate::server::keyless::Keyless;
+use crate::server::types::{Stored, TypeHandle};
 use modq_core::codec::DecodeError;
 use modq_core::limiter::{
     Acquire, Algo, Decision, Effect, LeaseEffect, Leases, LimitDetail, LimitError, LimitSpec,
     Limiter, MAX_ID_BYTES, MAX_LIMITS_PER_REQUEST, MAX_VALUE, Policies, Request, SpecError,
     check_all,
 };
-use redis_module::raw::RedisModuleType;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// The commands that carry the effects on limiters, on leases, and the whole set of policies. Short
@@ -234,11 +235,11 @@ const LIMITS_OF_POLICY: &str = "name quota window [ALGO <LOG | COUNTER | FIXED |
 
 /// The value of a limiter's key.
 #[derive(Default)]
-pub struct LimitKey(Limiter, Live<LIMITERS>);
+pub struct LimitKey(Limiter, Counted<LIMITERS>);
 
 /// The value of a key of leases.
 #[derive(Default)]
-pub struct LeaseKey(Leases, Live<LEASE_SETS>);
+pub struct LeaseKey(Leases, Counted<LEASE_SETS>);
 
 macro_rules! stored {
     ($key:ty, $core:ty, $name:literal, $word:literal) => {
@@ -263,8 +264,8 @@ macro_rules! stored {
                 self.0.free_effort()
             }
 
-            fn handle_cell() -> &'static AtomicPtr<RedisModuleType> {
-                static HANDLE: AtomicPtr<RedisModuleType> = AtomicPtr::new(std::ptr::null_mut());
+            fn handle() -> &'static TypeHandle {
+                static HANDLE: TypeHandle = TypeHandle::new();
                 &HANDLE
             }
         }
@@ -283,6 +284,31 @@ pub fn log_full() -> u64 {
 }
 
 static POLICIES: Mutex<Option<Policies>> = Mutex::new(None);
+
+/// The policies as data that belongs to no key.
+pub struct AllPolicies;
+
+impl Keyless for AllPolicies {
+    const LOAD_COMMAND: &'static CStr = LOAD_POLICIES;
+
+    fn is_empty() -> bool {
+        with_policies(|policies| policies.is_empty())
+    }
+
+    fn encode() -> Vec<u8> {
+        with_policies(|policies| policies.encode())
+    }
+
+    fn replace(encoded: &[u8]) -> Result<(), DecodeError> {
+        let loaded = Policies::decode(encoded)?;
+        with_policies(|policies| *policies = loaded);
+        Ok(())
+    }
+
+    fn clear() {
+        with_policies(|policies| *policies = Policies::default());
+    }
+}
 
 /// Runs `body` on the policies. The server must not be called from inside.
 pub fn with_policies<R>(body: impl FnOnce(&mut Policies) -> R) -> R {
@@ -466,7 +492,7 @@ thread_local! {
 }
 
 fn log_max() -> usize {
-    config::LOG_MAX_ENTRIES.get() as usize
+    settings::LOG_MAX_ENTRIES.get() as usize
 }
 
 /// Applies an effect to the value of a key, stores what is left of it, and replicates. Answers
@@ -530,7 +556,7 @@ fn keep_until<T: Stored>(key: &mut Key<'_, T>, expires: Option<u64>) {
 fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let request = asked.request();
     let empty;
     let limiter = match key.get() {
@@ -561,7 +587,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn peek(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let request = asked.request();
     let empty = Limiter::default();
     let limiter = key.get().map_or(&empty, |stored| &stored.0);
@@ -655,7 +681,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     for i in 0..numkeys {
         keys.push(Key::open(ctx, args.string(2 + i), Mode::Write)?);
     }
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let empty = Limiter::default();
     let decision = {
         let limiters = keys.iter();
@@ -694,7 +720,7 @@ fn change<'e>(
     decide: impl FnOnce(&Limiter, u64) -> Option<Effect<'e>>,
 ) -> Result<Option<u64>, Refusal> {
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let effect = match key.get() {
         Some(stored) => decide(&stored.0, now),
         None => decide(&Limiter::default(), now),
@@ -774,7 +800,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let ttl = ttl.ok_or(Refusal::missing("TTL"))?;
     let ask = Acquire { max, id, ttl, cost };
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now();
+    let now = clock::now();
     let acquired = match key.get() {
         Some(stored) => stored.0.acquire(now.ms, now.us, &ask),
         None => Leases::default().acquire(now.ms, now.us, &ask),
@@ -784,7 +810,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             return Err(OUT_OF_MEMORY);
         }
         carry_out_lease(ctx, &mut key, effect)?;
-        context::note_token(acquired.fence as u64, now);
+        clock::token_given(acquired.fence as u64, now);
     }
     ctx.reply_array(5);
     ctx.reply_integer(acquired.acquired);
@@ -798,7 +824,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let id = Parser::new(args, 2).bytes("id", 1..=MAX_ID_BYTES)?;
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let effect = key.get().and_then(|stored| stored.0.release(now, id));
     if let Some(effect) = &effect {
         carry_out_lease(ctx, &mut key, effect)?;
@@ -809,7 +835,7 @@ fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn leases(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let Some(stored) = key.get() else {
         ctx.reply_array(0);
         return Ok(());
