@@ -6,11 +6,13 @@ pub mod commands;
 pub mod host;
 pub mod server;
 
-use commands::modq::QueueKey;
-use commands::ratelimit::{AllPolicies, LeaseKey, LimitKey};
-use commands::{Command, internal};
+use commands::internal;
+use host::limiter_keys::{LeaseKey, LimitKey};
+use host::policies::AllPolicies;
+use host::queue_key::QueueKey;
 use host::{info, schedule, settings, waiting};
 use server::args::ServerStr;
+use server::command::{Command, Container};
 use server::config::Setting;
 use server::context::Context;
 use server::key::{Key, Mode};
@@ -39,6 +41,10 @@ impl Module for Modq {
 
     fn commands() -> impl Iterator<Item = &'static Command> {
         commands::all()
+    }
+
+    fn containers() -> impl Iterator<Item = &'static Container> {
+        commands::containers()
     }
 
     fn info() -> Vec<(&'static CStr, u64)> {

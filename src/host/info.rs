@@ -1,7 +1,8 @@
 //! The fields of the module's section of INFO.
 
-use crate::commands::{modq, ratelimit};
-use crate::host::{schedule, totals, waiting};
+use super::limiter_keys::log_full;
+use super::policies::with_policies;
+use super::{queues, schedule, streams, totals, waiting};
 use std::ffi::CStr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -15,10 +16,10 @@ pub fn fields() -> Vec<(&'static CStr, u64)> {
         (c"scheduled_keys", timer.keys as u64),
         (c"timer_lag_ms", timer.last_lag_ms),
         (c"timer_max_lag_ms", timer.max_lag_ms),
-        (c"deferred_max", modq::deferred_max()),
-        (c"events_dropped", modq::events_dropped()),
+        (c"deferred_max", queues::deferred_max()),
+        (c"events_dropped", streams::events_dropped()),
     ]);
-    let policies = ratelimit::with_policies(|policies| policies.len()) as u64;
+    let policies = with_policies(|policies| policies.len()) as u64;
     fields.extend([
         (c"ratelimit_limiters", totals::values_of(totals::LIMITERS)),
         (
@@ -27,7 +28,7 @@ pub fn fields() -> Vec<(&'static CStr, u64)> {
         ),
         (c"ratelimit_admitted", totals::ADMITTED.load(Relaxed)),
         (c"ratelimit_denied", totals::DENIED.load(Relaxed)),
-        (c"ratelimit_log_full", ratelimit::log_full()),
+        (c"ratelimit_log_full", log_full()),
         (c"ratelimit_policies", policies),
     ]);
     fields

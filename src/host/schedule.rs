@@ -7,8 +7,8 @@
 //! A tick: the timer fires; the keys that are due are worked on, in turns, within a budget of steps and
 //! time; the timer is set to the next hint; names that blocked clients wait for are looked at.
 
-use crate::commands::modq;
 use crate::host::clock::now;
+use crate::host::queues;
 use crate::host::{settings, waiting};
 use crate::server::context::{Context, must_not_replicate};
 use crate::server::key::Name;
@@ -165,7 +165,7 @@ fn work_off(ctx: Context<'_>, start: Now) {
             continue;
         }
         let name = Name::new(&key);
-        let (steps, next) = modq::advance(ctx, name.get(), start, budget.min(STEPS_PER_TURN));
+        let (steps, next) = queues::advance(ctx, name.get(), start, budget.min(STEPS_PER_TURN));
         budget = budget.saturating_sub(steps.max(1));
         match next {
             Some(next) if next <= start.ms => turns.push_back((db, key)),

@@ -1,35 +1,78 @@
-//! Registering commands with the server.
+//! What a command is to the server: its table entry, its registration, and what COMMAND INFO and
+//! COMMAND DOCS say of it.
 
 use super::api::api;
 use super::context::Context;
 use super::docs;
-use super::log::log_notice;
-use crate::commands::ratelimit;
-use crate::commands::{Command, Keys};
+use super::guard::RawHandler;
 use redis_module::raw;
 use std::ffi::{CStr, CString, c_int};
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
-/// Registers commands.
-pub(super) fn register(
-    ctx: Context<'_>,
-    commands: impl Iterator<Item = &'static Command>,
-) -> Result<(), &'static str> {
-    for command in commands {
-        register_command(ctx, command)?;
-    }
-    register_policy(ctx)?;
-    // SAFETY: read on the main thread after the server filled in its functions.
-    let set_categories = unsafe { raw::RedisModule_SetCommandACLCategories };
-    if set_categories.is_none() {
-        log_notice("this server has no ACL categories for modules' commands");
-    }
-    Ok(())
+/// Where a command has its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// None of the arguments is one.
+    None,
+    /// The first argument is one, only read.
+    Reads,
+    /// The first argument is one, and may be created, changed or deleted.
+    Changes,
+    /// The first two arguments are ones like that.
+    ChangesTwo,
+    /// The first argument says how many follow.
+    ChangesCounted,
+    /// The first argument is one, and so is what follows the word EVENTS.
+    ChangesEvents,
 }
 
-fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
+/// One command as it is registered and documented.
+pub struct Command {
+    pub name: &'static CStr,
+    /// The server's command flags.
+    pub flags: &'static CStr,
+    pub keys: Keys,
+    /// Words at the least (negative) or exactly, the name included.
+    pub arity: i32,
+    /// The arguments, as the documentation shows them; see `redis::docs`.
+    pub syntax: &'static str,
+    pub summary: &'static str,
+    pub complexity: &'static str,
+    /// Replies itself unless it refuses; see `redis::guard::entry`.
+    pub handler: RawHandler,
+}
+
+/// A subcommand, without keys, as it is registered and documented.
+pub struct Subcommand {
+    pub name: &'static CStr,
+    pub flags: &'static CStr,
+    /// Words at the least (negative) or exactly, both names included.
+    pub arity: i32,
+    pub syntax: &'static str,
+    pub summary: &'static str,
+    pub complexity: &'static str,
+    pub handler: RawHandler,
+}
+
+/// A command that is nothing but its subcommands.
+pub struct Container {
+    /// Its name.
+    pub name: &'static CStr,
+    /// What its subcommands are about.
+    pub summary: &'static str,
+    /// What COMMAND DOCS says of its cost.
+    pub complexity: &'static str,
+    /// The subcommands.
+    pub subcommands: &'static [Subcommand],
+}
+
+/// Registers a command, during load.
+///
+/// # Errors
+/// What the server refused, for its log.
+pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
     // The old way to say where keys are; the key specs below say it better.
     let (first, last) = match command.keys {
         Keys::Reads | Keys::Changes | Keys::ChangesEvents => (1, 1),
@@ -67,9 +110,12 @@ fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static 
     )
 }
 
-/// Registers RATELIMIT.POLICY, which is nothing but its subcommands.
-fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
-    let parent = ratelimit::POLICY;
+/// Registers a container and its subcommands, during load.
+///
+/// # Errors
+/// What the server refused, for its log.
+pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(), &'static str> {
+    let parent = container.name;
     // SAFETY: a static name; a container has no handler.
     let handle = unsafe {
         let created = api!(RedisModule_CreateCommand(
@@ -86,16 +132,15 @@ fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
         }
         api!(RedisModule_GetCommand(ctx.raw(), parent.as_ptr()))
     };
-    let summary = "A container for commands on named limits.";
     describe(
         handle,
         -2,
         "",
-        summary,
-        "depends on the subcommand",
+        container.summary,
+        container.complexity,
         Keys::None,
     )?;
-    for sub in ratelimit::POLICY_COMMANDS {
+    for sub in container.subcommands {
         let full = [parent.to_bytes(), b"|", sub.name.to_bytes()].concat();
         let full = CString::new(full).unwrap_or_default();
         // SAFETY: names that live through the calls and a handler of the right type.

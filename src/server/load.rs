@@ -89,7 +89,17 @@ fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError
     if !config::register(ctx, args, M::NAME, M::settings()) {
         return Err("its settings are refused");
     }
-    command::register(ctx, M::commands())?;
+    for command in M::commands() {
+        command::register(ctx, command)?;
+    }
+    for container in M::containers() {
+        command::register_container(ctx, container)?;
+    }
+    // SAFETY: read on the main thread after the server filled in its functions.
+    let set_categories = unsafe { raw::RedisModule_SetCommandACLCategories };
+    if set_categories.is_none() {
+        log_notice("this server has no ACL categories for modules' commands");
+    }
     events::follow::<M>(ctx)?;
     info::register::<M>(ctx)
 }

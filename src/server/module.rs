@@ -2,11 +2,11 @@
 //! command, no type and no setting of its own.
 
 use super::args::ServerStr;
+use super::command::{Command, Container};
 use super::config::Setting;
 use super::context::Context;
 use super::keyless::Keyless;
 use super::types::Types;
-use crate::commands::Command;
 use std::ffi::{CStr, c_int};
 
 /// Why a module does not load, for the log.
@@ -34,8 +34,10 @@ pub trait Module: Sized + 'static {
     fn register_types(types: &Types<'_, Self>) -> Result<(), LoadError>;
     /// The settings.
     fn settings() -> &'static [&'static Setting];
-    /// The commands.
+    /// The commands, except containers.
     fn commands() -> impl Iterator<Item = &'static Command>;
+    /// The commands that are nothing but their subcommands.
+    fn containers() -> impl Iterator<Item = &'static Container>;
     /// The fields of the module's section of INFO.
     fn info() -> Vec<(&'static CStr, u64)>;
 

@@ -2,9 +2,10 @@
 
 use super::changes::visit_changed_names;
 use super::register::{KeyName, clients, inspect, with};
-use crate::commands::modq;
 use crate::host::clock::now;
+use crate::host::queues;
 use crate::host::schedule;
+use crate::host::streams::STREAM_RETRY_MS;
 use crate::server::context::{Context, must_not_replicate};
 use modq_core::queue::{Answer, Now};
 
@@ -83,9 +84,9 @@ pub fn turn_ends(ctx: Context<'_>) {
 /// in the next turn.
 fn undo_matches(ctx: Context<'_>, now: Now) {
     for ((db, key), answer) in with(|register| std::mem::take(&mut register.to_undo)) {
-        if !modq::undo(ctx, db, &key, &answer, now) {
+        if !queues::undo(ctx, db, &key, &answer, now) {
             with(|register| register.to_undo.push(((db, key), answer)));
-            schedule::tick_within(ctx, modq::STREAM_RETRY_MS);
+            schedule::tick_within(ctx, STREAM_RETRY_MS);
         }
     }
 }

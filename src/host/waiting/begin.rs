@@ -3,7 +3,7 @@
 use super::end::Calls;
 use super::register::{Call, with};
 use super::tell::knows_all;
-use crate::commands::modq::QueueKey;
+use crate::host::queue_key::QueueKey;
 use crate::host::schedule;
 use crate::server::args::ServerStr;
 use crate::server::blocking::{self, Blocked};

@@ -2,7 +2,7 @@
 
 use super::register::{KeyName, clients, inspect, with};
 use super::tell::{DATABASE_SWAPS, knows_all};
-use crate::commands::modq;
+use crate::host::queues;
 use crate::host::{schedule, settings};
 use crate::server::blocking::Blocked;
 use crate::server::context::Context;
@@ -41,7 +41,7 @@ pub(super) fn visit_changed_names(ctx: Context<'_>, now: Now) {
         if ctx.select_db(db) {
             let budget = settings::WORK_BUDGET.get() as usize;
             let name = Name::new(&key);
-            if let (_, Some(next)) = modq::advance(ctx, name.get(), now, budget) {
+            if let (_, Some(next)) = queues::advance(ctx, name.get(), now, budget) {
                 schedule::due_at(ctx, db, &key, next.max(now.ms + 1));
             }
         }

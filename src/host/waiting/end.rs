@@ -3,13 +3,14 @@
 use super::answers::stop_waiting_at;
 use super::changes::name_changed;
 use super::register::{Call, inspect, with};
-use crate::commands::modq::QueueKey;
 use crate::host::clock;
+use crate::host::queue_key::QueueKey;
+use crate::host::replies::reply_claim;
 use crate::server::args::ServerStr;
 use crate::server::blocking::Waiters;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode};
-use modq_core::queue::{Answer, ClaimView};
+use modq_core::queue::Answer;
 
 /// The calls of the register, as the server is told of them.
 pub struct Calls;
@@ -110,17 +111,4 @@ fn reply(ctx: Context<'_>, call: &Call, at: usize, answer: &Answer) -> bool {
 fn other_type(ctx: Context<'_>, call: &Call) -> Option<Refusal> {
     let mut keys = call.keys.iter();
     keys.find_map(|key| inspect(ctx, call.db, key, |found| found.err()))
-}
-
-/// One claim, as CLAIM, MCLAIM and HELD answer it.
-pub fn reply_claim(ctx: Context<'_>, claim: &ClaimView<'_>) {
-    ctx.reply_array(8);
-    ctx.reply_bytes(claim.item);
-    ctx.reply_bytes(claim.payload);
-    ctx.reply_integer(claim.token as i64);
-    ctx.reply_integer(claim.deadline as i64);
-    ctx.reply_integer(claim.priority.into());
-    ctx.reply_integer(claim.submitted as i64);
-    ctx.reply_integer(claim.deliveries.into());
-    ctx.reply_integer(claim.rev.into());
 }

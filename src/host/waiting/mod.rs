@@ -31,6 +31,6 @@ mod tell;
 pub use answers::{take_answers, turn_ends};
 pub use begin::{WaitRequest, wait};
 pub use changes::{databases_swapped, name_changed, scan};
-pub use end::{Calls, reply_claim};
+pub use end::Calls;
 pub use register::{KeyName, clients};
 pub use tell::{Told, moderators, tell_most, tell_queue};

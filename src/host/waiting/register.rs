@@ -1,6 +1,6 @@
 //! The register of calls: who waits for which names, and which locks they are to be answered with.
 
-use crate::commands::modq::QueueKey;
+use crate::host::queue_key::QueueKey;
 use crate::server::blocking::Blocked;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode, Name};

@@ -5,7 +5,7 @@
 //! done, and matches only those who stand in front of the next call it is to be told of.
 
 use super::register::{KeyName, clients, with};
-use crate::commands::modq::QueueKey;
+use crate::host::queue_key::QueueKey;
 use modq_core::queue::{Block, Now, Place};
 use serde_bytes::Bytes;
 use std::collections::HashSet;
