@@ -5,17 +5,20 @@ use crate::host::limiter_keys::{Expiring, LeaseKey, LimitKey, keep_until};
 use crate::host::policies::{LOAD_POLICIES, with_policies};
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::APPLY_QUEUE;
+use crate::host::settings;
 use crate::host::values::update;
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
-use crate::server::config;
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
-use crate::server::types::{LOAD_COMMAND, Stored};
+use crate::server::types::Stored;
 use modq_core::codec::{DecodeError, Persist};
 use modq_core::limiter::{ApplyError, Policies};
 use modq_core::queue::Record;
+
+/// The command that carries the values of keys in an AOF that was rewritten.
+pub const LOAD: &std::ffi::CStr = c"modq._load";
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -59,7 +62,7 @@ pub(super) static COMMANDS: &[Command] = &[
         handler: entry(load_policies),
     },
     Command {
-        name: LOAD_COMMAND,
+        name: LOAD,
         flags: c"write",
         keys: Keys::Changes,
         arity: 6,
@@ -78,7 +81,7 @@ const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key"
 /// Lets pass what comes from the primary or a loading AOF.
 fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
     let flags = ctx.flags();
-    if flags.is_loading() || flags.is_replicated() || config::ALLOW_APPLY.get() != 0 {
+    if flags.is_loading() || flags.is_replicated() || settings::ALLOW_APPLY.is_on() {
         Ok(())
     } else {
         Err(INTERNAL)

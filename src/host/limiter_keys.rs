@@ -1,23 +1,22 @@
 //! The values of the keys of limiters and of leases, and carrying out effects on them.
 
-use super::totals::{LEASE_SETS, LIMITERS, Live};
+use super::totals::{Counted, LEASE_SETS, LIMITERS};
 use super::values::update;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::Key;
-use crate::server::types::Stored;
+use crate::server::types::{Stored, TypeHandle};
 use modq_core::codec::DecodeError;
 use modq_core::limiter::{ApplyError, Effect, LeaseEffect, Leases, Limiter};
-use redis_module::raw::RedisModuleType;
 use std::cell::RefCell;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The value of a limiter's key.
 #[derive(Default)]
 pub struct LimitKey {
     /// The limiter itself.
     pub limiter: Limiter,
-    _live: Live<LIMITERS>,
+    _counted: Counted<LIMITERS>,
 }
 
 /// The value of a key of leases.
@@ -25,7 +24,7 @@ pub struct LimitKey {
 pub struct LeaseKey {
     /// The leases themselves.
     pub leases: Leases,
-    _live: Live<LEASE_SETS>,
+    _counted: Counted<LEASE_SETS>,
 }
 
 macro_rules! stored {
@@ -51,8 +50,8 @@ macro_rules! stored {
                 self.$field.free_effort()
             }
 
-            fn handle_cell() -> &'static AtomicPtr<RedisModuleType> {
-                static HANDLE: AtomicPtr<RedisModuleType> = AtomicPtr::new(std::ptr::null_mut());
+            fn handle() -> &'static TypeHandle {
+                static HANDLE: TypeHandle = TypeHandle::new();
                 &HANDLE
             }
         }

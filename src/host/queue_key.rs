@@ -1,14 +1,13 @@
 //! The value of a queue's key: the queue, and what the process keeps beside it.
 
 use super::schedule;
-use super::totals::{Live, QUEUES, Share};
-use super::waiting::Attached;
+use super::totals::{Contribution, Counted, QUEUES};
+use super::waiting::Told;
 use crate::server::args::ServerStr;
 use crate::server::context::Context;
-use crate::server::types::Stored;
+use crate::server::types::{Stored, TypeHandle};
 use modq_core::queue::Queue;
 use std::ffi::CStr;
-use std::sync::atomic::AtomicPtr;
 
 /// The value of a queue's key.
 #[derive(Default)]
@@ -18,10 +17,10 @@ pub struct QueueKey {
     /// The earliest due time that the schedule knows of for this key, Unix ms; 0 for none.
     pub(super) scheduled: u64,
     /// The name whose waiting clients the queue knows of.
-    pub(super) attached: Option<Attached>,
+    pub(super) told: Option<Told>,
     /// What is counted in the totals over all queues.
-    share: Share,
-    _live: Live<QUEUES>,
+    contribution: Contribution,
+    _counted: Counted<QUEUES>,
 }
 
 impl Stored for QueueKey {
@@ -45,9 +44,8 @@ impl Stored for QueueKey {
         self.queue.len()
     }
 
-    fn handle_cell() -> &'static AtomicPtr<redis_module::raw::RedisModuleType> {
-        static HANDLE: AtomicPtr<redis_module::raw::RedisModuleType> =
-            AtomicPtr::new(std::ptr::null_mut());
+    fn handle() -> &'static TypeHandle {
+        static HANDLE: TypeHandle = TypeHandle::new();
         &HANDLE
     }
 }
@@ -57,14 +55,14 @@ impl QueueKey {
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
         if let Some(due) = self.count_in() {
-            schedule::note(ctx, ctx.db(), name.bytes(), due);
+            schedule::due_at(ctx, ctx.db(), name.bytes(), due);
         }
     }
 
     /// Counts it in, and answers when there is something to do, if that is earlier than scheduled.
     /// It is taken as scheduled from now on.
     fn count_in(&mut self) -> Option<u64> {
-        self.share.update(&self.queue);
+        self.contribution.update(&self.queue);
         let due = self.queue.next_due()?.max(1);
         let earlier = self.scheduled == 0 || due < self.scheduled;
         earlier.then(|| {
@@ -77,9 +75,9 @@ impl QueueKey {
     pub fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         self.scheduled = 0;
         // Calls may have ended while the queue was under another name.
-        self.attached = None;
+        self.told = None;
         if let Some(due) = self.count_in() {
-            schedule::note(ctx, db, name.bytes(), due);
+            schedule::due_at(ctx, db, name.bytes(), due);
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Running requests on the queue of a key: opens the key, catches up with the clock, lets the core
 //! decide and apply, replicates what was applied, and tells everybody else of it.
 
+use super::clock;
 use super::queue_key::QueueKey;
 use super::streams::{STREAM_RETRY_MS, gate, write_events};
 use super::waiting;
 use crate::server::args::{Args, ServerStr};
-use crate::server::context::{self, Context, Refusal};
+use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode, Name, has_hash_tag};
 use modq_core::queue::{Answer, Effects, Error, Gate, Notice, Now, Queue};
 use std::cell::Cell;
@@ -73,7 +74,7 @@ pub fn write<R>(
     args: Args<'_>,
     body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
-    write_to(ctx, args.string(1), context::now(), true, body)
+    write_to(ctx, args.string(1), clock::now(), true, body)
 }
 
 pub fn write_to<R>(
@@ -102,7 +103,7 @@ pub fn write_to<R>(
             // A missing key is an empty queue; it comes to be with the first change.
             let mut stored = Box::<QueueKey>::default();
             if may_create {
-                waiting::attach(&mut stored, ctx.db(), name.bytes(), now);
+                waiting::tell_queue(&mut stored, ctx.db(), name.bytes(), now);
             }
             let result = body(&mut Work {
                 queue: &mut stored.queue,
@@ -132,7 +133,7 @@ pub fn catch_up(
     fx: &mut Effects,
 ) -> usize {
     if waiting::clients() > 0 || stored.queue.blocked() > 0 {
-        waiting::attach(stored, ctx.db(), name.bytes(), now);
+        waiting::tell_queue(stored, ctx.db(), name.bytes(), now);
     }
     let is_due = stored.queue.next_due().is_some_and(|due| due <= now.ms);
     if is_due && fx.gate != Gate::Missing {
@@ -154,7 +155,7 @@ pub fn replicate(
     if fx.record.is_empty() {
         return;
     }
-    context::note_token(stored.queue.last_token(), now);
+    clock::token_given(stored.queue.last_token(), now);
     ctx.replicate(APPLY_QUEUE, name, fx.record.bytes());
     ctx.signal_modified(name);
     stored.changed(ctx, name);
@@ -184,7 +185,7 @@ pub fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: No
     for matched in &fx.matches {
         ctx.publish(&channel(key, &matched.moderator), &matched.item);
     }
-    waiting::answers(ctx, ctx.db(), key, &mut fx.answers, now);
+    waiting::take_answers(ctx, ctx.db(), key, &mut fx.answers, now);
 }
 
 /// Where a moderator hears of what they are given: in the key's own slot.
@@ -210,7 +211,7 @@ pub fn advance(
     if ctx.flags().is_cluster() && next_due(ctx, name).is_some() && !ctx.owns(name) {
         return (0, Some(now.ms + SLOT_RETRY_MS));
     }
-    let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Unattended) else {
+    let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Background) else {
         return (0, None);
     };
     let Some(stored) = key.get_mut() else {
@@ -239,7 +240,7 @@ pub fn advance(
 
 /// When the queue at a key next has something to do, Unix ms.
 fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<u64> {
-    let key = Key::<QueueKey>::open(ctx, name, Mode::Glance).ok()?;
+    let key = Key::<QueueKey>::open(ctx, name, Mode::Inspect).ok()?;
     key.get()?.queue.next_due()
 }
 
@@ -269,6 +270,6 @@ pub fn read<R>(
     body: impl FnOnce(&Queue, Now) -> R,
 ) -> Result<Option<R>, Refusal> {
     let key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now();
+    let now = clock::now();
     Ok(key.get().map(|stored| body(&stored.queue, now)))
 }

@@ -1,9 +1,16 @@
-//! One timer for all queues: which key next has something to do by the clock. What is kept here
-//! are hints; the queue itself knows, and is asked when a hint comes due.
+//! The module's one timer, and the list of keys that next have something to do by the clock.
+//!
+//! What the list holds are hints. A queue knows itself what is due when; it is asked when its hint comes
+//! due, and a hint that is too early, or for a key that is gone, costs one look and is forgotten. What must
+//! hold is that no queue has something to do before its hint: whoever changes a queue says so (`due_at`).
+//!
+//! A tick: the timer fires; the keys that are due are worked on, in turns, within a budget of steps and
+//! time; the timer is set to the next hint; names that blocked clients wait for are looked at.
 
-use super::queues;
-use crate::server::config;
-use crate::server::context::{Context, must_not_replicate, now};
+use crate::host::clock::now;
+use crate::host::queues;
+use crate::host::{settings, waiting};
+use crate::server::context::{Context, must_not_replicate};
 use crate::server::key::Name;
 use crate::server::timer::{self, Tick, Timer};
 use modq_core::queue::Now;
@@ -15,16 +22,23 @@ use std::time::{Duration, Instant};
 /// when it ends.
 const PAUSED_RETRY_MS: u64 = 5;
 
+/// Steps done on one key before the next has its turn, and before the clock is looked at.
+const STEPS_PER_TURN: usize = 64;
+
+/// A tick ends after this long even if its budget is not used up: clients wait meanwhile.
+const LONGEST_TICK: Duration = Duration::from_millis(1);
+
 #[derive(Default)]
 struct Schedule {
     /// Due time (Unix ms), database, key name.
     hints: BTreeSet<(u64, i32, Box<[u8]>)>,
+    /// The due time of each key in `hints`.
     due_of: HashMap<(i32, Box<[u8]>), u64>,
     /// The running timer and when it fires, Unix ms.
     timer: Option<(Timer, u64)>,
     /// By how much the last tick was late, and the most ever, ms.
-    lag: u64,
-    max_lag: u64,
+    last_lag_ms: u64,
+    max_lag_ms: u64,
 }
 
 static SCHEDULE: Mutex<Option<Schedule>> = Mutex::new(None);
@@ -36,6 +50,7 @@ fn with<R>(body: impl FnOnce(&mut Schedule) -> R) -> R {
 }
 
 impl Schedule {
+    /// Puts the hint for a key at `due`, in place of the one it has.
     fn set(&mut self, db: i32, key: &[u8], due: u64) {
         if let Some(old) = self.due_of.insert((db, key.into()), due) {
             self.hints.remove(&(old, db, key.into()));
@@ -43,6 +58,7 @@ impl Schedule {
         self.hints.insert((due, db, key.into()));
     }
 
+    /// Takes the first hint out if it is due by `now`, Unix ms.
     fn pop_due(&mut self, now: u64) -> Option<(i32, Box<[u8]>)> {
         if self.hints.first().is_none_or(|(due, ..)| *due > now) {
             return None;
@@ -51,50 +67,55 @@ impl Schedule {
         self.due_of.remove(&(db, key.clone()));
         Some((db, key))
     }
+
+    /// The time of the first hint, Unix ms.
+    fn first(&self) -> Option<u64> {
+        self.hints.first().map(|(due, ..)| *due)
+    }
 }
 
-/// The key of database `db` has something to do at `due` (Unix ms), not earlier than known so far.
-pub fn note(ctx: Context<'_>, db: i32, key: &[u8], due: u64) {
+/// The key of database `db` has something to do at `due` (Unix ms). A hint that is earlier stays.
+pub fn due_at(ctx: Context<'_>, db: i32, key: &[u8], due: u64) {
     let first = with(|s| {
         let known = s.due_of.get(&(db, Box::from(key))).copied();
         if known.is_none_or(|known| due < known) {
             s.set(db, key, due);
         }
-        s.hints.first().map(|(due, ..)| *due)
+        s.first()
     });
     if let Some(first) = first {
-        arm(ctx, first);
+        fire_by(ctx, first);
     }
 }
 
-/// Makes sure that a timer fires at `due` (Unix ms) or before.
-fn arm(ctx: Context<'_>, due: u64) {
+/// Makes sure that the timer fires at `due` (Unix ms) or before.
+fn fire_by(ctx: Context<'_>, due: u64) {
     let running = with(|s| s.timer);
-    if let Some((id, fires)) = running {
+    if let Some((timer, fires)) = running {
         if fires <= due {
             return;
         }
-        // It has not fired: a timer that fires is forgotten first.
-        timer::stop(ctx, id);
+        // It has not fired yet: when it fires, `tick` takes it out first.
+        timer::stop(ctx, timer);
     }
-    let started = timer::start::<Clock>(ctx, due.saturating_sub(now().ms));
+    let started = timer::start::<QueueTimer>(ctx, due.saturating_sub(now().ms));
     with(|s| s.timer = Some((started, due)));
 }
 
-/// Starts the timer for the first hint; after loading and on promotion.
-pub fn wake(ctx: Context<'_>) {
-    if let Some(first) = with(|s| s.hints.first().map(|(due, ..)| *due)) {
-        arm(ctx, first);
+/// Makes sure that the timer fires for the first hint: after a tick, after loading, and on promotion.
+pub fn start(ctx: Context<'_>) {
+    if let Some(first) = with(|s| s.first()) {
+        fire_by(ctx, first);
     }
 }
 
-/// Makes sure that a tick comes within `ms`.
-pub fn wake_in(ctx: Context<'_>, ms: u64) {
-    arm(ctx, now().ms + ms);
+/// Makes sure that a tick comes within `ms`, whatever is due.
+pub fn tick_within(ctx: Context<'_>, ms: u64) {
+    fire_by(ctx, now().ms + ms);
 }
 
-/// The databases changed places.
-pub fn swap(first: i32, second: i32) {
+/// The databases changed places, and the keys with them.
+pub fn databases_swapped(first: i32, second: i32) {
     let swapped = |db: i32| match db {
         db if db == first => second,
         db if db == second => first,
@@ -109,35 +130,33 @@ pub fn swap(first: i32, second: i32) {
     });
 }
 
-/// How punctual the timer is.
-pub struct Lag {
-    /// By how many ms the last tick came late, and the most ever.
-    pub last: u64,
-    pub most: u64,
+/// How the timer does, for INFO.
+pub struct TimerStatus {
+    /// By how many ms the last tick came late.
+    pub last_lag_ms: u64,
+    /// By how many ms a tick came late at most, since the server started.
+    pub max_lag_ms: u64,
     /// How many keys have something to do by the clock.
     pub keys: usize,
 }
 
-/// How punctual the timer is.
-pub fn lag() -> Lag {
-    with(|s| Lag {
-        last: s.lag,
-        most: s.max_lag,
+/// How the timer does.
+pub fn status() -> TimerStatus {
+    with(|s| TimerStatus {
+        last_lag_ms: s.last_lag_ms,
+        max_lag_ms: s.max_lag_ms,
         keys: s.hints.len(),
     })
 }
 
-/// Steps done on one key before the next has its turn, and before the clock is looked at.
-const SLICE: usize = 64;
-/// A tick ends after this long even if its budget is not used up: clients wait meanwhile.
-const TICK: Duration = Duration::from_millis(1);
-
-/// Does what is due by `start`, key by key in turns, as far as budget and time allow.
-fn run(ctx: Context<'_>, start: Now) {
-    let mut budget = config::WORK_BUDGET.get() as usize;
+/// Does what is due by `start`, key by key in turns, as far as budget and time allow. What is left over
+/// is due again in the next millisecond.
+fn work_off(ctx: Context<'_>, start: Now) {
+    let mut budget = settings::WORK_BUDGET.get() as usize;
     let begun = Instant::now();
+    // Keys that had a turn and are not done.
     let mut turns = VecDeque::new();
-    while budget > 0 && begun.elapsed() < TICK {
+    while budget > 0 && begun.elapsed() < LONGEST_TICK {
         let next_turn = with(|s| s.pop_due(start.ms)).or_else(|| turns.pop_front());
         let Some((db, key)) = next_turn else {
             return;
@@ -146,7 +165,7 @@ fn run(ctx: Context<'_>, start: Now) {
             continue;
         }
         let name = Name::new(&key);
-        let (steps, next) = queues::advance(ctx, name.get(), start, budget.min(SLICE));
+        let (steps, next) = queues::advance(ctx, name.get(), start, budget.min(STEPS_PER_TURN));
         budget = budget.saturating_sub(steps.max(1));
         match next {
             Some(next) if next <= start.ms => turns.push_back((db, key)),
@@ -160,28 +179,28 @@ fn run(ctx: Context<'_>, start: Now) {
 }
 
 /// The one timer of all queues.
-struct Clock;
+struct QueueTimer;
 
-impl Tick for Clock {
+impl Tick for QueueTimer {
     fn tick(ctx: Context<'_>) {
         let fired = with(|s| s.timer.take());
         if !ctx.flags().is_active_primary() {
-            // A replica never lets time act; promotion calls `wake`.
+            // A replica never lets time act. On promotion the timer is started again.
             return;
         }
-        let start = now();
+        let start_time = now();
         if must_not_replicate() {
-            arm(ctx, start.ms + PAUSED_RETRY_MS);
+            fire_by(ctx, start_time.ms + PAUSED_RETRY_MS);
             return;
         }
         if let Some((_, due)) = fired {
             with(|s| {
-                s.lag = start.ms.saturating_sub(due);
-                s.max_lag = s.max_lag.max(s.lag);
+                s.last_lag_ms = start_time.ms.saturating_sub(due);
+                s.max_lag_ms = s.max_lag_ms.max(s.last_lag_ms);
             });
         }
-        run(ctx, start);
-        wake(ctx);
-        super::waiting::patrol(ctx);
+        work_off(ctx, start_time);
+        start(ctx);
+        waiting::scan(ctx);
     }
 }

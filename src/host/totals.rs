@@ -1,39 +1,43 @@
-//! Totals over all keys, for INFO: how many of each type there are, what is in all queues, and what has
-//! become of it. Kept as things change, so that asking costs nothing.
+//! Totals over all keys, for INFO: how many values of each type there are, what is in all queues, and
+//! what became of it. They are kept as things change, so that asking costs nothing.
 
 use modq_core::queue::Queue;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counts a key's value for as long as it lives, wherever it is freed.
-pub struct Live<const TYPE: usize>;
-
-/// The types that [`Live`] counts.
+/// The types whose values are counted, for [`Counted`] and [`values_of`].
 pub const QUEUES: usize = 0;
+/// See [`QUEUES`].
 pub const LIMITERS: usize = 1;
+/// See [`QUEUES`].
 pub const LEASE_SETS: usize = 2;
 
-static LIVE: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+static VALUES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
-impl<const TYPE: usize> Default for Live<TYPE> {
+/// A field of a key's value: that value is counted as one of its type for as long as it lives, wherever
+/// it is freed.
+pub struct Counted<const TYPE: usize>;
+
+impl<const TYPE: usize> Default for Counted<TYPE> {
     fn default() -> Self {
-        LIVE[TYPE].fetch_add(1, Relaxed);
-        Live
+        VALUES[TYPE].fetch_add(1, Relaxed);
+        Counted
     }
 }
 
-impl<const TYPE: usize> Drop for Live<TYPE> {
+impl<const TYPE: usize> Drop for Counted<TYPE> {
     fn drop(&mut self) {
-        LIVE[TYPE].fetch_sub(1, Relaxed);
+        VALUES[TYPE].fetch_sub(1, Relaxed);
     }
 }
 
 /// How many values of a type there are.
-pub fn live(of: usize) -> u64 {
-    LIVE[of].load(Relaxed)
+pub fn values_of(of: usize) -> u64 {
+    VALUES[of].load(Relaxed)
 }
 
-/// What INFO tells of all queues.
-pub const QUEUE_TOTALS: [&std::ffi::CStr; COUNTS] = [
+/// What is summed up over all queues, by the names INFO has for it.
+const QUEUE_FIELDS: [&CStr; FIELDS] = [
     c"items_ready",
     c"items_locked",
     c"items_delayed",
@@ -45,20 +49,21 @@ pub const QUEUE_TOTALS: [&std::ffi::CStr; COUNTS] = [
     c"expired",
     c"died",
 ];
-const COUNTS: usize = 10;
+const FIELDS: usize = 10;
 
-static IN_QUEUES: [AtomicU64; COUNTS] = [const { AtomicU64::new(0) }; COUNTS];
+static SUMS: [AtomicU64; FIELDS] = [const { AtomicU64::new(0) }; FIELDS];
 
-/// What one queue has added to the totals.
+/// What one queue has added to the sums over all queues. Taken off again when it is dropped.
 #[derive(Default)]
-pub struct Share([u64; COUNTS]);
+pub struct Contribution([u64; FIELDS]);
 
-impl Share {
-    /// The queue may have changed.
+impl Contribution {
+    /// Brings the sums up to date after a change of the queue.
     #[inline]
     pub fn update(&mut self, queue: &Queue) {
         let (now, stats) = (queue.summary(), queue.stats());
-        self.set([
+        // In the order of `QUEUE_FIELDS`.
+        self.replace([
             now.ready as u64,
             now.locked as u64,
             now.delayed as u64,
@@ -73,30 +78,31 @@ impl Share {
     }
 
     #[inline]
-    fn set(&mut self, counts: [u64; COUNTS]) {
-        for (i, (old, new)) in self.0.iter_mut().zip(counts).enumerate() {
+    fn replace(&mut self, values: [u64; FIELDS]) {
+        for (i, (old, new)) in self.0.iter_mut().zip(values).enumerate() {
             if *old != new {
-                // Wraps around and back: the sum is right.
-                IN_QUEUES[i].fetch_add(new.wrapping_sub(*old), Relaxed);
+                // The difference may wrap around below zero; adding it wraps back.
+                SUMS[i].fetch_add(new.wrapping_sub(*old), Relaxed);
                 *old = new;
             }
         }
     }
 }
 
-impl Drop for Share {
+impl Drop for Contribution {
     fn drop(&mut self) {
-        self.set([0; COUNTS]);
+        self.replace([0; FIELDS]);
     }
 }
 
-/// The totals over all queues, as `QUEUE_TOTALS` names them.
-pub fn in_queues() -> [u64; COUNTS] {
-    std::array::from_fn(|i| IN_QUEUES[i].load(Relaxed))
+/// The sums over all queues with their names, for INFO.
+pub fn over_all_queues() -> [(&'static CStr, u64); FIELDS] {
+    std::array::from_fn(|i| (QUEUE_FIELDS[i], SUMS[i].load(Relaxed)))
 }
 
-/// Requests that limiters let through, and those they did not, since the server started.
+/// Requests that limiters let through since the server started.
 pub static ADMITTED: AtomicU64 = AtomicU64::new(0);
+/// Requests that limiters denied since the server started.
 pub static DENIED: AtomicU64 = AtomicU64::new(0);
 
 /// Counts a request to a limiter.

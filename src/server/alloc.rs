@@ -1,5 +1,5 @@
 //! Memory comes from the server's allocator, so that `used_memory` and maxmemory see it. Outside
-//! a server (unit tests, the demo) it comes from the system's.
+//! a server (tests, the demo) it comes from the system's.
 
 use redis_module::raw;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -20,10 +20,12 @@ const HEADER: usize = size_of::<*mut u8>();
 /// # Safety
 /// `block` is null or has `HEADER` + `align` bytes more than will be used, aligned to `ALIGN`.
 unsafe fn align_up(block: *mut u8, align: usize) -> *mut u8 {
+    if block.is_null() {
+        return block;
+    }
+    // SAFETY: at most `HEADER` + `align` bytes are skipped, which are there (the caller's promise), and
+    // at least `HEADER`, into which the address fits: both ends are aligned to a pointer.
     unsafe {
-        if block.is_null() {
-            return block;
-        }
         let start = block.add(HEADER);
         let aligned = start.add(start.align_offset(align));
         aligned.cast::<*mut u8>().sub(1).write(block);
@@ -31,7 +33,7 @@ unsafe fn align_up(block: *mut u8, align: usize) -> *mut u8 {
     }
 }
 
-/// What to ask the server for to have room to align a block.
+/// How many bytes to ask the server for to have room to align a block.
 fn roomy(layout: Layout) -> usize {
     layout.size() + layout.align() + HEADER
 }
@@ -43,6 +45,8 @@ fn roomy(layout: Layout) -> usize {
 unsafe impl GlobalAlloc for ServerAlloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: a size of the layout is asked for, or one with room for `align_up`; functions are
+        // never unset.
         unsafe {
             match raw::RedisModule_Alloc {
                 Some(alloc) if layout.align() <= ALIGN => alloc(layout.size()).cast(),
@@ -54,6 +58,7 @@ unsafe impl GlobalAlloc for ServerAlloc {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as `alloc`; the address in front of an aligned block is not part of it.
         unsafe {
             match raw::RedisModule_Calloc {
                 Some(calloc) if layout.align() <= ALIGN => calloc(1, layout.size()).cast(),
@@ -65,6 +70,8 @@ unsafe impl GlobalAlloc for ServerAlloc {
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: `ptr` came from `alloc` for this layout, so its block is `ptr` itself or what
+        // stands in front of it.
         unsafe {
             match raw::RedisModule_Free {
                 Some(free) if layout.align() <= ALIGN => free(ptr.cast()),
@@ -76,6 +83,8 @@ unsafe impl GlobalAlloc for ServerAlloc {
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: `ptr` came from `alloc` for this layout; what is moved by hand is what both
+        // blocks have room for, and the alignment was valid before.
         unsafe {
             match raw::RedisModule_Realloc {
                 Some(realloc) if layout.align() <= ALIGN => realloc(ptr.cast(), new_size).cast(),

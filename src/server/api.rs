@@ -1,7 +1,7 @@
 //! The server's functions. They are looked up once, at load: what every supported server has is
 //! required then, what some lack is asked for where it is used.
 
-/// Calls a function that `REQUIRED` lists. Must stand in an `unsafe` block.
+/// Calls a function of the list at the end of this file. Must stand in an `unsafe` block.
 macro_rules! api {
     ($name:ident($($arg:expr_2021),* $(,)?)) => {
         match redis_module::raw::$name {
@@ -18,6 +18,7 @@ pub fn missing(name: &str) -> ! {
     panic!("the server lacks {name}");
 }
 
+/// Makes `first_missing` out of a list of functions.
 macro_rules! required {
     ($($name:ident)*) => {
         /// The first required function that the server lacks.
@@ -44,7 +45,7 @@ required! {
     RedisModule_SetAbsExpire RedisModule_GetAbsExpire RedisModule_SignalModifiedKey
     RedisModule_ReplyWithError RedisModule_ReplyWithSimpleString RedisModule_ReplyWithLongLong
     RedisModule_ReplyWithStringBuffer RedisModule_ReplyWithNull RedisModule_ReplyWithNullArray
-    RedisModule_ReplyWithArray RedisModule_ReplyWithMap RedisModule_WrongArity
+    RedisModule_ReplyWithArray RedisModule_ReplyWithMap
     RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_NotifyKeyspaceEvent
     RedisModule_GetContextFlags RedisModule_GetSelectedDb RedisModule_SelectDb
     RedisModule_GetUsedMemoryRatio

@@ -1,56 +1,74 @@
-//! Clients that wait: blocking them, and hearing how their wait ends. Who is served, and with what,
-//! is decided by `host::waiting`; the server sees to time-outs, redirections and kills.
+//! Clients that wait: blocking them, and hearing how their wait ends. The server sees to time-outs,
+//! redirections and kills; who is served, and with what, is decided by the [`Waiters`].
 
 use super::api::api;
 use super::args::ServerStr;
 use super::context::Context;
 use super::guard::guarded;
-use crate::host::waiting;
 use redis_module::raw;
 use std::ffi::{c_int, c_void};
 
-/// A blocked client. Valid until its wait has ended, by whatever cause; each cause is told to
-/// `host::waiting` before the handle dies.
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+
+/// What is done when a wait ends. Each wait has a number, which who began it chose.
+pub trait Waiters: 'static {
+    /// A key that the client is blocked on has come to be. Answers whether the wait goes on; if not, a
+    /// reply was given.
+    fn key_ready(ctx: Context<'_>, call: u64, key: ServerStr<'_>) -> bool;
+    /// The wait is over, and a reply must be given: the time is up, or CLIENT UNBLOCK or
+    /// [`Blocked::wake`] ended it.
+    fn answer(ctx: Context<'_>, call: u64);
+    /// The wait is over, and nobody is there to be told: the client is gone, or the server itself has
+    /// answered it.
+    fn gone(ctx: Context<'_>, call: u64);
+}
+
+/// A blocked client. Valid until one of the three ways in which a wait ends was called for it.
 #[derive(Clone, Copy)]
 pub struct Blocked(*mut raw::RedisModuleBlockedClient);
 
 // SAFETY: only ever used on the server's main thread; it is stored in a static, that is all.
 unsafe impl Send for Blocked {}
 
-/// Why a wait ended without the module ending it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The time is up, or CLIENT UNBLOCK, or `Blocked::wake`: a reply must be given.
-    Answer,
-    /// The client is gone, or was answered by the server itself.
-    Gone,
-}
-
-/// Blocks the client of this call on `keys` for `ms` (0: for ever), under the number `call`.
-pub fn block(ctx: Context<'_>, keys: &[ServerStr<'_>], ms: u64, call: u64) -> Option<Blocked> {
+/// Blocks the client of this call on `keys` for `ms` (0: for ever), as wait number `call`. None if the
+/// server refuses.
+pub fn block<W: Waiters>(
+    ctx: Context<'_>,
+    keys: &[ServerStr<'_>],
+    ms: u64,
+    call: u64,
+) -> Option<Blocked> {
     let mut keys: Vec<_> = keys.iter().map(|key| key.raw()).collect();
-    // SAFETY: the callbacks have the right types and the private data is a number, not a pointer.
-    unsafe {
-        let client = api!(RedisModule_BlockClientOnKeys(
+    // SAFETY: the context is live, the callbacks have the right types, the server copies the array of
+    // names, and the private data is a number, not a pointer.
+    let client = unsafe {
+        api!(RedisModule_BlockClientOnKeys(
             ctx.raw(),
-            Some(on_key_ready),
-            Some(on_time_out),
+            Some(on_key_ready::<W>),
+            Some(on_time_out::<W>),
             None,
             ms as i64,
             keys.as_mut_ptr(),
             keys.len() as c_int,
             call as usize as *mut c_void
-        ));
-        if client.is_null() {
-            return None;
-        }
-        api!(RedisModule_SetDisconnectCallback(client, Some(on_gone)));
-        Some(Blocked(client))
+        ))
+    };
+    if client.is_null() {
+        return None;
     }
+    // SAFETY: the client was just blocked; the callback has the right type.
+    unsafe {
+        api!(RedisModule_SetDisconnectCallback(
+            client,
+            Some(on_gone::<W>)
+        ))
+    };
+    Some(Blocked(client))
 }
 
 impl Blocked {
-    /// Ends the wait: `waiting::ended` is called at once, to reply.
+    /// Ends the wait: `Waiters::answer` is called at once.
     pub fn wake(self) {
         // SAFETY: the client still waits (see `Blocked`). For clients blocked on keys this calls
         // the time-out callback, which is `on_time_out`.
@@ -58,51 +76,58 @@ impl Blocked {
     }
 }
 
-/// The number a callback is about.
+/// The number of the wait that a callback is about.
+///
+/// # Safety
+/// `ctx` is the context of a callback of `block`.
 unsafe fn call_of(ctx: Context<'_>) -> u64 {
+    // SAFETY: in such a callback the context has the private data that `block` gave.
     unsafe { api!(RedisModule_GetBlockedClientPrivateData(ctx.raw())) as usize as u64 }
 }
 
-/// A key the client waits for has come to be. Who is served is not the server's to choose, unless
-/// it holds another type.
-unsafe extern "C" fn on_key_ready(
+unsafe extern "C" fn on_key_ready<W: Waiters>(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
 ) -> c_int {
     let still_waits = guarded("a blocked client", true, || {
-        // SAFETY: valid in this callback, as is the key it was called for.
-        let ctx = unsafe { Context::new(ctx) };
-        let key = unsafe { api!(RedisModule_GetBlockedClientReadyKey(ctx.raw())) };
-        waiting::key_ready(ctx, unsafe { call_of(ctx) }, unsafe { ServerStr::new(key) })
+        // SAFETY: the context is valid in this callback, and so is the key it was called for.
+        let (ctx, call, key) = unsafe {
+            let ctx = Context::new(ctx);
+            let key = api!(RedisModule_GetBlockedClientReadyKey(ctx.raw()));
+            (ctx, call_of(ctx), ServerStr::new(key))
+        };
+        W::key_ready(ctx, call, key)
     });
-    if still_waits {
-        raw::REDISMODULE_ERR as c_int
-    } else {
-        raw::REDISMODULE_OK as c_int
-    }
+    if still_waits { ERR } else { OK }
 }
 
-unsafe extern "C" fn on_time_out(
+unsafe extern "C" fn on_time_out<W: Waiters>(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
 ) -> c_int {
     guarded("a blocked client", (), || {
-        // SAFETY: valid in this callback.
-        let ctx = unsafe { Context::new(ctx) };
-        waiting::ended(ctx, unsafe { call_of(ctx) }, End::Answer);
+        // SAFETY: the context is valid in this callback.
+        let (ctx, call) = unsafe {
+            let ctx = Context::new(ctx);
+            (ctx, call_of(ctx))
+        };
+        W::answer(ctx, call);
     });
-    raw::REDISMODULE_OK as c_int
+    OK
 }
 
-unsafe extern "C" fn on_gone(
+unsafe extern "C" fn on_gone<W: Waiters>(
     ctx: *mut raw::RedisModuleCtx,
     _client: *mut raw::RedisModuleBlockedClient,
 ) {
     guarded("a blocked client", (), || {
-        // SAFETY: valid in this callback.
-        let ctx = unsafe { Context::new(ctx) };
-        waiting::ended(ctx, unsafe { call_of(ctx) }, End::Gone);
+        // SAFETY: the context is valid in this callback.
+        let (ctx, call) = unsafe {
+            let ctx = Context::new(ctx);
+            (ctx, call_of(ctx))
+        };
+        W::gone(ctx, call);
     });
 }

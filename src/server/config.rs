@@ -1,16 +1,21 @@
-//! The module's settings: arguments at load, then CONFIG GET and SET.
+//! Registering settings: arguments at load, then CONFIG GET and SET.
 
 use super::api::api;
 use super::args::{Args, parse_i64};
-use super::context::{Context, log_warning};
+use super::context::Context;
+use super::log::log_warning;
 use redis_module::raw;
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-/// One setting. Booleans are 0 and 1.
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+
+/// One setting. Yes and no are 1 and 0.
 pub struct Setting {
     /// The name without the module's, which the server puts in front.
     name: &'static CStr,
+    /// Another name that it may have among the module's arguments.
+    alias: Option<&'static str>,
     boolean: bool,
     default: i64,
     min: i64,
@@ -19,9 +24,11 @@ pub struct Setting {
 }
 
 impl Setting {
-    const fn number(name: &'static CStr, default: i64, min: i64, max: i64) -> Setting {
+    /// A number from `min` to `max`.
+    pub const fn number(name: &'static CStr, default: i64, min: i64, max: i64) -> Setting {
         Setting {
             name,
+            alias: None,
             boolean: false,
             default,
             min,
@@ -30,9 +37,34 @@ impl Setting {
         }
     }
 
+    /// Yes or no; no unless it is set.
+    pub const fn switch(name: &'static CStr) -> Setting {
+        Setting {
+            boolean: true,
+            ..Setting::number(name, 0, 0, 1)
+        }
+    }
+
+    /// The same setting, which may be called `alias` too among the module's arguments.
+    pub const fn or_called(self, alias: &'static str) -> Setting {
+        Setting {
+            alias: Some(alias),
+            ..self
+        }
+    }
+
     /// What it is set to.
     pub fn get(&self) -> i64 {
         self.value.load(Relaxed)
+    }
+
+    /// Whether a switch is set to yes.
+    pub fn is_on(&self) -> bool {
+        self.get() != 0
+    }
+
+    fn is_called(&self, name: &[u8]) -> bool {
+        self.name.to_bytes() == name || self.alias.is_some_and(|alias| alias.as_bytes() == name)
     }
 
     fn parse(&self, word: &[u8]) -> Option<i64> {
@@ -47,108 +79,118 @@ impl Setting {
     }
 }
 
-/// Most deferred steps (expiries, due items, matches) of one tick.
-pub static WORK_BUDGET: Setting = Setting::number(c"work-budget", 1000, 1, 1_000_000);
-/// Largest payload of an item, bytes.
-pub static MAX_PAYLOAD: Setting = Setting::number(c"max-payload-bytes", 1 << 20, 0, 512 << 20);
-/// Most runs of charges and remembered requests in one key.
-pub static LOG_MAX_ENTRIES: Setting =
-    Setting::number(c"ratelimit-log-max-entries", 1_000_000, 1, 1 << 32);
-/// Whether clients may send the internal commands that apply effects.
-pub static ALLOW_APPLY: Setting = Setting {
-    boolean: true,
-    ..Setting::number(c"allow-apply", 0, 0, 1)
-};
+/// Reads the module's arguments, pairs of name and value (the name with or without `prefix`), and registers
+/// every setting. Answers false, with a line in the log, if something is wrong.
+pub(super) fn register(
+    ctx: Context<'_>,
+    args: Args<'_>,
+    prefix: &CStr,
+    settings: &'static [&'static Setting],
+) -> bool {
+    let Some(defaults) = defaults(args, prefix, settings) else {
+        return false;
+    };
+    let mut all = settings.iter().zip(defaults);
+    if !all.all(|(setting, default)| register_one(ctx, setting, default)) {
+        return false;
+    }
+    // SAFETY: the context is live during load.
+    unsafe { api!(RedisModule_LoadConfigs(ctx.raw())) == OK }
+}
 
-static ALL: [&Setting; 4] = [&WORK_BUDGET, &MAX_PAYLOAD, &LOG_MAX_ENTRIES, &ALLOW_APPLY];
-
-/// Reads the module's arguments, pairs of name and value (with or without the prefix `modq.`), and
-/// registers every setting. Answers false, with a line in the log, if something is wrong.
-pub fn register(ctx: Context<'_>, args: Args<'_>) -> bool {
-    let mut defaults = ALL.map(|s| s.default);
+/// What each setting is unless the server's own configuration says more: its default, or what the
+/// arguments say.
+fn defaults(args: Args<'_>, prefix: &CStr, settings: &[&Setting]) -> Option<Vec<i64>> {
+    let mut defaults: Vec<i64> = settings.iter().map(|s| s.default).collect();
     if args.count() % 2 != 0 {
         log_warning("module arguments must be pairs of name and value");
-        return false;
+        return None;
     }
     for i in (0..args.count()).step_by(2) {
         let word = args.get(i).to_ascii_lowercase();
-        let mut name = word.strip_prefix(b"modq.").unwrap_or(&word).to_vec();
-        // Settings of limiters may be called by their own prefix too, which is part of the name.
-        if name.starts_with(b"ratelimit.") {
-            name[b"ratelimit".len()] = b'-';
-        }
-        let Some(which) = ALL.iter().position(|s| s.name.to_bytes() == name) else {
+        let after_prefix = word.strip_prefix(prefix.to_bytes());
+        let name = after_prefix
+            .and_then(|rest| rest.strip_prefix(b"."))
+            .unwrap_or(&word);
+        let Some(which) = settings.iter().position(|s| s.is_called(name)) else {
             log_warning(&format!("module argument {} is not a known name", i + 1));
-            return false;
+            return None;
         };
-        let Some(value) = ALL[which].parse(args.get(i + 1)) else {
-            let name = ALL[which].name.to_string_lossy();
+        let Some(value) = settings[which].parse(args.get(i + 1)) else {
+            let name = settings[which].name.to_string_lossy();
             log_warning(&format!(
                 "the value of module argument {name} is out of range"
             ));
-            return false;
+            return None;
         };
         defaults[which] = value;
     }
-    ALL.iter().zip(defaults).all(|(setting, default)| {
-        let data = std::ptr::from_ref::<Setting>(setting).cast_mut().cast();
-        // SAFETY: names and settings are static; the callbacks fit the type of setting.
-        let status = unsafe {
-            if setting.boolean {
-                api!(RedisModule_RegisterBoolConfig(
-                    ctx.raw(),
-                    setting.name.as_ptr(),
-                    default as c_int,
-                    0,
-                    Some(get_bool),
-                    Some(set_bool),
-                    None,
-                    data
-                ))
-            } else {
-                api!(RedisModule_RegisterNumericConfig(
-                    ctx.raw(),
-                    setting.name.as_ptr(),
-                    default,
-                    0,
-                    setting.min,
-                    setting.max,
-                    Some(get_number),
-                    Some(set_number),
-                    None,
-                    data
-                ))
-            }
-        };
-        status == raw::REDISMODULE_OK as c_int
-    }) && unsafe { api!(RedisModule_LoadConfigs(ctx.raw())) } == raw::REDISMODULE_OK as c_int
+    Some(defaults)
 }
 
-// SAFETY (all below): the server hands back the pointer to a static `Setting` from `register`, and
-// has checked the range.
+fn register_one(ctx: Context<'_>, setting: &'static Setting, default: i64) -> bool {
+    let data = std::ptr::from_ref(setting).cast_mut().cast();
+    // SAFETY: the context is live during load; name and setting are static, and the callbacks fit
+    // the type of setting. They only read the pointer, see `setting`.
+    let status = unsafe {
+        if setting.boolean {
+            api!(RedisModule_RegisterBoolConfig(
+                ctx.raw(),
+                setting.name.as_ptr(),
+                default as c_int,
+                0,
+                Some(get_bool),
+                Some(set_bool),
+                None,
+                data
+            ))
+        } else {
+            api!(RedisModule_RegisterNumericConfig(
+                ctx.raw(),
+                setting.name.as_ptr(),
+                default,
+                0,
+                setting.min,
+                setting.max,
+                Some(get_number),
+                Some(set_number),
+                None,
+                data
+            ))
+        }
+    };
+    status == OK
+}
 
+/// The setting that a callback is about.
+///
+/// # Safety
+/// `data` is what `register_one` gave to the server.
 unsafe fn setting(data: *mut c_void) -> &'static Setting {
+    // SAFETY: that was made from a reference to a static.
     unsafe { &*data.cast::<Setting>() }
 }
 
 unsafe extern "C" fn get_number(_name: *const c_char, data: *mut c_void) -> c_longlong {
-    unsafe { setting(data).get() }
+    // SAFETY: the server gives back the pointer of `register_one`.
+    unsafe { setting(data) }.get()
 }
 
+/// The server has checked the range.
 unsafe extern "C" fn set_number(
     _name: *const c_char,
     value: c_longlong,
     data: *mut c_void,
     _error: *mut *mut raw::RedisModuleString,
 ) -> c_int {
-    unsafe {
-        setting(data).value.store(value, Relaxed);
-        raw::REDISMODULE_OK as c_int
-    }
+    // SAFETY: the server gives back the pointer of `register_one`.
+    unsafe { setting(data) }.value.store(value, Relaxed);
+    OK
 }
 
 unsafe extern "C" fn get_bool(_name: *const c_char, data: *mut c_void) -> c_int {
-    unsafe { setting(data).get() as c_int }
+    // SAFETY: the server gives back the pointer of `register_one`.
+    unsafe { setting(data) }.get() as c_int
 }
 
 unsafe extern "C" fn set_bool(
@@ -157,8 +199,9 @@ unsafe extern "C" fn set_bool(
     data: *mut c_void,
     _error: *mut *mut raw::RedisModuleString,
 ) -> c_int {
-    unsafe {
-        setting(data).value.store(i64::from(value), Relaxed);
-        raw::REDISMODULE_OK as c_int
-    }
+    // SAFETY: the server gives back the pointer of `register_one`.
+    unsafe { setting(data) }
+        .value
+        .store(i64::from(value), Relaxed);
+    OK
 }

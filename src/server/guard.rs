@@ -2,7 +2,8 @@
 
 use super::api::api;
 use super::args::Args;
-use super::context::{self, Context, Refusal};
+use super::context::{Context, Refusal};
+use super::log::log_warning;
 use redis_module::raw;
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +13,7 @@ pub fn guarded<R>(what: &'static str, otherwise: R, body: impl FnOnce() -> R) ->
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result,
         Err(_) => {
-            context::log_warning(&format!(
+            log_warning(&format!(
                 "internal error in {what}; please report it with the lines printed before"
             ));
             otherwise
@@ -27,7 +28,8 @@ pub type RawHandler = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 
-/// Not a pointer to one, nor a closure that holds something: it can be made from nothing.
+/// Whether a value of `F` has no bytes: a plain function, not a pointer to one, nor a closure that holds
+/// something. Such a value can be made from nothing.
 const fn is_plain_function<F>() -> bool {
     size_of::<F>() == 0
 }
@@ -63,22 +65,22 @@ where
     F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
     L: Fn(Args<'_>) -> Vec<usize> + Copy + 'static,
 {
-    unsafe {
-        // SAFETY: a valid context, as the server's own.
-        if unsafe { raw::RedisModule_IsKeysPositionRequest.is_none_or(|asked| asked(ctx) == 0) } {
-            return trampoline::<F>(ctx, argv, argc);
-        }
-        guarded("the positions of keys", (), || {
-            // SAFETY: `L` has no bytes and is `Copy`, and `entry_located` was given one.
-            let locate: L = unsafe { std::mem::transmute_copy(&()) };
-            // SAFETY: the server's arguments are valid for this call, and it asked.
-            let args = unsafe { Args::new(argv, argc) };
-            for at in locate(args) {
-                unsafe { api!(RedisModule_KeyAtPos(ctx, at as c_int)) };
-            }
-        });
-        raw::REDISMODULE_OK as c_int
+    // SAFETY: read after the server filled in its functions; the context is the server's own.
+    if unsafe { raw::RedisModule_IsKeysPositionRequest.is_none_or(|asked| asked(ctx) == 0) } {
+        // SAFETY: the server's arguments are passed on.
+        return unsafe { trampoline::<F>(ctx, argv, argc) };
     }
+    guarded("the positions of keys", (), || {
+        // SAFETY: `L` has no bytes and is `Copy`, and `entry_located` was given one: this is another.
+        let locate: L = unsafe { std::mem::transmute_copy(&()) };
+        // SAFETY: the server's arguments are valid for this call.
+        let args = unsafe { Args::new(argv, argc) };
+        for at in locate(args) {
+            // SAFETY: the context is live, and the server asked for positions.
+            unsafe { api!(RedisModule_KeyAtPos(ctx, at as c_int)) };
+        }
+    });
+    raw::REDISMODULE_OK as c_int
 }
 
 unsafe extern "C" fn trampoline<F>(
@@ -89,19 +91,17 @@ unsafe extern "C" fn trampoline<F>(
 where
     F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
 {
-    unsafe {
-        // SAFETY: `F` has no bytes and is `Copy`, and `entry` was given one: this is another.
-        let handler: F = std::mem::transmute_copy(&());
-        // SAFETY: the server's arguments are valid for this call.
-        let (ctx, args) = (Context::new(ctx), Args::new(argv, argc));
-        match catch_unwind(AssertUnwindSafe(|| handler(ctx, args))) {
-            Ok(Ok(())) => {}
-            Ok(Err(refusal)) => ctx.refuse(&refusal),
-            Err(_) => {
-                context::log_warning("internal error in a command; please report it");
-                ctx.refuse(&Refusal::fixed("ERR internal error, see the server's log"));
-            }
+    // SAFETY: `F` has no bytes and is `Copy`, and `entry` was given one: this is another.
+    let handler: F = unsafe { std::mem::transmute_copy(&()) };
+    // SAFETY: the server's arguments are valid for this call.
+    let (ctx, args) = unsafe { (Context::new(ctx), Args::new(argv, argc)) };
+    match catch_unwind(AssertUnwindSafe(|| handler(ctx, args))) {
+        Ok(Ok(())) => {}
+        Ok(Err(refusal)) => ctx.refuse(&refusal),
+        Err(_) => {
+            log_warning("internal error in a command; please report it");
+            ctx.refuse(&Refusal::fixed("ERR internal error, see the server's log"));
         }
-        raw::REDISMODULE_OK as c_int
     }
+    raw::REDISMODULE_OK as c_int
 }

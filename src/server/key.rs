@@ -7,12 +7,13 @@ use super::types::Stored;
 use redis_module::raw;
 use std::marker::PhantomData;
 
-/// A name for a key that no command argument carries (timers, notifications).
+/// A name for a key that no command argument carries (timers, notifications). Ours, and freed on drop.
 pub struct Name {
     raw: *mut raw::RedisModuleString,
 }
 
 impl Name {
+    /// A string of the server's with these bytes.
     pub fn new(bytes: &[u8]) -> Name {
         // SAFETY: without a context the string is ours to free; the bytes are copied.
         let raw = unsafe {
@@ -25,6 +26,7 @@ impl Name {
         Name { raw }
     }
 
+    /// The string, to be used as the server's own are.
     pub fn get(&self) -> ServerStr<'_> {
         // SAFETY: lives as long as `self`.
         unsafe { ServerStr::new(self.raw) }
@@ -41,12 +43,14 @@ impl Drop for Name {
 /// How a key is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// For a command that reads.
     Read,
+    /// For a command that may change, create or delete the key.
     Write,
     /// As `Write`, but not counted as a use of the key: for what the clock does.
-    Unattended,
-    /// As `Read`, without side effects of any kind: for what only looks.
-    Glance,
+    Background,
+    /// As `Read`, without side effects of any kind: not counted as a use, and an expired key stays.
+    Inspect,
 }
 
 /// Whether only a part of the key in braces decides its slot in a cluster.
@@ -59,27 +63,32 @@ pub fn has_hash_tag(key: &[u8]) -> bool {
 /// What is at a key, for who needs a stream there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
+    /// The key does not exist.
     Nothing,
+    /// A stream.
     Stream,
+    /// A value of any other type.
     Other,
 }
 
 /// Looks what is at a key, as no use of it.
 pub fn look(ctx: Context<'_>, name: ServerStr<'_>) -> Found {
     let mode = raw::REDISMODULE_READ | NO_TOUCH | NO_STATS;
-    // SAFETY: the context and the name live through the calls; what was opened is closed.
-    unsafe {
-        let key = api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode as i32));
-        if key.is_null() {
-            return Found::Nothing;
-        }
+    // SAFETY: the context and the name live through the call.
+    let key = unsafe { api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode as i32)) };
+    if key.is_null() {
+        return Found::Nothing;
+    }
+    // SAFETY: the key was just opened, and is closed once.
+    let kind = unsafe {
         let kind = api!(RedisModule_KeyType(key)) as isize;
         api!(RedisModule_CloseKey(key));
-        match kind {
-            raw::REDISMODULE_KEYTYPE_EMPTY => Found::Nothing,
-            raw::REDISMODULE_KEYTYPE_STREAM => Found::Stream,
-            _ => Found::Other,
-        }
+        kind
+    };
+    match kind {
+        raw::REDISMODULE_KEYTYPE_EMPTY => Found::Nothing,
+        raw::REDISMODULE_KEYTYPE_STREAM => Found::Stream,
+        _ => Found::Other,
     }
 }
 
@@ -107,8 +116,8 @@ impl<'a, T: Stored> Key<'a, T> {
         let mode = match mode {
             Mode::Read => read,
             Mode::Write => read | write,
-            Mode::Unattended => read | write | NO_TOUCH | NO_STATS,
-            Mode::Glance => read | NO_TOUCH | NO_STATS | NO_EXPIRE,
+            Mode::Background => read | write | NO_TOUCH | NO_STATS,
+            Mode::Inspect => read | NO_TOUCH | NO_STATS | NO_EXPIRE,
         };
         // SAFETY: the context and the name live through the call; the key is closed on drop. The
         // value of a key of our type is a `T` that we put there (see `types`), and the borrow of
@@ -124,7 +133,7 @@ impl<'a, T: Stored> Key<'a, T> {
             if !raw.is_null() {
                 // Null for an empty key and for any but a module's.
                 let handle = api!(RedisModule_ModuleTypeGetType(raw));
-                if !handle.is_null() && handle == T::handle() {
+                if !handle.is_null() && handle == T::handle().get() {
                     key.value = api!(RedisModule_ModuleTypeGetValue(raw)).cast();
                 } else if api!(RedisModule_KeyType(raw)) != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
                     return Err(Refusal::WRONG_TYPE);
@@ -141,15 +150,18 @@ impl<'a, T: Stored> Key<'a, T> {
         (!self.raw.is_null()).then(|| unsafe { api!(RedisModule_GetDbIdFromModuleKey(self.raw)) })
     }
 
+    /// The value; none if the key does not exist.
     #[inline]
     pub fn get(&self) -> Option<&T> {
-        // SAFETY: see `open`.
+        // SAFETY: null, or the value of the open key (see `open`).
         unsafe { self.value.as_ref() }
     }
 
+    /// The value, to be changed; none if the key does not exist.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        // SAFETY: see `open`; `&mut self` makes the borrow the only one.
+        // SAFETY: null, or the value of the open key (see `open`); `&mut self` makes the borrow the
+        // only one.
         unsafe { self.value.as_mut() }
     }
 
@@ -160,7 +172,7 @@ impl<'a, T: Stored> Key<'a, T> {
         unsafe {
             api!(RedisModule_ModuleTypeSetValue(
                 self.raw,
-                T::handle(),
+                T::handle().get(),
                 value.cast()
             ));
             self.value = value;
@@ -188,6 +200,7 @@ impl<'a, T: Stored> Key<'a, T> {
         unsafe { api!(RedisModule_SetAbsExpire(self.raw, at)) };
     }
 
+    /// The name it was opened by.
     pub fn name(&self) -> ServerStr<'a> {
         self.name
     }

@@ -11,14 +11,14 @@ use std::ffi::c_void;
 pub struct Timer(raw::RedisModuleTimerID);
 
 /// What a timer does when it fires.
-pub trait Tick {
+pub trait Tick: 'static {
     /// Called once, on the main thread, with no command running.
     fn tick(ctx: Context<'_>);
 }
 
 /// Starts a timer that fires after `ms` and then runs `T::tick`.
 pub fn start<T: Tick>(ctx: Context<'_>, ms: u64) -> Timer {
-    // SAFETY: the callback has the right type and takes no data.
+    // SAFETY: the context is live; the callback has the right type and takes no data.
     Timer(unsafe {
         api!(RedisModule_CreateTimer(
             ctx.raw(),
@@ -31,7 +31,8 @@ pub fn start<T: Tick>(ctx: Context<'_>, ms: u64) -> Timer {
 
 /// Stops a timer. One that has fired must have been forgotten by then: its number may be another's.
 pub fn stop(ctx: Context<'_>, timer: Timer) {
-    // SAFETY: the number is that of a timer that was started and has not fired.
+    // SAFETY: the context is live; the number is that of a timer that was started and has not fired,
+    // and no data is asked back.
     unsafe {
         api!(RedisModule_StopTimer(
             ctx.raw(),

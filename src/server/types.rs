@@ -1,15 +1,20 @@
-//! The custom types: how the server saves, loads, copies, digests, measures and frees our values.
-//! One set of callbacks serves every type; what differs is behind [`Stored`] and `Persist`.
+//! The custom types: how the server saves, loads, copies, digests, measures and frees the values of our
+//! keys. One set of callbacks serves every type; what differs is behind [`Stored`] and `Persist`.
 
 use super::api::api;
-use super::context::{Context, log_warning};
+use super::args::ServerStr;
+use super::context::Context;
 use super::guard::guarded;
-use crate::host::policies::with_policies;
+use super::io::Io;
+use super::keyless;
+use super::log::log_warning;
+use super::module::{LoadError, Module};
 use modq_core::codec::{DecodeError, Persist};
-use modq_core::limiter::Policies;
 use redis_module::raw;
 use std::ffi::{CStr, c_int, c_void};
+use std::marker::PhantomData;
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// Entries per chunk of an RDB or a rewritten AOF.
 const CHUNK_ENTRIES: usize = 512;
@@ -24,7 +29,9 @@ pub trait Stored: Default + 'static {
     /// The word for the type in the command that loads chunks from an AOF.
     const WORD: &'static CStr;
 
+    /// What is saved of it.
     fn core(&self) -> &Self::Core;
+    /// What is saved of it, to be loaded into.
     fn core_mut(&mut self) -> &mut Self::Core;
 
     /// Bytes of memory in use.
@@ -32,247 +39,230 @@ pub trait Stored: Default + 'static {
     /// How many allocations freeing it takes: from 64 on the server frees in the background.
     fn free_effort(&self) -> usize;
 
-    /// Where the server's handle of the type is kept.
-    fn handle_cell() -> &'static std::sync::atomic::AtomicPtr<raw::RedisModuleType>;
+    /// Where the server's handle of the type is kept: a static of its own for each type.
+    fn handle() -> &'static TypeHandle;
+}
+
+/// The server's handle of a type; null until the type is registered.
+pub struct TypeHandle(AtomicPtr<raw::RedisModuleType>);
+
+impl TypeHandle {
+    /// A handle that is yet to be given by the server.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> TypeHandle {
+        TypeHandle(AtomicPtr::new(null_mut()))
+    }
 
     #[inline]
-    fn handle() -> *mut raw::RedisModuleType {
-        Self::handle_cell().load(std::sync::atomic::Ordering::Relaxed)
+    pub(super) fn get(&self) -> *mut raw::RedisModuleType {
+        self.0.load(Relaxed)
     }
 }
 
-/// The command that puts a rewritten AOF's chunks back together.
-pub const LOAD_COMMAND: &CStr = c"modq._load";
+/// Registers the types of the module `M` while it loads.
+pub struct Types<'a, M> {
+    ctx: Context<'a>,
+    module: PhantomData<M>,
+}
 
-/// Registers the type; one of them carries what belongs to no key (`with_policies`). Answers
-/// whether the server took it.
-pub fn register<T: Stored>(ctx: Context<'_>, with_policies: bool) -> bool {
+impl<'a, M: Module> Types<'a, M> {
+    pub(super) fn new(ctx: Context<'a>) -> Types<'a, M> {
+        Types {
+            ctx,
+            module: PhantomData,
+        }
+    }
+
+    /// Registers a type.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn add<T: Stored>(&self) -> Result<(), LoadError> {
+        self.register::<T>(&mut methods::<M, T>())
+    }
+
+    /// Registers a type whose part of an RDB also carries what belongs to no key.
+    ///
+    /// # Errors
+    /// If the server refuses it.
+    pub fn add_with_keyless<T: Stored>(&self) -> Result<(), LoadError> {
+        let mut methods = methods::<M, T>();
+        keyless::add_methods::<M::Keyless>(&mut methods);
+        self.register::<T>(&mut methods)
+    }
+
+    fn register<T: Stored>(
+        &self,
+        methods: &mut raw::RedisModuleTypeMethods,
+    ) -> Result<(), LoadError> {
+        // SAFETY: the context is live during load; the server copies name and table.
+        let handle = unsafe {
+            api!(RedisModule_CreateDataType(
+                self.ctx.raw(),
+                T::NAME.as_ptr(),
+                T::Core::VERSION,
+                methods
+            ))
+        };
+        T::handle().0.store(handle, Relaxed);
+        match handle.is_null() {
+            true => Err("its types are refused (another version loaded?)"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The callbacks for values of type `T`.
+fn methods<M: Module, T: Stored>() -> raw::RedisModuleTypeMethods {
     // SAFETY: an all-zero method table is a valid one without methods.
     let mut methods: raw::RedisModuleTypeMethods = unsafe { std::mem::zeroed() };
     methods.version = 5;
     methods.rdb_load = Some(rdb_load::<T>);
     methods.rdb_save = Some(rdb_save::<T>);
-    methods.aof_rewrite = Some(aof_rewrite::<T>);
+    methods.aof_rewrite = Some(aof_rewrite::<M, T>);
     methods.mem_usage = Some(mem_usage::<T>);
     methods.digest = Some(digest::<T>);
     methods.free = Some(free::<T>);
     methods.free_effort = Some(free_effort::<T>);
     methods.copy = Some(copy::<T>);
-    if with_policies {
-        methods.aux_load = Some(aux_load);
-        methods.aux_save_triggers = raw::REDISMODULE_AUX_AFTER_RDB as c_int;
-        // SAFETY: no arguments. From version 5 on nothing need be saved if there is nothing.
-        match unsafe { raw::RedisModule_GetTypeMethodVersion.map_or(0, |version| version()) } {
-            5.. => methods.aux_save2 = Some(aux_save::<false>),
-            _ => methods.aux_save = Some(aux_save::<true>),
-        }
-    }
-    // SAFETY: the server copies name and table.
-    let handle = unsafe {
-        api!(RedisModule_CreateDataType(
-            ctx.raw(),
-            T::NAME.as_ptr(),
-            T::Core::VERSION,
-            &mut methods
-        ))
-    };
-    T::handle_cell().store(handle, std::sync::atomic::Ordering::Relaxed);
-    !handle.is_null()
+    methods
 }
 
-// SAFETY (all callbacks below): the server hands in a value that `Key::set` or `rdb_load` made, a
-// `Box<T>` turned raw, and no command runs at the same time, or the value is no longer reachable.
-
-unsafe fn value<'a, T>(value: *const c_void) -> &'a T {
+/// The value that the server hands to a callback.
+///
+/// # Safety
+/// `value` came from `Key::set`, `rdb_load` or `copy` for the same `T`, and nobody changes or frees it
+/// during `'a`: no command runs while the server is in a callback, and a value that it treats in the
+/// background can no longer be reached by a command.
+unsafe fn value_of<'a, T: Stored>(value: *const c_void) -> &'a T {
+    // SAFETY: the caller's promise; all three ways made it from a `Box<T>`.
     unsafe { &*value.cast::<T>() }
 }
 
 /// The RDB form: chunks, each a string, then an empty string.
-unsafe extern "C" fn rdb_save<T: Stored>(io: *mut raw::RedisModuleIO, v: *mut c_void) {
-    unsafe {
-        guarded("rdb_save", (), || {
-            let mut write = |chunk: &[u8]| {
-                api!(RedisModule_SaveStringBuffer(
-                    io,
-                    chunk.as_ptr().cast(),
-                    chunk.len()
-                ))
-            };
-            value::<T>(v).core().save(CHUNK_ENTRIES, &mut write);
-            write(&[]);
-        });
-    }
+unsafe extern "C" fn rdb_save<T: Stored>(io: *mut raw::RedisModuleIO, value: *mut c_void) {
+    guarded("rdb_save", (), || {
+        // SAFETY: the server hands in its stream and a value of this type.
+        let (io, value) = unsafe { (Io::new(io), value_of::<T>(value)) };
+        value
+            .core()
+            .save(CHUNK_ENTRIES, &mut |chunk| io.save(chunk));
+        io.save(&[]);
+    });
 }
 
 unsafe extern "C" fn rdb_load<T: Stored>(
     io: *mut raw::RedisModuleIO,
     version: c_int,
 ) -> *mut c_void {
-    unsafe {
-        guarded("rdb_load", null_mut(), || {
-            let mut loaded = Box::<T>::default();
-            match load_chunks(io, version, loaded.core_mut()) {
-                Ok(()) => Box::into_raw(loaded).cast(),
-                Err(DecodeError) => {
-                    log_warning("a stored value is damaged or of a newer version of this module");
-                    null_mut()
-                }
+    guarded("rdb_load", null_mut(), || {
+        // SAFETY: the server hands in its stream.
+        let io = unsafe { Io::new(io) };
+        let mut loaded = Box::<T>::default();
+        match load_chunks(io, version, loaded.core_mut()) {
+            Ok(()) => Box::into_raw(loaded).cast(),
+            Err(DecodeError) => {
+                log_warning("a stored value is damaged or of a newer version of this module");
+                null_mut()
             }
-        })
-    }
+        }
+    })
 }
 
-unsafe fn load_chunks<C: Persist>(
-    io: *mut raw::RedisModuleIO,
-    version: c_int,
-    core: &mut C,
-) -> Result<(), DecodeError> {
-    unsafe {
-        if version > C::VERSION {
-            return Err(DecodeError);
-        }
-        loop {
-            let mut len = 0;
-            let chunk = api!(RedisModule_LoadStringBuffer(io, &mut len));
-            if chunk.is_null() || api!(RedisModule_IsIOError(io)) != 0 {
-                return Err(DecodeError);
-            }
-            let bytes = std::slice::from_raw_parts(chunk.cast::<u8>(), len);
-            let done = match bytes {
-                [] => core.finish().map(|()| true),
-                _ => core.load(version, bytes).map(|()| false),
-            };
-            api!(RedisModule_Free(chunk.cast()));
-            if done? {
-                return Ok(());
-            }
+fn load_chunks<C: Persist>(io: Io<'_>, version: c_int, core: &mut C) -> Result<(), DecodeError> {
+    if version > C::VERSION {
+        return Err(DecodeError);
+    }
+    loop {
+        let chunk = io.load().ok_or(DecodeError)?;
+        match &*chunk {
+            [] => return core.finish(),
+            bytes => core.load(version, bytes)?,
         }
     }
 }
 
-/// The AOF form: one command per chunk (see `LOAD_COMMAND`), the last marked.
-unsafe extern "C" fn aof_rewrite<T: Stored>(
+/// The AOF form: one command for each chunk (see `Module::LOAD_COMMAND`), the last one marked.
+unsafe extern "C" fn aof_rewrite<M: Module, T: Stored>(
     io: *mut raw::RedisModuleIO,
     key: *mut raw::RedisModuleString,
-    v: *mut c_void,
+    value: *mut c_void,
 ) {
-    unsafe {
-        guarded("aof_rewrite", (), || {
-            let emit = |part: &CStr, chunk: &[u8]| {
-                api!(RedisModule_EmitAOF(
-                    io,
-                    LOAD_COMMAND.as_ptr(),
-                    c"sclcb".as_ptr(),
-                    key,
-                    T::WORD.as_ptr(),
-                    i64::from(T::Core::VERSION),
-                    part.as_ptr(),
-                    chunk.as_ptr(),
-                    chunk.len()
-                ))
-            };
-            let mut part = c"first";
-            value::<T>(v).core().save(CHUNK_ENTRIES, &mut |chunk| {
-                emit(part, chunk);
-                part = c"more";
-            });
-            emit(c"last", &[]);
+    guarded("aof_rewrite", (), || {
+        // SAFETY: the server hands in its stream, the name of the key and a value of this type.
+        let (io, key, value) = unsafe { (Io::new(io), ServerStr::new(key), value_of::<T>(value)) };
+        let format = (T::WORD, T::Core::VERSION);
+        let mut part = c"first";
+        value.core().save(CHUNK_ENTRIES, &mut |chunk| {
+            io.emit_chunk(M::LOAD_COMMAND, key, format, part, chunk);
+            part = c"more";
         });
-    }
+        io.emit_chunk(M::LOAD_COMMAND, key, format, c"last", &[]);
+    });
 }
 
-unsafe extern "C" fn digest<T: Stored>(md: *mut raw::RedisModuleDigest, v: *mut c_void) {
-    unsafe {
-        guarded("digest", (), || {
-            value::<T>(v).core().save(1, &mut |chunk| {
+unsafe extern "C" fn digest<T: Stored>(digest: *mut raw::RedisModuleDigest, value: *mut c_void) {
+    guarded("digest", (), || {
+        // SAFETY: the server hands in a value of this type.
+        let value = unsafe { value_of::<T>(value) };
+        value.core().save(1, &mut |chunk| {
+            // SAFETY: the digest is live during the callback; the chunk is read at once.
+            unsafe {
                 api!(RedisModule_DigestAddStringBuffer(
-                    md,
+                    digest,
                     chunk.as_ptr().cast(),
                     chunk.len()
                 ));
                 // Each chunk is a sequence of its own: their order does not count.
-                api!(RedisModule_DigestEndSequence(md));
-            });
+                api!(RedisModule_DigestEndSequence(digest));
+            }
         });
-    }
+    });
 }
 
-unsafe extern "C" fn mem_usage<T: Stored>(v: *const c_void) -> usize {
-    unsafe { guarded("mem_usage", 0, || value::<T>(v).memory_bytes()) }
+unsafe extern "C" fn mem_usage<T: Stored>(value: *const c_void) -> usize {
+    guarded("mem_usage", 0, || {
+        // SAFETY: the server hands in a value of this type.
+        unsafe { value_of::<T>(value) }.memory_bytes()
+    })
 }
 
 unsafe extern "C" fn free_effort<T: Stored>(
     _key: *mut raw::RedisModuleString,
-    v: *const c_void,
+    value: *const c_void,
 ) -> usize {
-    unsafe { guarded("free_effort", 1, || value::<T>(v).free_effort()) }
+    guarded("free_effort", 1, || {
+        // SAFETY: the server hands in a value of this type.
+        unsafe { value_of::<T>(value) }.free_effort()
+    })
 }
 
-unsafe extern "C" fn free<T: Stored>(v: *mut c_void) {
-    unsafe {
-        guarded("free", (), || drop(Box::from_raw(v.cast::<T>())));
-    }
+/// May run on a thread of the server's that frees in the background.
+unsafe extern "C" fn free<T: Stored>(value: *mut c_void) {
+    guarded("free", (), || {
+        // SAFETY: made from a `Box<T>`, and the server gives it back once, when no key holds it.
+        drop(unsafe { Box::from_raw(value.cast::<T>()) });
+    });
 }
 
 unsafe extern "C" fn copy<T: Stored>(
     _from: *mut raw::RedisModuleString,
     _to: *mut raw::RedisModuleString,
-    v: *const c_void,
+    value: *const c_void,
 ) -> *mut c_void {
-    unsafe {
-        guarded("copy", null_mut(), || {
-            let mut copy = Box::<T>::default();
-            let mut result = Ok(());
-            value::<T>(v).core().save(CHUNK_ENTRIES, &mut |chunk| {
-                if result.is_ok() {
-                    result = copy.core_mut().load(T::Core::VERSION, chunk);
-                }
-            });
-            match result.and_then(|()| copy.core_mut().finish()) {
-                Ok(()) => Box::into_raw(copy).cast(),
-                Err(DecodeError) => null_mut(),
-            }
-        })
-    }
-}
-
-/// The policies, behind all keys; nothing if there are none, unless the server wants `always`.
-unsafe extern "C" fn aux_save<const ALWAYS: bool>(io: *mut raw::RedisModuleIO, _when: c_int) {
-    unsafe {
-        guarded("aux_save", (), || {
-            let all = with_policies(|policies| {
-                (ALWAYS || !policies.is_empty()).then(|| policies.encode())
-            });
-            if let Some(all) = all {
-                api!(RedisModule_SaveStringBuffer(
-                    io,
-                    all.as_ptr().cast(),
-                    all.len()
-                ));
+    guarded("copy", null_mut(), || {
+        // SAFETY: the server hands in a value of this type.
+        let value = unsafe { value_of::<T>(value) };
+        let mut copy = Box::<T>::default();
+        let mut result = Ok(());
+        value.core().save(CHUNK_ENTRIES, &mut |chunk| {
+            if result.is_ok() {
+                result = copy.core_mut().load(T::Core::VERSION, chunk);
             }
         });
-    }
-}
-
-unsafe extern "C" fn aux_load(io: *mut raw::RedisModuleIO, _version: c_int, _when: c_int) -> c_int {
-    unsafe {
-        const OK: c_int = raw::REDISMODULE_OK as c_int;
-        const ERR: c_int = raw::REDISMODULE_ERR as c_int;
-        guarded("aux_load", ERR, || {
-            let mut len = 0;
-            let data = api!(RedisModule_LoadStringBuffer(io, &mut len));
-            if data.is_null() || api!(RedisModule_IsIOError(io)) != 0 {
-                return ERR;
-            }
-            let decoded = Policies::decode(std::slice::from_raw_parts(data.cast::<u8>(), len));
-            api!(RedisModule_Free(data.cast()));
-            match decoded {
-                Ok(loaded) => {
-                    with_policies(|policies| *policies = loaded);
-                    OK
-                }
-                Err(DecodeError) => ERR,
-            }
-        })
-    }
+        match result.and_then(|()| copy.core_mut().finish()) {
+            Ok(()) => Box::into_raw(copy).cast(),
+            Err(DecodeError) => null_mut(),
+        }
+    })
 }

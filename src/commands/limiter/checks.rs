@@ -2,12 +2,13 @@
 
 use super::{Draft, OUT_OF_MEMORY, Specs};
 use crate::commands::counted_keys;
+use crate::host::clock;
 use crate::host::limiter_keys::{LimitKey, carry_out, count_log_full};
 use crate::host::policies::with_policies;
+use crate::host::settings;
 use crate::host::totals::count_request;
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
-use crate::server::config;
 use crate::server::context::{self, Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
@@ -160,13 +161,13 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
 }
 
 fn log_max() -> usize {
-    config::LOG_MAX_ENTRIES.get() as usize
+    settings::LOG_MAX_ENTRIES.get() as usize
 }
 
 fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let request = asked.request();
     let empty;
     let limiter = match key.get() {
@@ -197,7 +198,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn peek(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let request = asked.request();
     let empty = Limiter::default();
     let limiter = key.get().map_or(&empty, |stored| &stored.limiter);
@@ -291,7 +292,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     for i in 0..numkeys {
         keys.push(Key::open(ctx, args.string(2 + i), Mode::Write)?);
     }
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let empty = Limiter::default();
     let decision = {
         let limiters = keys.iter();

@@ -1,9 +1,10 @@
 //! Commands that correct what was charged: REFUND, RESET, BLOCK.
 
+use crate::host::clock;
 use crate::host::limiter_keys::{LimitKey, carry_out};
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
-use crate::server::context::{self, Context, Refusal};
+use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use modq_core::limiter::{Effect, Limiter, MAX_ID_BYTES, MAX_VALUE};
@@ -48,7 +49,7 @@ fn change<'e>(
     decide: impl FnOnce(&Limiter, u64) -> Option<Effect<'e>>,
 ) -> Result<Option<u64>, Refusal> {
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let effect = match key.get() {
         Some(stored) => decide(&stored.limiter, now),
         None => decide(&Limiter::default(), now),

@@ -1,6 +1,7 @@
 //! Commands on leases, which limit how many run at a time: ACQUIRE, RELEASE, LEASES.
 
 use super::OUT_OF_MEMORY;
+use crate::host::clock;
 use crate::host::limiter_keys::{LeaseKey, carry_out};
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
@@ -56,7 +57,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let ttl = ttl.ok_or(Refusal::missing("TTL"))?;
     let ask = Acquire { max, id, ttl, cost };
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now();
+    let now = clock::now();
     let acquired = match key.get() {
         Some(stored) => stored.leases.acquire(now.ms, now.us, &ask),
         None => Leases::default().acquire(now.ms, now.us, &ask),
@@ -66,7 +67,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             return Err(OUT_OF_MEMORY);
         }
         carry_out(ctx, &mut key, effect)?;
-        context::note_token(acquired.fence as u64, now);
+        clock::token_given(acquired.fence as u64, now);
     }
     ctx.reply_array(5);
     ctx.reply_integer(acquired.acquired);
@@ -80,7 +81,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let id = Parser::new(args, 2).bytes("id", 1..=MAX_ID_BYTES)?;
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let effect = key.get().and_then(|stored| stored.leases.release(now, id));
     if let Some(effect) = &effect {
         carry_out(ctx, &mut key, effect)?;
@@ -91,7 +92,7 @@ fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn leases(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now().ms;
+    let now = clock::now().ms;
     let Some(stored) = key.get() else {
         ctx.reply_array(0);
         return Ok(());

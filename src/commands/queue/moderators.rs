@@ -3,13 +3,14 @@
 
 use super::{count, delay, item, lock, moderator, rev, tags, token};
 use crate::commands::counted_keys;
+use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::{Work, write, write_to};
 use crate::host::replies::reply_claim;
-use crate::host::waiting::{self, Wish};
+use crate::host::waiting::{self, WaitRequest};
 use crate::server::args::{Args, Parser, ServerStr};
 use crate::server::command::{Command, Keys};
-use crate::server::context::{self, Context, Refusal};
+use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
 use modq_core::queue::{Claim, Join, Joined, MAX_DECISION, MAX_DURATION, Now};
@@ -91,7 +92,7 @@ pub(super) static COMMANDS: &[Command] = &[
 fn claim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let (claim, block) = claim_options(&mut Parser::new(args, 2))?;
     let key = args.string(1);
-    let now = context::now();
+    let now = clock::now();
     if claim_from(ctx, key, &claim, now, false)? {
         return Ok(());
     }
@@ -112,7 +113,7 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     let (claim, block) = claim_options(&mut parser)?;
-    let now = context::now();
+    let now = clock::now();
     // First what they hold, then what is new; the types of all are checked before anything.
     let mut held_in = None;
     for key in &keys {
@@ -194,16 +195,16 @@ fn wait_or_null(
 ) {
     match block {
         Some(block) if ctx.flags().may_block() => {
-            let wish = Wish {
+            let request = WaitRequest {
                 keys,
                 moderator: claim.moderator,
                 tags: claim.tags,
                 lock: claim.lock,
                 new_only: claim.new_only,
-                many,
+                names_key: many,
                 block,
             };
-            waiting::wait(ctx, wish, now);
+            waiting::wait(ctx, request, now);
         }
         _ => ctx.reply_null_array(),
     }

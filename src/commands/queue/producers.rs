@@ -2,9 +2,9 @@
 
 use super::{delay, item, priority, rev, tags};
 use crate::host::queues::write;
+use crate::host::settings;
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
-use crate::server::config;
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use modq_core::queue::{Change, MAX_DURATION, MAX_EXCLUDE, MAX_ID, OnDuplicate, Submit, Submitted};
@@ -46,7 +46,7 @@ pub(super) static COMMANDS: &[Command] = &[
 ];
 
 fn payload<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
-    parser.bytes("payload", 0..=config::MAX_PAYLOAD.get() as usize)
+    parser.bytes("payload", 0..=settings::MAX_PAYLOAD.get() as usize)
 }
 
 fn boost(parser: &mut Parser<'_>) -> Result<i64, Refusal> {

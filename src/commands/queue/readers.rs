@@ -1,13 +1,14 @@
 //! Commands that only read a queue: GET, LEN, PEEK, POSITION, LIST, HELD, WAITERS, STATS, WHY.
 
 use super::{PAGE, count, item, moderator, only_count, tags};
+use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::read;
 use crate::host::replies::reply_claim;
 use crate::host::waiting;
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
-use crate::server::context::{self, Context, Refusal};
+use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use crate::server::types::Stored;
@@ -271,7 +272,7 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let name = args.string(1).bytes();
     let mut absent = QueueKey::default();
     let stored = key.get_mut().unwrap_or(&mut absent);
-    waiting::attach_most(stored, ctx.db(), name, most, context::now());
+    waiting::tell_most(stored, ctx.db(), name, most, clock::now());
     let waiters = stored.queue.waiters(most);
     ctx.reply_array(waiters.len());
     for waiter in waiters {
@@ -288,14 +289,14 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = context::now();
+    let now = clock::now();
     let bytes = key.get().map_or(0, Stored::memory_bytes);
     // Clients may wait for a queue that is not there.
     let absent = QueueKey::default();
     let name = args.string(1).bytes();
     let (queue, summary) = match key.get_mut() {
         Some(stored) => {
-            waiting::attach(stored, ctx.db(), name, now);
+            waiting::tell_queue(stored, ctx.db(), name, now);
             (&stored.queue, stored.queue.summary())
         }
         None => {

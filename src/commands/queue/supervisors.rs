@@ -1,13 +1,14 @@
 //! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
 
 use super::{item, lock, moderator, only_count, priority};
+use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::{COMMAND_BUDGET, Work, announce, catch_up, read, replicate, write};
 use crate::host::streams::{create_stream, gate};
 use crate::host::waiting;
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
-use crate::server::context::{self, Context, Refusal};
+use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Found, Key, Mode, Name, look};
 use modq_core::queue::{Effects, Error, Gate, MAX_AGING, MAX_COUNT, Settings};
@@ -120,7 +121,7 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     }
     let mut from = Key::<QueueKey>::open(ctx, source, Mode::Write)?;
     let mut to = Key::<QueueKey>::open(ctx, destination, Mode::Write)?;
-    let now = context::now();
+    let now = clock::now();
     let Some(stored) = from.get_mut() else {
         return Err(Error::NoItem.into());
     };
@@ -146,7 +147,7 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         if to.get().is_none() {
             let mut created = Box::<QueueKey>::default();
             let name = destination.bytes();
-            waiting::attach(&mut created, ctx.db(), name, now);
+            waiting::tell_queue(&mut created, ctx.db(), name, now);
             to.set(created);
         }
         if let Some(receiving) = to.get_mut() {

@@ -1,0 +1,117 @@
+//! Loading the module: what is registered with the server, and in which order.
+
+use super::api::{self, api};
+use super::args::Args;
+use super::context::Context;
+use super::guard::guarded;
+use super::log::{self, log_notice, log_warning};
+use super::module::{LoadError, Module};
+use super::types::Types;
+use super::{clock, command, config, events, info};
+use redis_module::raw;
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr::null_mut;
+
+const OK: c_int = raw::REDISMODULE_OK as c_int;
+const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+
+/// Valkey 9: the module can live with slots that migrate atomically.
+const VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION: c_int = 1 << 5;
+
+/// Makes the entry that the server looks for, which loads the module that the type is.
+macro_rules! module_entry {
+    ($module:ty) => {
+        /// The entry that the server looks for.
+        ///
+        /// # Safety
+        /// To be called by the server only, with a valid context and `argc` arguments.
+        #[allow(unsafe_code)]
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn RedisModule_OnLoad(
+            ctx: *mut redis_module::raw::RedisModuleCtx,
+            argv: *mut *mut redis_module::raw::RedisModuleString,
+            argc: std::ffi::c_int,
+        ) -> std::ffi::c_int {
+            // SAFETY: the server's arguments are passed on.
+            unsafe { $crate::server::load::on_load::<$module>(ctx, argv, argc) }
+        }
+    };
+}
+pub(crate) use module_entry;
+
+/// Loads the module `M`. Answers the server's OK or ERR.
+///
+/// # Safety
+/// As `RedisModule_OnLoad`: the arguments are those of the server.
+pub unsafe fn on_load<M: Module>(
+    ctx: *mut raw::RedisModuleCtx,
+    argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // SAFETY: the context is the server's own; this fills in the functions, before any other is used.
+    if unsafe { raw::Export_RedisModule_Init(ctx, M::NAME.as_ptr(), M::VERSION, 1) } == ERR {
+        return ERR;
+    }
+    let name = M::NAME.to_string_lossy();
+    if let Some(function) = api::first_missing() {
+        // Without all functions there may be no logging either.
+        eprintln!("{name}: this server is too old, it lacks {function}");
+        return ERR;
+    }
+    guarded("load", ERR, || {
+        // SAFETY: the server's arguments are valid for this call.
+        let (ctx, args) = unsafe { (Context::new(ctx), Args::new(argv, argc)) };
+        log::begin(ctx);
+        match register::<M>(ctx, args) {
+            Ok(()) => {
+                log_notice(&format!("{name} is ready"));
+                OK
+            }
+            Err(what) => {
+                log_warning(&format!("{name} does not load: {what}"));
+                log::end();
+                ERR
+            }
+        }
+    })
+}
+
+fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError> {
+    let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int
+        | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED as c_int;
+    if is_valkey() {
+        options |= VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION;
+        clock::ask_the_server_too();
+    }
+    // SAFETY: a valid context and known bits.
+    unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };
+    M::register_types(&Types::new(ctx))?;
+    if !config::register(ctx, args, M::NAME, M::settings()) {
+        return Err("its settings are refused");
+    }
+    for command in M::commands() {
+        command::register(ctx, command)?;
+    }
+    for container in M::containers() {
+        command::register_container(ctx, container)?;
+    }
+    // SAFETY: read on the main thread after the server filled in its functions.
+    let set_categories = unsafe { raw::RedisModule_SetCommandACLCategories };
+    if set_categories.is_none() {
+        log_notice("this server has no ACL categories for modules' commands");
+    }
+    events::follow::<M>(ctx)?;
+    info::register::<M>(ctx)
+}
+
+fn is_valkey() -> bool {
+    type GetApi = unsafe extern "C" fn(*const c_char, *mut c_void) -> c_int;
+    // SAFETY: read on the main thread after the server filled it in.
+    let get_api: Option<GetApi> = unsafe { raw::RedisModule_GetApi };
+    let mut found: *mut c_void = null_mut();
+    // Valkey offers its own names of the functions beside Redis's.
+    // SAFETY: the server writes a pointer, or answers ERR for names it does not know.
+    get_api.is_some_and(|get_api| unsafe {
+        get_api(c"ValkeyModule_Alloc".as_ptr(), (&raw mut found).cast()) == OK
+    })
+}
