@@ -100,12 +100,15 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let effects = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Write)?;
     let fit = update(&mut key, |stored| {
-        let fit = effects
-            .iter()
-            .take_while(|(at, effect)| stored.queue.apply(*at, effect).is_ok())
-            .count();
-        // What was applied stands, even if what follows it does not fit.
-        (fit > 0).then_some(fit).ok_or(BAD_RECORD)
+        stored.check()?;
+        stored.guarded(|queue| {
+            let fitting = effects
+                .iter()
+                .take_while(|(at, effect)| queue.apply(*at, effect).is_ok());
+            // What was applied stands, even if what follows it does not fit.
+            let fit = fitting.count();
+            (fit > 0).then_some(fit).ok_or(BAD_RECORD)
+        })
     })?;
     if let Some(stored) = key.get_mut() {
         stored.changed(ctx, args.string(1));
@@ -130,7 +133,9 @@ fn apply<T: Expiring>(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     // A value that ends here is left as it is: the server frees a large one in the background.
     let ends = key.get().is_some() && T::is_reset(&effect) && expires == 0;
     if !ends {
-        update(&mut key, |stored| stored.apply(&effect)).map_err(|ApplyError| BAD_RECORD)?;
+        update(&mut key, |stored| {
+            stored.guarded(|value| T::apply(value, &effect).map_err(|ApplyError| BAD_RECORD))
+        })?;
     }
     keep_until(&mut key, (expires > 0).then_some(expires));
     ctx.signal_modified(args.string(1));

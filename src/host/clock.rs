@@ -7,6 +7,7 @@
 
 use crate::server::clock;
 use modq_core::queue::Now;
+use modq_core::units::{Time, Token};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The largest token that this process gave, except those too far ahead of the clock.
@@ -23,15 +24,15 @@ pub fn now() -> Now {
     let us = clock::unix_us();
     let floor = LAST_TOKEN.load(Relaxed) + 1;
     Now {
-        ms: us / 1000,
-        us: us.max(floor),
+        time: Time(us / 1000),
+        token_floor: Token(us.max(floor)),
     }
 }
 
 /// A token was given: the next is larger, whichever key it is for.
 #[inline]
-pub fn token_given(token: u64, now: Now) {
-    if token < now.ms * 1000 + MAX_LEAD {
-        LAST_TOKEN.fetch_max(token, Relaxed);
+pub fn token_given(token: Token, now: Time) {
+    if token.0 < now.0 * 1000 + MAX_LEAD {
+        LAST_TOKEN.fetch_max(token.0, Relaxed);
     }
 }

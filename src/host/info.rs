@@ -2,7 +2,7 @@
 
 use super::limiter_keys::log_full;
 use super::policies::with_policies;
-use super::{queues, schedule, streams, totals, waiting};
+use super::{damage, queues, schedule, streams, totals, waiting};
 use std::ffi::CStr;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -14,8 +14,9 @@ pub fn fields() -> Vec<(&'static CStr, u64)> {
     fields.extend([
         (c"waiting_clients", waiting::clients() as u64),
         (c"scheduled_keys", timer.keys as u64),
-        (c"timer_lag_ms", timer.last_lag_ms),
-        (c"timer_max_lag_ms", timer.max_lag_ms),
+        (c"timer_lag_ms", timer.last_lag.0),
+        (c"timer_max_lag_ms", timer.max_lag.0),
+        (c"damaged_keys", damage::damaged_keys()),
         (c"deferred_max", queues::deferred_max()),
         (c"events_dropped", streams::events_dropped()),
     ]);

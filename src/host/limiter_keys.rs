@@ -1,5 +1,6 @@
 //! The values of the keys of limiters and of leases, and carrying out effects on them.
 
+use super::damage::Damage;
 use super::totals::{Counted, LEASE_SETS, LIMITERS};
 use super::values::update;
 use crate::server::context::{Context, Refusal};
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct LimitKey {
     /// The limiter itself.
     pub limiter: Limiter,
+    damage: Damage,
     _counted: Counted<LIMITERS>,
 }
 
@@ -24,6 +26,7 @@ pub struct LimitKey {
 pub struct LeaseKey {
     /// The leases themselves.
     pub leases: Leases,
+    damage: Damage,
     _counted: Counted<LEASE_SETS>,
 }
 
@@ -82,11 +85,20 @@ pub trait Expiring: Stored {
     /// Whether nothing is left after this effect.
     fn is_reset(effect: &Self::Effect<'_>) -> bool;
 
+    /// Runs `body` on the value, unless it is damaged. A panic in it damages the value.
+    ///
+    /// # Errors
+    /// Those of `body`, and that the value is damaged.
+    fn guarded<R>(
+        &mut self,
+        body: impl FnOnce(&mut Self::Core) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal>;
+
     /// Carries out an effect. Answers the units given back, if it is one that gives some.
     ///
     /// # Errors
     /// If the effect does not fit the value.
-    fn apply(&mut self, effect: &Self::Effect<'_>) -> Result<u64, ApplyError>;
+    fn apply(value: &mut Self::Core, effect: &Self::Effect<'_>) -> Result<u64, ApplyError>;
 
     /// When nothing in it is in use any more, Unix ms; none if nothing is.
     fn expires_at(&self) -> Option<u64>;
@@ -111,8 +123,17 @@ impl Expiring for LimitKey {
     }
 
     #[inline]
-    fn apply(&mut self, effect: &Effect<'_>) -> Result<u64, ApplyError> {
-        self.limiter.apply(effect)
+    fn guarded<R>(
+        &mut self,
+        body: impl FnOnce(&mut Limiter) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        self.damage.check()?;
+        self.damage.guard(|| body(&mut self.limiter))
+    }
+
+    #[inline]
+    fn apply(limiter: &mut Limiter, effect: &Effect<'_>) -> Result<u64, ApplyError> {
+        limiter.apply(effect)
     }
 
     #[inline]
@@ -140,8 +161,17 @@ impl Expiring for LeaseKey {
     }
 
     #[inline]
-    fn apply(&mut self, effect: &LeaseEffect<'_>) -> Result<u64, ApplyError> {
-        self.leases.apply(effect).map(|()| 0)
+    fn guarded<R>(
+        &mut self,
+        body: impl FnOnce(&mut Leases) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
+        self.damage.check()?;
+        self.damage.guard(|| body(&mut self.leases))
+    }
+
+    #[inline]
+    fn apply(leases: &mut Leases, effect: &LeaseEffect<'_>) -> Result<u64, ApplyError> {
+        leases.apply(effect).map(|()| 0)
     }
 
     #[inline]
@@ -172,10 +202,10 @@ pub fn carry_out<T: Expiring>(
         (0, None)
     } else {
         update(key, |stored| {
-            let given = stored.apply(effect)?;
-            Ok((given, stored.expires_at()))
-        })
-        .map_err(|ApplyError| BROKEN)?
+            let apply = |value: &mut T::Core| T::apply(value, effect).map_err(|ApplyError| BROKEN);
+            let given = stored.guarded(apply)?;
+            Ok::<_, Refusal>((given, stored.expires_at()))
+        })?
     };
     RECORD.with_borrow_mut(|record| {
         record.clear();

@@ -1,6 +1,7 @@
 //! What the process holds beside the keys.
 
 pub mod clock;
+pub mod damage;
 pub mod info;
 pub mod limiter_keys;
 pub mod policies;

@@ -1,14 +1,19 @@
-//! Running requests on the queue of a key: opens the key, catches up with the clock, lets the core
-//! decide and apply, replicates what was applied, and tells everybody else of it.
+//! Running requests on the queue of a key: opens the key, lets the core decide and apply, replicates
+//! what was applied, and tells everybody else of it.
+//!
+//! A panic inside the core is caught right here. What was applied before it is replicated as ever;
+//! the key then takes no more changes, since what the panic left half done is on no replica.
 
-use super::clock;
 use super::queue_key::QueueKey;
-use super::streams::{STREAM_RETRY_MS, gate, write_events};
-use super::waiting;
+use super::streams::{STREAM_RETRY, gate, write_events};
+use super::{clock, waiting};
 use crate::server::args::{Args, ServerStr};
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode, Name, has_hash_tag};
-use modq_core::queue::{Answer, Effects, Error, Gate, Notice, Now, Queue};
+use modq_core::queue::{
+    Answer, Due, Error, Gate, Move, Notice, Now, Outcome, Queue, Request, Side, Undo, relocate,
+};
+use modq_core::units::{Millis, Time};
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,14 +22,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// name up by copying, splitting and hashing it.
 pub const APPLY_QUEUE: &CStr = c"modq._q";
 
-/// Most deferred steps that one command does before its own work; the timer does the rest.
-pub const COMMAND_BUDGET: usize = 32;
-
 /// The largest backlog of deferred work a tick has seen.
 static DEFERRED_MAX: AtomicU64 = AtomicU64::new(0);
 
-/// While a key's slot is another node's, look again after this many ms.
-const SLOT_RETRY_MS: u64 = 50;
+/// While a key's slot is another node's, look again after this.
+const SLOT_RETRY: Millis = Millis(50);
 
 /// The most transitions that were overdue when a tick left off.
 pub fn deferred_max() -> u64 {
@@ -41,6 +43,7 @@ impl From<Error> for Refusal {
             Error::Exists => "EXISTS the item is in the queue already",
             Error::Excluded => "EXCLUDED the moderator is excluded from the item",
             Error::Full => "FULL the queue holds as many items as MAXLEN allows",
+            Error::TokensExhausted => "FULL the queue has given every token there is",
             Error::Paused => "PAUSED the queue is paused for input",
             Error::AgingInUse => "ERR AGING can only be changed while the queue has no items",
             Error::Events => "EVENTS the key of the queue's event stream holds another type",
@@ -53,121 +56,188 @@ impl From<Error> for Refusal {
 
 thread_local! {
     /// Buffers that writing commands use in turn; none while one does.
-    static EFFECTS: Cell<Option<Box<Effects>>> = const { Cell::new(None) };
+    static OUTCOME: Cell<Option<Box<Outcome>>> = const { Cell::new(None) };
 }
 
-/// What a command works with: the queue of its key and the effects to be.
-pub struct Work<'w> {
-    /// The queue of the key.
-    pub queue: &'w mut Queue,
-    /// The time of the command.
-    pub now: Now,
-    /// What the command has done.
-    pub fx: &'w mut Effects,
+/// Takes the buffers, empty.
+fn outcome() -> Box<Outcome> {
+    let mut out = OUTCOME.take().unwrap_or_default();
+    out.clear();
+    out
 }
 
-/// Runs a writing command on the queue of key argument 1: catches up with the clock, lets `body`
-/// decide and apply, then stores, replicates and announces. The reply is `body`'s.
+/// Whether a request may bring about the queue of a key that is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A missing key is an empty queue, which comes to be with its first change.
+    Create,
+    /// A missing key stays one, whoever waits for it.
+    Keep,
+}
+
+/// Runs a request on the queue of key argument 1.
 #[inline]
-pub fn write<R>(
-    ctx: Context<'_>,
-    args: Args<'_>,
-    body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
-) -> Result<R, Refusal> {
-    write_to(ctx, args.string(1), clock::now(), true, body)
+pub fn run<R: Request>(ctx: Context<'_>, args: Args<'_>, request: R) -> Result<R::Reply, Refusal> {
+    run_at(ctx, args.string(1), clock::now(), Missing::Create, request)
 }
 
-pub fn write_to<R>(
+/// Runs a request on the queue of a key.
+#[inline]
+pub fn run_at<R: Request>(
     ctx: Context<'_>,
     name: ServerStr<'_>,
     now: Now,
-    may_create: bool,
-    body: impl FnOnce(&mut Work<'_>) -> Result<R, Refusal>,
-) -> Result<R, Refusal> {
+    missing: Missing,
+    request: R,
+) -> Result<R::Reply, Refusal> {
+    run_and_show(ctx, name, now, missing, request, |_, reply| reply)
+}
+
+/// Runs a request on the queue of a key, and hands its reply and the queue as it then is to `show`.
+pub fn run_and_show<R: Request, T>(
+    ctx: Context<'_>,
+    name: ServerStr<'_>,
+    now: Now,
+    missing: Missing,
+    request: R,
+    show: impl FnOnce(&Queue, R::Reply) -> T,
+) -> Result<T, Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
-    let mut fx = EFFECTS.take().unwrap_or_default();
-    fx.clear();
+    if let Some(stored) = key.get() {
+        stored.check()?;
+    }
+    let mut out = outcome();
     let result = match key.get_mut() {
         Some(stored) => {
-            fx.gate = gate(ctx, stored);
-            catch_up(ctx, name, stored, now, COMMAND_BUDGET, &mut fx);
-            let result = body(&mut Work {
-                queue: &mut stored.queue,
-                now,
-                fx: &mut fx,
-            });
-            replicate(ctx, name, stored, &fx, now);
-            result
+            let gate = gate(ctx, stored);
+            tell(ctx, name, stored, now);
+            let result = stored.guarded(|queue| Ok(queue.handle(now, gate, request, &mut out)?));
+            replicate(ctx, name, stored, &out, now);
+            result.map(|reply| show(&stored.queue, reply))
         }
         None => {
-            // A missing key is an empty queue; it comes to be with the first change.
             let mut stored = Box::<QueueKey>::default();
-            if may_create {
-                waiting::tell_queue(&mut stored, ctx.db(), name.bytes(), now);
+            if missing == Missing::Create {
+                waiting::tell_queue(&mut stored, ctx.db(), name.bytes(), now.time);
             }
-            let result = body(&mut Work {
-                queue: &mut stored.queue,
-                now,
-                fx: &mut fx,
-            });
-            if !fx.record.is_empty() {
-                replicate(ctx, name, key.set(stored), &fx, now);
+            let open = Gate::Open;
+            let result = stored.guarded(|queue| Ok(queue.handle(now, open, request, &mut out)?));
+            if out.record.is_empty() {
+                result.map(|reply| show(&stored.queue, reply))
+            } else {
+                let stored = key.set(stored);
+                replicate(ctx, name, stored, &out, now);
+                result.map(|reply| show(&stored.queue, reply))
             }
-            result
         }
     };
     drop(key);
-    announce(ctx, name, &mut fx, now);
-    EFFECTS.set(Some(fx));
+    announce(ctx, name, &mut out, now);
+    OUTCOME.set(Some(out));
     result
 }
 
-/// Does what is due on a queue, at most `budget` steps of it. Answers how many.
-#[inline]
-pub fn catch_up(
+/// Moves an item from one queue to another, which comes to be if it is not there.
+pub fn run_move(
     ctx: Context<'_>,
-    name: ServerStr<'_>,
-    stored: &mut QueueKey,
-    now: Now,
-    budget: usize,
-    fx: &mut Effects,
-) -> usize {
-    if waiting::clients() > 0 || stored.queue.blocked() > 0 {
-        waiting::tell_queue(stored, ctx.db(), name.bytes(), now);
+    source: ServerStr<'_>,
+    destination: ServerStr<'_>,
+    request: Move<'_>,
+) -> Result<(), Refusal> {
+    let mut from = Key::<QueueKey>::open(ctx, source, Mode::Write)?;
+    let mut to = Key::<QueueKey>::open(ctx, destination, Mode::Write)?;
+    let now = clock::now();
+    let Some(sending) = from.get_mut() else {
+        return Err(Error::NoItem.into());
+    };
+    sending.check()?;
+    tell(ctx, source, sending, now);
+    let mut created = Box::<QueueKey>::default();
+    let (mut out, mut to_out) = (Outcome::default(), Outcome::default());
+    let receiving = match to.get_mut() {
+        Some(stored) => stored,
+        None => &mut *created,
+    };
+    receiving.check()?;
+    tell(ctx, destination, receiving, now);
+    let gates = [gate(ctx, sending), gate(ctx, receiving)];
+    let keys = [&mut *sending, receiving];
+    let moved = relocate_guarded(now, request, keys, gates, [&mut out, &mut to_out]);
+    if let Some(receiving) = to.get_mut() {
+        replicate(ctx, destination, receiving, &to_out, now);
+    } else if !to_out.record.is_empty() {
+        replicate(ctx, destination, to.set(created), &to_out, now);
     }
-    let is_due = stored.queue.next_due().is_some_and(|due| due <= now.ms);
-    if is_due && fx.gate != Gate::Missing {
-        stored.queue.advance(now, budget, fx)
-    } else {
-        0
+    replicate(ctx, source, sending, &out, now);
+    drop((from, to));
+    // Who reads a stream that both queues share is told that the item left before it arrives.
+    announce(ctx, source, &mut out, now);
+    announce(ctx, destination, &mut to_out, now);
+    moved
+}
+
+/// Moves an item between two queues. A panic damages both keys.
+fn relocate_guarded(
+    now: Now,
+    request: Move<'_>,
+    [from, to]: [&mut QueueKey; 2],
+    [gate_from, gate_to]: [Gate; 2],
+    [out, to_out]: [&mut Outcome; 2],
+) -> Result<(), Refusal> {
+    let moved = from.guarded(|source| {
+        to.guarded(|destination| {
+            let source = Side {
+                queue: source,
+                gate: gate_from,
+                out,
+            };
+            let destination = Side {
+                queue: destination,
+                gate: gate_to,
+                out: to_out,
+            };
+            Ok(relocate(now, request, source, destination)?)
+        })
+    });
+    if to.check().is_err() {
+        from.damage();
+    }
+    moved
+}
+
+/// Makes sure that a queue knows of those who wait for its name, or of some more of them.
+#[inline]
+fn tell(ctx: Context<'_>, name: ServerStr<'_>, stored: &mut QueueKey, now: Now) {
+    if waiting::clients() > 0 || stored.queue.blocked() > 0 {
+        waiting::tell_queue(stored, ctx.db(), name.bytes(), now.time);
     }
 }
 
 /// Sends what happened to a queue to replicas and the AOF.
 #[inline]
-pub fn replicate(
+fn replicate(
     ctx: Context<'_>,
     name: ServerStr<'_>,
     stored: &mut QueueKey,
-    fx: &Effects,
+    out: &Outcome,
     now: Now,
 ) {
-    if fx.record.is_empty() {
+    if out.record.is_empty() {
         return;
     }
-    clock::token_given(stored.queue.last_token(), now);
-    ctx.replicate(APPLY_QUEUE, name, fx.record.bytes());
+    clock::token_given(stored.queue.last_token(), now.time);
+    ctx.replicate(APPLY_QUEUE, name, out.record.bytes());
     ctx.signal_modified(name);
     stored.changed(ctx, name);
 }
 
 /// Tells everybody else what happened, once the key is closed.
 #[inline]
-pub fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
-    if !fx.events.is_empty() {
-        write_events(ctx, name.bytes(), fx);
+fn announce(ctx: Context<'_>, name: ServerStr<'_>, out: &mut Outcome, now: Now) {
+    if !out.events.is_empty() {
+        write_events(ctx, name.bytes(), &mut out.events);
     }
-    for notice in &fx.notices {
+    for notice in &out.notices {
         let event = match notice {
             Notice::Submit => c"modq.submit",
             Notice::Assign => c"modq.assign",
@@ -178,14 +248,14 @@ pub fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: No
         };
         ctx.notify(event, name);
     }
-    if fx.matches.is_empty() && fx.answers.is_empty() {
+    if out.announcements.is_empty() && out.answers.is_empty() {
         return;
     }
     let key = name.bytes();
-    for matched in &fx.matches {
-        ctx.publish(&channel(key, &matched.moderator), &matched.item);
+    for given in &out.announcements {
+        ctx.publish(&channel(key, &given.moderator), &given.item);
     }
-    waiting::take_answers(ctx, ctx.db(), key, &mut fx.answers, now);
+    waiting::take_answers(ctx, ctx.db(), key, &mut out.answers, now.time);
 }
 
 /// Where a moderator hears of what they are given: in the key's own slot.
@@ -197,51 +267,59 @@ fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
     [b"modq:", open, key, close, b":", moderator].concat()
 }
 
-/// Lets time act on the queue of a key, at most `budget` steps. Answers how many steps were done
-/// and when there is next something to do (Unix ms), if the key still holds a queue.
-pub fn advance(
-    ctx: Context<'_>,
-    name: ServerStr<'_>,
-    now: Now,
-    budget: usize,
-) -> (usize, Option<u64>) {
+/// What a tick did on one key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Advanced {
+    /// How many steps.
+    pub steps: usize,
+    /// When there is next something to do, if the key still holds a queue that has.
+    pub next: Option<Due>,
+}
+
+/// Lets time act on the queue of a key, at most `budget` steps.
+pub fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -> Advanced {
     // Until a slot that is on the move is ours, its keys are treated as a replica treats them. Looked
     // at again soon, whatever is due next: the queue still takes an earlier time as scheduled, so
     // that what comes to be due meanwhile would not be noted.
     if ctx.flags().is_cluster() && next_due(ctx, name).is_some() && !ctx.owns(name) {
-        return (0, Some(now.ms + SLOT_RETRY_MS));
+        return Advanced {
+            steps: 0,
+            next: Some(Due::At(now.time + SLOT_RETRY)),
+        };
     }
     let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Background) else {
-        return (0, None);
+        return Advanced::default();
     };
-    let Some(stored) = key.get_mut() else {
-        return (0, None);
+    let Some(stored) = key.get_mut().filter(|stored| stored.check().is_ok()) else {
+        return Advanced::default();
     };
-    let mut fx = Effects {
-        gate: gate(ctx, stored),
-        ..Effects::default()
-    };
-    let steps = catch_up(ctx, name, stored, now, budget, &mut fx);
-    let mut next = stored.queue.next_due();
-    if fx.gate == Gate::Missing {
-        next = next.map(|next| next.max(now.ms + STREAM_RETRY_MS));
+    let gate = gate(ctx, stored);
+    tell(ctx, name, stored, now);
+    let mut out = outcome();
+    let steps = stored.guarded(|queue| Ok(queue.advance(now, gate, budget, &mut out)));
+    let steps = steps.unwrap_or(0);
+    let mut next = stored.next_due();
+    if gate == Gate::Missing {
+        next = next.map(|next| next.max(Due::At(now.time + STREAM_RETRY)));
     }
     if steps >= budget {
-        DEFERRED_MAX.fetch_max((steps + stored.queue.overdue(now)) as u64, Relaxed);
+        let backlog = steps + stored.queue.overdue(now.time);
+        DEFERRED_MAX.fetch_max(backlog as u64, Relaxed);
     }
-    stored.scheduled = 0;
-    replicate(ctx, name, stored, &fx, now);
+    stored.unschedule();
+    replicate(ctx, name, stored, &out, now);
     // The caller notes the next due time itself.
-    stored.scheduled = next.map_or(0, |next| next.max(now.ms + 1));
+    stored.schedule_by_caller(next, now.time + Millis(1));
     drop(key);
-    announce(ctx, name, &mut fx, now);
-    (steps, next)
+    announce(ctx, name, &mut out, now);
+    OUTCOME.set(Some(out));
+    Advanced { steps, next }
 }
 
-/// When the queue at a key next has something to do, Unix ms.
-fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<u64> {
+/// When the queue at a key next has something to do.
+fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<Due> {
     let key = Key::<QueueKey>::open(ctx, name, Mode::Inspect).ok()?;
-    key.get()?.queue.next_due()
+    key.get()?.next_due()
 }
 
 /// Takes back a match that reached nobody. Answers false if that has to wait for the event stream.
@@ -250,26 +328,23 @@ pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) ->
         return true;
     }
     let name = Name::new(key);
-    let waits = write_to(ctx, name.get(), now, false, |work| {
-        let place = answer.undo.flatten();
-        let Work { queue, now, fx } = work;
-        let waits = fx.gate == Gate::Missing;
-        if !waits {
-            queue.undo(*now, &answer.item, answer.token, place, fx);
-        }
-        Ok(waits)
-    });
+    let request = Undo {
+        id: &answer.item,
+        token: answer.token,
+        place: answer.undo.and_then(|before| before.joined_at),
+    };
+    let undone = run_at(ctx, name.get(), now, Missing::Keep, request);
     // A key of another type has no match to undo.
-    !waits.unwrap_or(false)
+    undone != Err(Error::TryAgain.into())
 }
 
 /// Runs a reading command on the queue of key argument 1, if there is one.
 pub fn read<R>(
     ctx: Context<'_>,
     args: Args<'_>,
-    body: impl FnOnce(&Queue, Now) -> R,
+    body: impl FnOnce(&Queue, Time) -> R,
 ) -> Result<Option<R>, Refusal> {
     let key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let now = clock::now();
-    Ok(key.get().map(|stored| body(&stored.queue, now)))
+    Ok(key.get().map(|stored| body(&stored.queue, now.time)))
 }

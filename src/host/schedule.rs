@@ -13,14 +13,14 @@ use crate::host::{settings, waiting};
 use crate::server::context::{Context, must_not_replicate};
 use crate::server::key::Name;
 use crate::server::timer::{self, Tick, Timer};
-use modq_core::queue::Now;
+use modq_core::queue::{Due, Now};
+use modq_core::units::{Millis, Time};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// While a pause or a failover forbids to replicate, look again after this many ms: no event tells
-/// when it ends.
-const PAUSED_RETRY_MS: u64 = 5;
+/// While a pause or a failover forbids to replicate, look again after this: no event tells when it ends.
+const PAUSED_RETRY: Millis = Millis(5);
 
 /// Steps done on one key before the next has its turn, and before the clock is looked at.
 const STEPS_PER_TURN: usize = 64;
@@ -30,15 +30,15 @@ const LONGEST_TICK: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Schedule {
-    /// Due time (Unix ms), database, key name.
-    hints: BTreeSet<(u64, i32, Box<[u8]>)>,
+    /// Due time, database, key name.
+    hints: BTreeSet<(Time, i32, Box<[u8]>)>,
     /// The due time of each key in `hints`.
-    due_of: HashMap<(i32, Box<[u8]>), u64>,
-    /// The running timer and when it fires, Unix ms.
-    timer: Option<(Timer, u64)>,
-    /// By how much the last tick was late, and the most ever, ms.
-    last_lag_ms: u64,
-    max_lag_ms: u64,
+    due_of: HashMap<(i32, Box<[u8]>), Time>,
+    /// The running timer and when it fires.
+    timer: Option<(Timer, Time)>,
+    /// By how much the last tick was late, and the most ever.
+    last_lag: Millis,
+    max_lag: Millis,
 }
 
 static SCHEDULE: Mutex<Option<Schedule>> = Mutex::new(None);
@@ -51,15 +51,15 @@ fn with<R>(body: impl FnOnce(&mut Schedule) -> R) -> R {
 
 impl Schedule {
     /// Puts the hint for a key at `due`, in place of the one it has.
-    fn set(&mut self, db: i32, key: &[u8], due: u64) {
+    fn set(&mut self, db: i32, key: &[u8], due: Time) {
         if let Some(old) = self.due_of.insert((db, key.into()), due) {
             self.hints.remove(&(old, db, key.into()));
         }
         self.hints.insert((due, db, key.into()));
     }
 
-    /// Takes the first hint out if it is due by `now`, Unix ms.
-    fn pop_due(&mut self, now: u64) -> Option<(i32, Box<[u8]>)> {
+    /// Takes the first hint out if it is due by `now`.
+    fn pop_due(&mut self, now: Time) -> Option<(i32, Box<[u8]>)> {
         if self.hints.first().is_none_or(|(due, ..)| *due > now) {
             return None;
         }
@@ -68,14 +68,18 @@ impl Schedule {
         Some((db, key))
     }
 
-    /// The time of the first hint, Unix ms.
-    fn first(&self) -> Option<u64> {
+    /// The time of the first hint.
+    fn first(&self) -> Option<Time> {
         self.hints.first().map(|(due, ..)| *due)
     }
 }
 
-/// The key of database `db` has something to do at `due` (Unix ms). A hint that is earlier stays.
-pub fn due_at(ctx: Context<'_>, db: i32, key: &[u8], due: u64) {
+/// The key of database `db` has something to do. A hint that is earlier stays.
+pub fn due_at(ctx: Context<'_>, db: i32, key: &[u8], due: Due) {
+    let due = match due {
+        Due::Now => now().time,
+        Due::At(time) => time,
+    };
     let first = with(|s| {
         let known = s.due_of.get(&(db, Box::from(key))).copied();
         if known.is_none_or(|known| due < known) {
@@ -88,8 +92,8 @@ pub fn due_at(ctx: Context<'_>, db: i32, key: &[u8], due: u64) {
     }
 }
 
-/// Makes sure that the timer fires at `due` (Unix ms) or before.
-fn fire_by(ctx: Context<'_>, due: u64) {
+/// Makes sure that the timer fires at `due` or before.
+fn fire_by(ctx: Context<'_>, due: Time) {
     let running = with(|s| s.timer);
     if let Some((timer, fires)) = running {
         if fires <= due {
@@ -98,7 +102,7 @@ fn fire_by(ctx: Context<'_>, due: u64) {
         // It has not fired yet: when it fires, `tick` takes it out first.
         timer::stop(ctx, timer);
     }
-    let started = timer::start::<QueueTimer>(ctx, due.saturating_sub(now().ms));
+    let started = timer::start::<QueueTimer>(ctx, due.since(now().time).0);
     with(|s| s.timer = Some((started, due)));
 }
 
@@ -111,7 +115,7 @@ pub fn start(ctx: Context<'_>) {
 
 /// Makes sure that a tick comes within `ms`, whatever is due.
 pub fn tick_within(ctx: Context<'_>, ms: u64) {
-    fire_by(ctx, now().ms + ms);
+    fire_by(ctx, now().time + Millis(ms));
 }
 
 /// The databases changed places, and the keys with them.
@@ -132,10 +136,10 @@ pub fn databases_swapped(first: i32, second: i32) {
 
 /// How the timer does, for INFO.
 pub struct TimerStatus {
-    /// By how many ms the last tick came late.
-    pub last_lag_ms: u64,
-    /// By how many ms a tick came late at most, since the server started.
-    pub max_lag_ms: u64,
+    /// By how much the last tick came late.
+    pub last_lag: Millis,
+    /// By how much a tick came late at most, since the server started.
+    pub max_lag: Millis,
     /// How many keys have something to do by the clock.
     pub keys: usize,
 }
@@ -143,8 +147,8 @@ pub struct TimerStatus {
 /// How the timer does.
 pub fn status() -> TimerStatus {
     with(|s| TimerStatus {
-        last_lag_ms: s.last_lag_ms,
-        max_lag_ms: s.max_lag_ms,
+        last_lag: s.last_lag,
+        max_lag: s.max_lag,
         keys: s.hints.len(),
     })
 }
@@ -157,7 +161,7 @@ fn work_off(ctx: Context<'_>, start: Now) {
     // Keys that had a turn and are not done.
     let mut turns = VecDeque::new();
     while budget > 0 && begun.elapsed() < LONGEST_TICK {
-        let next_turn = with(|s| s.pop_due(start.ms)).or_else(|| turns.pop_front());
+        let next_turn = with(|s| s.pop_due(start.time)).or_else(|| turns.pop_front());
         let Some((db, key)) = next_turn else {
             return;
         };
@@ -165,16 +169,16 @@ fn work_off(ctx: Context<'_>, start: Now) {
             continue;
         }
         let name = Name::new(&key);
-        let (steps, next) = queues::advance(ctx, name.get(), start, budget.min(STEPS_PER_TURN));
-        budget = budget.saturating_sub(steps.max(1));
-        match next {
-            Some(next) if next <= start.ms => turns.push_back((db, key)),
-            Some(next) => with(|s| s.set(db, &key, next)),
+        let done = queues::advance(ctx, name.get(), start, budget.min(STEPS_PER_TURN));
+        budget = budget.saturating_sub(done.steps.max(1));
+        match done.next {
+            Some(Due::At(next)) if next > start.time => with(|s| s.set(db, &key, next)),
+            Some(_) => turns.push_back((db, key)),
             None => {}
         }
     }
     for (db, key) in turns {
-        with(|s| s.set(db, &key, start.ms + 1));
+        with(|s| s.set(db, &key, start.time + Millis(1)));
     }
 }
 
@@ -190,13 +194,13 @@ impl Tick for QueueTimer {
         }
         let start_time = now();
         if must_not_replicate() {
-            fire_by(ctx, start_time.ms + PAUSED_RETRY_MS);
+            fire_by(ctx, start_time.time + PAUSED_RETRY);
             return;
         }
         if let Some((_, due)) = fired {
             with(|s| {
-                s.last_lag_ms = start_time.ms.saturating_sub(due);
-                s.max_lag_ms = s.max_lag_ms.max(s.last_lag_ms);
+                s.last_lag = start_time.time.since(due);
+                s.max_lag = s.max_lag.max(s.last_lag);
             });
         }
         work_off(ctx, start_time);

@@ -3,15 +3,16 @@
 use super::queue_key::QueueKey;
 use crate::server::context::{Context, Word};
 use crate::server::key::{Found, Name, look};
-use modq_core::queue::{Effects, Gate};
+use modq_core::queue::{Batch, Gate};
+use modq_core::units::Millis;
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Events that could not be written.
 static EVENTS_DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// While an event stream is missing in cluster mode, look again after this many ms.
-pub const STREAM_RETRY_MS: u64 = 100;
+/// While an event stream is missing in cluster mode, look again after this.
+pub const STREAM_RETRY: Millis = Millis(100);
 
 /// How many events could not be written.
 pub fn events_dropped() -> u64 {
@@ -35,13 +36,13 @@ pub fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
 }
 
 /// Writes what happened to the event streams.
-pub(super) fn write_events(ctx: Context<'_>, key: &[u8], fx: &mut Effects) {
+pub(super) fn write_events(ctx: Context<'_>, key: &[u8], batches: &mut Vec<Batch>) {
     use Word::{Bytes, Known};
     let in_cluster = ctx.flags().is_cluster();
-    for batch in fx.events.drain(..) {
+    for batch in batches.drain(..) {
         let max_len = batch.max_len.to_string();
         for event in &batch.events {
-            let (rev, at) = (event.rev.to_string(), event.at.to_string());
+            let (rev, at) = (event.rev.0.to_string(), event.at.0.to_string());
             let mut words = SmallVec::<[Word<'_>; 64]>::new();
             words.push(Bytes(&batch.stream));
             if in_cluster {

@@ -167,7 +167,7 @@ fn log_max() -> usize {
 fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = clock::now().ms;
+    let now = clock::now().time.0;
     let request = asked.request();
     let empty;
     let limiter = match key.get() {
@@ -198,7 +198,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn peek(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = clock::now().ms;
+    let now = clock::now().time.0;
     let request = asked.request();
     let empty = Limiter::default();
     let limiter = key.get().map_or(&empty, |stored| &stored.limiter);
@@ -292,7 +292,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     for i in 0..numkeys {
         keys.push(Key::open(ctx, args.string(2 + i), Mode::Write)?);
     }
-    let now = clock::now().ms;
+    let now = clock::now().time.0;
     let empty = Limiter::default();
     let decision = {
         let limiters = keys.iter();

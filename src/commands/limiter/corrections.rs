@@ -49,7 +49,7 @@ fn change<'e>(
     decide: impl FnOnce(&Limiter, u64) -> Option<Effect<'e>>,
 ) -> Result<Option<u64>, Refusal> {
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = clock::now().ms;
+    let now = clock::now().time.0;
     let effect = match key.get() {
         Some(stored) => decide(&stored.limiter, now),
         None => decide(&Limiter::default(), now),

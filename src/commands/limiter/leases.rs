@@ -9,6 +9,7 @@ use crate::server::context::{self, Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use modq_core::limiter::{Acquire, Leases, MAX_ID_BYTES, MAX_VALUE};
+use modq_core::units::Token;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -59,15 +60,15 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
     let now = clock::now();
     let acquired = match key.get() {
-        Some(stored) => stored.leases.acquire(now.ms, now.us, &ask),
-        None => Leases::default().acquire(now.ms, now.us, &ask),
+        Some(stored) => stored.leases.acquire(now.time.0, now.token_floor.0, &ask),
+        None => Leases::default().acquire(now.time.0, now.token_floor.0, &ask),
     };
     if let Some(effect) = &acquired.effect {
         if acquired.needs_alloc && context::out_of_memory() {
             return Err(OUT_OF_MEMORY);
         }
         carry_out(ctx, &mut key, effect)?;
-        clock::token_given(acquired.fence as u64, now);
+        clock::token_given(Token(acquired.fence as u64), now.time);
     }
     ctx.reply_array(5);
     ctx.reply_integer(acquired.acquired);
@@ -81,7 +82,7 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let id = Parser::new(args, 2).bytes("id", 1..=MAX_ID_BYTES)?;
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = clock::now().ms;
+    let now = clock::now().time.0;
     let effect = key.get().and_then(|stored| stored.leases.release(now, id));
     if let Some(effect) = &effect {
         carry_out(ctx, &mut key, effect)?;
@@ -92,7 +93,7 @@ fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn leases(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = clock::now().ms;
+    let now = clock::now().time.0;
     let Some(stored) = key.get() else {
         ctx.reply_array(0);
         return Ok(());

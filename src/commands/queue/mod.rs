@@ -10,6 +10,7 @@ use crate::server::args::Parser;
 use crate::server::command::Command;
 use crate::server::context::Refusal;
 use modq_core::queue::{MAX_COUNT, MAX_DURATION, MAX_ID, MAX_TAG, MAX_TAGS};
+use modq_core::units::{Millis, Token};
 use serde_bytes::Bytes;
 
 /// The commands, by who uses them.
@@ -33,8 +34,8 @@ fn priority(parser: &mut Parser<'_>) -> Result<i32, Refusal> {
     parser.number("PRIORITY", range).map(|p| p as i32)
 }
 
-fn delay(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
-    parser.unsigned("DELAY", 0..=MAX_DURATION)
+fn delay(parser: &mut Parser<'_>) -> Result<Millis, Refusal> {
+    parser.unsigned("DELAY", 0..=MAX_DURATION).map(Millis)
 }
 
 fn tags<'a>(parser: &mut Parser<'a>) -> Result<Vec<&'a Bytes>, Refusal> {
@@ -58,12 +59,12 @@ fn only_count(parser: &mut Parser<'_>, default: usize) -> Result<usize, Refusal>
     Ok(most)
 }
 
-fn lock(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
-    parser.unsigned("LOCK", 1..=MAX_DURATION)
+fn lock(parser: &mut Parser<'_>) -> Result<Millis, Refusal> {
+    parser.unsigned("LOCK", 1..=MAX_DURATION).map(Millis)
 }
 
-fn token(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
-    parser.unsigned("token", 0..=i64::MAX as u64)
+fn token(parser: &mut Parser<'_>) -> Result<Token, Refusal> {
+    parser.unsigned("token", 0..=i64::MAX as u64).map(Token)
 }
 
 fn rev(parser: &mut Parser<'_>) -> Result<u64, Refusal> {

@@ -5,7 +5,7 @@ use super::{count, delay, item, lock, moderator, rev, tags, token};
 use crate::commands::counted_keys;
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
-use crate::host::queues::{Work, write, write_to};
+use crate::host::queues::{Missing, run, run_and_show};
 use crate::host::replies::reply_claim;
 use crate::host::waiting::{self, WaitRequest};
 use crate::server::args::{Args, Parser, ServerStr};
@@ -13,7 +13,10 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
-use modq_core::queue::{Claim, Join, Joined, MAX_DECISION, MAX_DURATION, Now};
+use modq_core::queue::{
+    Claim, Extend, Join, Joined, Leave, MAX_DECISION, MAX_DURATION, Now, Release, Resolve,
+};
+use modq_core::units::Millis;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -118,9 +121,13 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut held_in = None;
     for key in &keys {
         let opened = Key::<QueueKey>::open(ctx, *key, Mode::Read)?;
-        let held = opened
-            .get()
-            .is_some_and(|stored| stored.queue.held_by(claim.moderator, now).next().is_some());
+        let held = opened.get().is_some_and(|stored| {
+            stored
+                .queue
+                .held_by(claim.moderator, now.time)
+                .next()
+                .is_some()
+        });
         if held && !claim.new_only {
             held_in.get_or_insert(*key);
         }
@@ -135,7 +142,7 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 /// A moderator and the options of CLAIM: the claim, and for how long to wait if at all.
-fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<u64>), Refusal> {
+fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<Millis>), Refusal> {
     let mut claim = Claim {
         moderator: moderator(parser)?,
         count: 1,
@@ -148,7 +155,7 @@ fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<u64>)
         match parser.option(&["COUNT", "LOCK", "BLOCK", "TAGS", "NEW"])? {
             0 => claim.count = count(parser)?,
             1 => claim.lock = Some(lock(parser)?),
-            2 => block = Some(parser.unsigned("BLOCK", 0..=MAX_DURATION)?),
+            2 => block = Some(parser.unsigned("BLOCK", 0..=MAX_DURATION).map(Millis)?),
             3 => claim.tags = Some(tags(parser)?),
             _ => claim.new_only = true,
         }
@@ -165,23 +172,22 @@ fn claim_from(
     many: bool,
 ) -> Result<bool, Refusal> {
     // Nobody but a producer brings a queue about that is not there, whoever waits for it.
-    write_to(ctx, key, now, false, |work| {
-        let slots = work.queue.claim(work.now, claim, work.fx)?;
-        if slots.is_empty() {
-            return Ok(false);
+    run_and_show(ctx, key, now, Missing::Keep, claim, |queue, claimed| {
+        if claimed.is_empty() {
+            return false;
         }
         if many {
             ctx.reply_array(2);
             ctx.reply_bytes(key.bytes());
         }
-        ctx.reply_array(slots.len());
-        for slot in slots {
-            match work.queue.claim_view(slot) {
+        ctx.reply_array(claimed.len());
+        for slot in claimed {
+            match queue.claim_view(slot) {
                 Some(view) => reply_claim(ctx, &view),
                 None => ctx.reply_null_array(),
             }
         }
-        Ok(true)
+        true
     })
 }
 
@@ -189,7 +195,7 @@ fn wait_or_null(
     ctx: Context<'_>,
     keys: Vec<ServerStr<'_>>,
     claim: Claim<'_>,
-    block: Option<u64>,
+    block: Option<Millis>,
     now: Now,
     many: bool,
 ) {
@@ -212,54 +218,51 @@ fn wait_or_null(
 
 fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let id = item(&mut parser)?;
-    let token = token(&mut parser)?;
-    let (mut at_rev, mut decision) = (None, None);
+    let mut resolve = Resolve {
+        id: item(&mut parser)?,
+        token: token(&mut parser)?,
+        rev: None,
+        decision: None,
+    };
     while parser.more() {
         match parser.option(&["REV", "DECISION"])? {
-            0 => at_rev = Some(rev(&mut parser)?),
-            _ => decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?),
+            0 => resolve.rev = Some(rev(&mut parser)?),
+            _ => resolve.decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?),
         }
     }
-    write(ctx, args, |work| {
-        // For the audit log.
-        if !work.queue.settings().events.is_empty() {
-            work.fx.decision = decision.map(Box::from);
-        }
-        Ok(work.queue.resolve(work.now, id, token, at_rev, work.fx)?)
-    })?;
+    run(ctx, args, resolve)?;
     ctx.reply_ok();
     Ok(())
 }
 
 fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let id = item(&mut parser)?;
-    let token = token(&mut parser)?;
-    let (mut skip, mut after) = (false, 0);
+    let mut release = Release {
+        id: item(&mut parser)?,
+        token: token(&mut parser)?,
+        skip: false,
+        delay: Millis::ZERO,
+    };
     while parser.more() {
         match parser.option(&["SKIP", "DELAY"])? {
-            0 => skip = true,
-            _ => after = delay(&mut parser)?,
+            0 => release.skip = true,
+            _ => release.delay = delay(&mut parser)?,
         }
     }
-    write(ctx, args, |work| {
-        let Work { queue, now, fx } = work;
-        Ok(queue.release(*now, id, token, skip, after, fx)?)
-    })?;
+    run(ctx, args, release)?;
     ctx.reply_ok();
     Ok(())
 }
 
 fn extend(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let id = item(&mut parser)?;
-    let token = token(&mut parser)?;
-    let ms = parser.unsigned("ms", 1..=MAX_DURATION)?;
-    let deadline = write(ctx, args, |work| {
-        Ok(work.queue.extend(work.now, id, token, ms, work.fx)?)
-    })?;
-    ctx.reply_integer(deadline as i64);
+    let extend = Extend {
+        id: item(&mut parser)?,
+        token: token(&mut parser)?,
+        span: parser.unsigned("ms", 1..=MAX_DURATION).map(Millis)?,
+    };
+    let deadline = run(ctx, args, extend)?;
+    ctx.reply_integer(deadline.0 as i64);
     Ok(())
 }
 
@@ -271,15 +274,12 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     };
     while parser.more() {
         match parser.option(&["TTL", "COUNT", "TAGS"])? {
-            0 => join.ttl = Some(parser.unsigned("TTL", 1..=MAX_DURATION)?),
+            0 => join.ttl = Some(parser.unsigned("TTL", 1..=MAX_DURATION).map(Millis)?),
             1 => join.count = Some(count(&mut parser)? as u64),
             _ => join.tags = Some(tags(&mut parser)?),
         }
     }
-    let joined = write(ctx, args, |work| {
-        Ok(work.queue.join(work.now, &join, work.fx)?)
-    })?;
-    ctx.reply_status(match joined {
+    ctx.reply_status(match run(ctx, args, &join)? {
         Joined::Waiting => c"WAITING",
         Joined::Assigned => c"ASSIGNED",
     });
@@ -288,15 +288,14 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn leave(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let name = moderator(&mut parser)?;
-    let mut give_back = false;
+    let mut leave = Leave {
+        moderator: moderator(&mut parser)?,
+        release: false,
+    };
     while parser.more() {
         parser.option(&["RELEASE"])?;
-        give_back = true;
+        leave.release = true;
     }
-    let was_in_line = write(ctx, args, |work| {
-        Ok(work.queue.leave(work.now, name, give_back, work.fx)?)
-    })?;
-    ctx.reply_integer(was_in_line.into());
+    ctx.reply_integer(run(ctx, args, leave)?.into());
     Ok(())
 }

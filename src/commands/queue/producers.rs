@@ -1,13 +1,15 @@
 //! Commands of producers, who put items into queues: SUBMIT, CANCEL, UPDATE.
 
 use super::{delay, item, priority, rev, tags};
-use crate::host::queues::write;
+use crate::host::queues::run;
 use crate::host::settings;
 use crate::server::args::{Args, Parser};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
-use modq_core::queue::{Change, MAX_DURATION, MAX_EXCLUDE, MAX_ID, OnDuplicate, Submit, Submitted};
+use modq_core::queue::{
+    Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_ID, OnDuplicate, Submit, Submitted, Update,
+};
 use serde_bytes::Bytes;
 
 pub(super) static COMMANDS: &[Command] = &[
@@ -75,10 +77,7 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             _ => submit.on_duplicate = on_duplicate(&mut parser)?,
         }
     }
-    let submitted = write(ctx, args, |work| {
-        Ok(work.queue.submit(work.now, submit, work.fx)?)
-    })?;
-    ctx.reply_status(match submitted {
+    ctx.reply_status(match run(ctx, args, submit)? {
         Submitted::Ready => c"READY",
         Submitted::Assigned => c"ASSIGNED",
         Submitted::Delayed => c"DELAYED",
@@ -101,38 +100,36 @@ fn on_duplicate(parser: &mut Parser<'_>) -> Result<OnDuplicate, Refusal> {
 
 fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let id = item(&mut parser)?;
-    let mut at_rev = None;
+    let mut cancel = Cancel {
+        id: item(&mut parser)?,
+        rev: None,
+    };
     while parser.more() {
         parser.option(&["REV"])?;
-        at_rev = Some(rev(&mut parser)?);
+        cancel.rev = Some(rev(&mut parser)?);
     }
-    let cancelled = write(ctx, args, |work| {
-        Ok(work.queue.cancel(work.now, id, at_rev, work.fx)?)
-    })?;
-    ctx.reply_integer(cancelled.into());
+    ctx.reply_integer(run(ctx, args, cancel)?.into());
     Ok(())
 }
 
 fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let id = item(&mut parser)?;
-    let mut change = Change::default();
+    let mut update = Update {
+        id: item(&mut parser)?,
+        ..Update::default()
+    };
     while parser.more() {
         match parser.option(&["REV", "PRIORITY", "BOOST", "PAYLOAD", "TAGS", "EXCLUDE"])? {
-            0 => change.rev = Some(rev(&mut parser)?),
-            1 => change.priority = Some(priority(&mut parser)?),
-            2 => change.boost = Some(boost(&mut parser)?),
-            3 => change.payload = Some(payload(&mut parser)?),
-            4 => change.tags = Some(tags(&mut parser)?),
-            _ => change.excluded = Some(exclude(&mut parser)?),
+            0 => update.rev = Some(rev(&mut parser)?),
+            1 => update.priority = Some(priority(&mut parser)?),
+            2 => update.boost = Some(boost(&mut parser)?),
+            3 => update.payload = Some(payload(&mut parser)?),
+            4 => update.tags = Some(tags(&mut parser)?),
+            _ => update.excluded = Some(exclude(&mut parser)?),
         }
     }
-    let updated = write(ctx, args, |work| {
-        Ok(work.queue.update(work.now, id, change, work.fx)?)
-    })?;
-    match updated {
-        Some(rev) => ctx.reply_integer(rev as i64),
+    match run(ctx, args, update)? {
+        Some(rev) => ctx.reply_integer(rev.0.into()),
         None => ctx.reply_null(),
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use crate::server::types::Stored;
-use modq_core::queue::{ClaimView, Reason, State, state_name};
+use modq_core::queue::{ClaimView, Kind, State};
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -125,23 +125,24 @@ fn get(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         };
         ctx.reply_map(16);
         ctx.field("item").reply_bytes(view.item);
-        ctx.field("state")
-            .reply_bytes(state_name(view.state).as_bytes());
+        ctx.field("state").reply_bytes(view.state.name().as_bytes());
         ctx.field("payload").reply_bytes(view.payload);
         ctx.field("priority").reply_integer(view.priority.into());
         ctx.field("boost").reply_integer(view.boost);
-        ctx.field("submitted").reply_integer(view.submitted as i64);
-        ctx.field("due").reply_integer(view.due as i64);
-        ctx.field("rev").reply_integer(view.rev.into());
+        ctx.field("submitted")
+            .reply_integer(view.submitted.0 as i64);
+        ctx.field("due")
+            .reply_integer(view.due.map_or(0, |due| due.0 as i64));
+        ctx.field("rev").reply_integer(view.rev.0.into());
         ctx.field("reports").reply_integer(view.reports.into());
         ctx.field("deliveries")
             .reply_integer(view.deliveries.into());
         ctx.field("expiries").reply_integer(view.expiries.into());
         match view.lock {
-            Some((moderator, token, deadline)) => {
-                ctx.field("moderator").reply_bytes(moderator);
-                ctx.field("token").reply_integer(token as i64);
-                ctx.field("deadline").reply_integer(deadline as i64);
+            Some(lock) => {
+                ctx.field("moderator").reply_bytes(lock.moderator);
+                ctx.field("token").reply_integer(lock.token.0 as i64);
+                ctx.field("deadline").reply_integer(lock.deadline.0 as i64);
             }
             None => {
                 for name in ["moderator", "token", "deadline"] {
@@ -220,19 +221,19 @@ fn list(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     let replied = read(ctx, args, |queue, now| {
-        let (next, rows) = queue.list(state, cursor, most, now);
+        let page = queue.list(state, cursor, most, now);
         ctx.reply_array(2);
-        ctx.reply_bytes(next.to_string().as_bytes());
-        ctx.reply_array(rows.len());
-        for row in rows {
+        ctx.reply_bytes(page.next.unwrap_or(0).to_string().as_bytes());
+        ctx.reply_array(page.rows.len());
+        for row in page.rows {
             ctx.reply_array(5);
             ctx.reply_bytes(row.item);
             ctx.reply_integer(row.priority.into());
-            ctx.reply_integer(row.submitted as i64);
+            ctx.reply_integer(row.submitted.0 as i64);
             match row.lock {
-                Some((moderator, deadline)) => {
-                    ctx.reply_bytes(moderator);
-                    ctx.reply_integer(deadline as i64);
+                Some(lock) => {
+                    ctx.reply_bytes(lock.moderator);
+                    ctx.reply_integer(lock.deadline.0 as i64);
                 }
                 None => {
                     ctx.reply_null();
@@ -272,15 +273,17 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let name = args.string(1).bytes();
     let mut absent = QueueKey::default();
     let stored = key.get_mut().unwrap_or(&mut absent);
-    waiting::tell_most(stored, ctx.db(), name, most, clock::now());
+    waiting::tell_most(stored, ctx.db(), name, most, clock::now().time);
     let waiters = stored.queue.waiters(most);
     ctx.reply_array(waiters.len());
     for waiter in waiters {
         ctx.reply_array(4);
         ctx.reply_bytes(waiter.moderator);
-        let kind: &[u8] = if waiter.joined { b"joined" } else { b"blocked" };
-        ctx.reply_bytes(kind);
-        ctx.reply_integer(waiter.since as i64);
+        ctx.reply_bytes(match waiter.kind {
+            Kind::Joined => b"joined",
+            Kind::Blocked => b"blocked",
+        });
+        ctx.reply_integer(waiter.since.0 as i64);
         ctx.reply_array(waiter.tags.len());
         waiter.tags.iter().for_each(|tag| ctx.reply_bytes(tag));
     }
@@ -289,7 +292,7 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = clock::now();
+    let now = clock::now().time;
     let bytes = key.get().map_or(0, Stored::memory_bytes);
     // Clients may wait for a queue that is not there.
     let absent = QueueKey::default();
@@ -315,8 +318,8 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ("dead", summary.dead as u64),
         ("waiting", summary.waiting as u64),
         ("deferred", queue.overdue(now) as u64),
-        ("oldest_ready_ms", queue.oldest_ready_ms(now)),
-        ("oldest_item_ms", queue.oldest_item_ms(now)),
+        ("oldest_ready_ms", queue.oldest_ready(now).0),
+        ("oldest_item_ms", queue.oldest_item(now).0),
         ("submitted", stats.submitted),
         ("resolved", stats.resolved),
         ("cancelled", stats.cancelled),
@@ -339,13 +342,8 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     for (name, n) in numbers {
         ctx.field(name).reply_integer(n as i64);
     }
-    let paused: &[u8] = match queue.paused() {
-        (false, false) => b"none",
-        (true, false) => b"in",
-        (false, true) => b"out",
-        (true, true) => b"all",
-    };
-    ctx.field("paused").reply_bytes(paused);
+    ctx.field("paused")
+        .reply_bytes(queue.paused().name().as_bytes());
     ctx.field("bytes").reply_integer(bytes as i64);
     let shown = by_tag.len().min(1000);
     ctx.field("by_tag").reply_map(shown);
@@ -379,14 +377,7 @@ fn why(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     };
     ctx.reply_array(reasons.len());
     for reason in reasons {
-        ctx.reply_bytes(match reason {
-            Reason::State => b"state",
-            Reason::Tags => b"tags",
-            Reason::Excluded => b"excluded",
-            Reason::Capacity => b"capacity",
-            Reason::Paused => b"paused",
-            Reason::Behind => b"behind",
-        });
+        ctx.reply_bytes(reason.name().as_bytes());
     }
     Ok(())
 }

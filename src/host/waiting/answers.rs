@@ -5,12 +5,13 @@ use super::register::{KeyName, clients, inspect, with};
 use crate::host::clock::now;
 use crate::host::queues;
 use crate::host::schedule;
-use crate::host::streams::STREAM_RETRY_MS;
+use crate::host::streams::STREAM_RETRY;
 use crate::server::context::{Context, must_not_replicate};
-use modq_core::queue::{Answer, Now};
+use modq_core::queue::{Answer, CallId, Now};
+use modq_core::units::Time;
 
 /// The queue at `key` has matched calls: they no longer wait, here or elsewhere. Empties `answers`.
-pub fn take_answers(ctx: Context<'_>, db: i32, key: &[u8], answers: &mut Vec<Answer>, now: Now) {
+pub fn take_answers(ctx: Context<'_>, db: i32, key: &[u8], answers: &mut Vec<Answer>, now: Time) {
     let mut surplus = Vec::new();
     for answer in answers.drain(..) {
         let id = answer.call;
@@ -50,9 +51,9 @@ pub(super) fn stop_waiting_at(
     ctx: Context<'_>,
     db: i32,
     key: &[u8],
-    id: u64,
+    id: CallId,
     moderator: &[u8],
-    now: Now,
+    now: Time,
 ) {
     inspect(ctx, db, key, |found| {
         if let Ok(Some(stored)) = found {
@@ -86,7 +87,7 @@ fn undo_matches(ctx: Context<'_>, now: Now) {
     for ((db, key), answer) in with(|register| std::mem::take(&mut register.to_undo)) {
         if !queues::undo(ctx, db, &key, &answer, now) {
             with(|register| register.to_undo.push(((db, key), answer)));
-            schedule::tick_within(ctx, STREAM_RETRY_MS);
+            schedule::tick_within(ctx, STREAM_RETRY.0);
         }
     }
 }
@@ -118,7 +119,7 @@ fn lock_is_there(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer) -> bool
 }
 
 /// A matched call waits again, at the place it had: its queues are told anew who waits.
-fn put_back_in_line(ctx: Context<'_>, id: u64) {
+fn put_back_in_line(ctx: Context<'_>, id: CallId) {
     let names: Option<Vec<KeyName>> = with(|register| {
         let mut call = register.calls.remove(&id)?;
         register.leave_lock(&call, false);

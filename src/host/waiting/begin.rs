@@ -9,7 +9,8 @@ use crate::server::args::ServerStr;
 use crate::server::blocking::{self, Blocked};
 use crate::server::context::Context;
 use crate::server::key::{Key, Mode, Name, has_hash_tag};
-use modq_core::queue::{Block, Now, Place};
+use modq_core::queue::{Block, CallId, Now, Place};
+use modq_core::units::Millis;
 use serde_bytes::Bytes;
 
 /// What a blocking command asked for.
@@ -20,14 +21,14 @@ pub struct WaitRequest<'a> {
     pub moderator: &'a [u8],
     /// None: those the moderator joined with.
     pub tags: Option<Vec<&'a Bytes>>,
-    /// How long to lock, ms; none is the queue's.
-    pub lock: Option<u64>,
+    /// How long a lock lasts; none is the queue's setting.
+    pub lock: Option<Millis>,
     /// Wants only newly locked items.
     pub new_only: bool,
     /// The reply names the key: MCLAIM.
     pub names_key: bool,
-    /// How long to wait, ms; 0 is for ever.
-    pub block: u64,
+    /// How long to wait; no time at all is for ever.
+    pub block: Millis,
 }
 
 /// Lets the client of this call wait. The keys were just found to have nothing for it.
@@ -75,10 +76,15 @@ pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
 }
 
 /// Has the server block the client of this call. None if it refuses.
-fn block_client(ctx: Context<'_>, names: &[Box<[u8]>], ms: u64, id: u64) -> Option<Blocked> {
+fn block_client(
+    ctx: Context<'_>,
+    names: &[Box<[u8]>],
+    wait: Millis,
+    id: CallId,
+) -> Option<Blocked> {
     let placeholders: Vec<Name> = names.iter().map(|name| placeholder(name)).collect();
     let blocked_on: Vec<ServerStr<'_>> = placeholders.iter().map(Name::get).collect();
-    blocking::block::<Calls>(ctx, &blocked_on, ms, id)
+    blocking::block::<Calls>(ctx, &blocked_on, wait.0, id.0)
 }
 
 /// The name that the server is told a client is blocked on, instead of the key's own: one of the same
@@ -99,11 +105,21 @@ fn placeholder(key: &[u8]) -> Name {
 
 /// A place behind everyone who waits at any of the keys. It is the same at all of them, so that it is still
 /// right when a queue is told of the call anew. At queues that are yet to be, places go by the clock.
-fn place_behind_all(ctx: Context<'_>, db: i32, keys: &[ServerStr<'_>], id: u64, now: Now) -> Place {
+fn place_behind_all(
+    ctx: Context<'_>,
+    db: i32,
+    keys: &[ServerStr<'_>],
+    id: CallId,
+    now: Now,
+) -> Place {
     let mut behind: Option<Place> = None;
     for key in keys {
         if let Ok(opened) = Key::<QueueKey>::open(ctx, *key, Mode::Inspect) {
-            behind = behind.max(opened.get().map(|stored| stored.queue.end_of_line(now)));
+            behind = behind.max(
+                opened
+                    .get()
+                    .map(|stored| stored.queue.end_of_line(now.time)),
+            );
         }
     }
     // Queues that do not exist, or were not told of all, do not know of the last call in line.
@@ -114,9 +130,15 @@ fn place_behind_all(ctx: Context<'_>, db: i32, keys: &[ServerStr<'_>], id: u64, 
             .filter_map(|key| register.by_name.get(&name(key)));
         calls.filter_map(|calls| calls.last()).max().copied()
     });
-    let behind = behind.unwrap_or((now.ms, id));
+    let behind = behind.unwrap_or(Place {
+        since: now.time,
+        tie: id.0,
+    });
     match last {
-        Some(((since, tie), _)) if (since, tie) >= behind => (since, tie + 1),
+        Some((last, _)) if last >= behind => Place {
+            tie: last.tie + 1,
+            ..last
+        },
         _ => behind,
     }
 }

@@ -7,7 +7,8 @@ use crate::host::{schedule, settings};
 use crate::server::blocking::Blocked;
 use crate::server::context::Context;
 use crate::server::key::Name;
-use modq_core::queue::Now;
+use modq_core::queue::{Due, Now};
+use modq_core::units::Millis;
 use std::ops::Bound;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -41,8 +42,9 @@ pub(super) fn visit_changed_names(ctx: Context<'_>, now: Now) {
         if ctx.select_db(db) {
             let budget = settings::WORK_BUDGET.get() as usize;
             let name = Name::new(&key);
-            if let (_, Some(next)) = queues::advance(ctx, name.get(), now, budget) {
-                schedule::due_at(ctx, db, &key, next.max(now.ms + 1));
+            if let Some(next) = queues::advance(ctx, name.get(), now, budget).next {
+                let soon = Due::At(now.time + Millis(1));
+                schedule::due_at(ctx, db, &key, next.max(soon));
             }
         }
     }

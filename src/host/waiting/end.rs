@@ -10,7 +10,7 @@ use crate::server::args::ServerStr;
 use crate::server::blocking::Waiters;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode};
-use modq_core::queue::Answer;
+use modq_core::queue::{Answer, CallId};
 
 /// The calls of the register, as the server is told of them.
 pub struct Calls;
@@ -19,6 +19,7 @@ impl Waiters for Calls {
     /// Only happens where a client is blocked on a key's own name (see `begin::placeholder`). A queue that
     /// came to be serves its calls itself; a key of another type ends the wait.
     fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
+        let id = CallId(id);
         // If a queue has matched the call already, the answer goes out when the turn ends.
         let waits_for_it =
             |call: &Call| call.is_unmatched() && call.keys.iter().any(|k| **k == *key.bytes());
@@ -38,7 +39,7 @@ impl Waiters for Calls {
     }
 
     fn answer(ctx: Context<'_>, id: u64) {
-        let Some(call) = forget(ctx, id) else {
+        let Some(call) = forget(ctx, CallId(id)) else {
             ctx.reply_null_array();
             return;
         };
@@ -60,7 +61,7 @@ impl Waiters for Calls {
     /// What the client was to be given is taken back when the turn ends, unless others are answered with the
     /// same lock.
     fn gone(ctx: Context<'_>, id: u64) {
-        let Some(call) = forget(ctx, id) else {
+        let Some(call) = forget(ctx, CallId(id)) else {
             return;
         };
         let Some((at, answer)) = &call.answer else {
@@ -76,10 +77,10 @@ impl Waiters for Calls {
 }
 
 /// Forgets a call here and in its queues.
-fn forget(ctx: Context<'_>, id: u64) -> Option<Call> {
+fn forget(ctx: Context<'_>, id: CallId) -> Option<Call> {
     let call = with(|register| register.remove(id))?;
     if call.is_unmatched() {
-        let now = clock::now();
+        let now = clock::now().time;
         for key in &call.keys {
             stop_waiting_at(ctx, call.db, key, id, &call.moderator, now);
         }

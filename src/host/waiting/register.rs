@@ -4,7 +4,8 @@ use crate::host::queue_key::QueueKey;
 use crate::server::blocking::Blocked;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode, Name};
-use modq_core::queue::{Answer, Place};
+use modq_core::queue::{Answer, CallId, Place};
+use modq_core::units::{Millis, Token};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +21,8 @@ pub(super) struct Call {
     pub(super) moderator: Box<[u8]>,
     /// None: those the moderator joined with.
     pub(super) tags: Option<Vec<Box<[u8]>>>,
-    /// How long to lock, ms; none is the queue's.
-    pub(super) lock: Option<u64>,
+    /// How long a lock lasts; none is the queue's setting.
+    pub(super) lock: Option<Millis>,
     pub(super) new_only: bool,
     /// The reply names the key: MCLAIM.
     pub(super) names_key: bool,
@@ -50,14 +51,14 @@ struct SharedLock {
 /// All calls. What is in `calls` and in `by_name` are the same calls.
 #[derive(Default)]
 pub(super) struct Register {
-    pub(super) calls: BTreeMap<u64, Call>,
+    pub(super) calls: BTreeMap<CallId, Call>,
     /// The calls that wait for a name, in the order in which they stand in line.
-    pub(super) by_name: BTreeMap<KeyName, BTreeSet<(Place, u64)>>,
+    pub(super) by_name: BTreeMap<KeyName, BTreeSet<(Place, CallId)>>,
     last_id: u64,
     /// Calls that were matched, to be answered when the turn ends.
-    pub(super) to_answer: BTreeSet<u64>,
+    pub(super) to_answer: BTreeSet<CallId>,
     /// The locks they are to be answered with, by where each is and its token.
-    locks: HashMap<(KeyName, u64), SharedLock>,
+    locks: HashMap<(KeyName, Token), SharedLock>,
     /// Matches whose client is gone, to be undone.
     pub(super) to_undo: Vec<(KeyName, Answer)>,
     /// Names at which a queue may have come to be, or changed.
@@ -84,12 +85,12 @@ pub fn clients() -> usize {
 
 impl Register {
     /// A number for a call; each is given once.
-    pub(super) fn new_id(&mut self) -> u64 {
+    pub(super) fn new_id(&mut self) -> CallId {
         self.last_id += 1;
-        self.last_id
+        CallId(self.last_id)
     }
 
-    pub(super) fn insert(&mut self, id: u64, call: Call) {
+    pub(super) fn insert(&mut self, id: CallId, call: Call) {
         for key in &call.keys {
             let calls = self.by_name.entry((call.db, key.clone())).or_default();
             calls.insert((call.place, id));
@@ -98,7 +99,7 @@ impl Register {
         CALLS.store(self.calls.len(), Relaxed);
     }
 
-    pub(super) fn remove(&mut self, id: u64) -> Option<Call> {
+    pub(super) fn remove(&mut self, id: CallId) -> Option<Call> {
         let call = self.calls.remove(&id)?;
         self.to_answer.remove(&id);
         for key in &call.keys {
@@ -122,12 +123,12 @@ impl Register {
     }
 
     /// A call is to be answered with the lock that `token` names.
-    pub(super) fn join_lock(&mut self, at: KeyName, token: u64) {
+    pub(super) fn join_lock(&mut self, at: KeyName, token: Token) {
         self.locks.entry((at, token)).or_default().calls += 1;
     }
 
     /// Whether a call is to be answered with the lock that `token` names.
-    pub(super) fn has_lock(&self, at: KeyName, token: u64) -> bool {
+    pub(super) fn has_lock(&self, at: KeyName, token: Token) -> bool {
         self.locks.contains_key(&(at, token))
     }
 

@@ -6,7 +6,8 @@
 
 use super::register::{KeyName, clients, with};
 use crate::host::queue_key::QueueKey;
-use modq_core::queue::{Block, Now, Place};
+use modq_core::queue::{Block, CallId, Place};
+use modq_core::units::Time;
 use serde_bytes::Bytes;
 use std::collections::HashSet;
 use std::ops::Bound;
@@ -25,7 +26,7 @@ pub struct Told {
     swaps: u64,
     name: KeyName,
     /// The last call in line that the queue was told of; none once it knows of all.
-    up_to: Option<(Place, u64)>,
+    up_to: Option<(Place, CallId)>,
 }
 
 impl Told {
@@ -44,7 +45,7 @@ pub(super) fn knows_all(stored: &QueueKey, db: i32, key: &[u8]) -> bool {
 
 /// Makes sure that the queue at this name knows of no calls but those that wait for this name, and tells it
 /// of the next portion of them.
-pub fn tell_queue(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
+pub fn tell_queue(stored: &mut QueueKey, db: i32, key: &[u8], now: Time) {
     if clients() == 0 && stored.queue.blocked() == 0 && stored.queue.knows_line() {
         return;
     }
@@ -54,7 +55,7 @@ pub fn tell_queue(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
         Some(Some(after)) => after,
         None => {
             stored.queue.unblock_all(now);
-            ((0, 0), 0)
+            <(Place, CallId)>::default()
         }
     };
     let mut told = Told {
@@ -94,7 +95,7 @@ pub fn tell_queue(stored: &mut QueueKey, db: i32, key: &[u8], now: Now) {
 
 /// Tells the queue portion after portion, until it knows of all who wait for its name, or of `most`
 /// moderators.
-pub fn tell_most(stored: &mut QueueKey, db: i32, key: &[u8], most: usize, now: Now) {
+pub fn tell_most(stored: &mut QueueKey, db: i32, key: &[u8], most: usize, now: Time) {
     tell_queue(stored, db, key, now);
     while !stored.queue.knows_line() && stored.queue.waiting() < most {
         tell_queue(stored, db, key, now);
