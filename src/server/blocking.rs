@@ -1,5 +1,6 @@
 //! Clients that wait: blocking them, and hearing how their wait ends. The server sees to time-outs,
-//! redirections and kills; who is served, and with what, is decided by the [`Waiters`].
+//! redirections and kills. Who is served, and with what, is up to who blocked the client, and is told of
+//! each wait through [`WaitEvents`].
 
 use super::api::api;
 use super::args::ServerStr;
@@ -11,8 +12,8 @@ use std::ffi::{c_int, c_void};
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
-/// What is done when a wait ends. Each wait has a number, which who began it chose.
-pub trait Waiters: 'static {
+/// What is done when something happens to a wait. Each wait has a number, chosen by who began it.
+pub trait WaitEvents: 'static {
     /// A key that the client is blocked on has come to be. Answers whether the wait goes on; if not, a
     /// reply was given.
     fn key_ready(ctx: Context<'_>, call: u64, key: ServerStr<'_>) -> bool;
@@ -33,7 +34,7 @@ unsafe impl Send for Blocked {}
 
 /// Blocks the client of this call on `keys` for `ms` (0: for ever), as wait number `call`. None if the
 /// server refuses.
-pub fn block<W: Waiters>(
+pub fn block<W: WaitEvents>(
     ctx: Context<'_>,
     keys: &[ServerStr<'_>],
     ms: u64,
@@ -68,7 +69,7 @@ pub fn block<W: Waiters>(
 }
 
 impl Blocked {
-    /// Ends the wait: `Waiters::answer` is called at once.
+    /// Ends the wait: `WaitEvents::answer` is called at once.
     pub fn wake(self) {
         // SAFETY: the client still waits (see `Blocked`). For clients blocked on keys this calls
         // the time-out callback, which is `on_time_out`.
@@ -85,7 +86,7 @@ unsafe fn call_of(ctx: Context<'_>) -> u64 {
     unsafe { api!(RedisModule_GetBlockedClientPrivateData(ctx.raw())) as usize as u64 }
 }
 
-unsafe extern "C" fn on_key_ready<W: Waiters>(
+unsafe extern "C" fn on_key_ready<W: WaitEvents>(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
@@ -102,7 +103,7 @@ unsafe extern "C" fn on_key_ready<W: Waiters>(
     if still_waits { ERR } else { OK }
 }
 
-unsafe extern "C" fn on_time_out<W: Waiters>(
+unsafe extern "C" fn on_time_out<W: WaitEvents>(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
@@ -118,7 +119,7 @@ unsafe extern "C" fn on_time_out<W: Waiters>(
     OK
 }
 
-unsafe extern "C" fn on_gone<W: Waiters>(
+unsafe extern "C" fn on_gone<W: WaitEvents>(
     ctx: *mut raw::RedisModuleCtx,
     _client: *mut raw::RedisModuleBlockedClient,
 ) {

@@ -7,7 +7,7 @@ use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::replies::reply_claim;
 use crate::server::args::ServerStr;
-use crate::server::blocking::Waiters;
+use crate::server::blocking::WaitEvents;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode};
 use modq_core::queue::Answer;
@@ -15,7 +15,7 @@ use modq_core::queue::Answer;
 /// The calls of the register, as the server is told of them.
 pub struct Calls;
 
-impl Waiters for Calls {
+impl WaitEvents for Calls {
     /// Only happens where a client is blocked on a key's own name (see `begin::placeholder`). A queue that
     /// came to be serves its calls itself; a key of another type ends the wait.
     fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
