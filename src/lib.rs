@@ -1,20 +1,22 @@
 //! modq: moderation queues and rate limits as a Redis module.
 //!
-//! Four parts, and the arrows run one way: [`commands`] → [`host`] → [`server`] → `modq_core`, each using those
-//! behind it only. The core decides and applies, and knows no server and no clock. The server part talks to the
-//! server, and is the only one with unsafe code. The host is what the process holds beside the keys. A
-//! command reads its arguments, has the host run a request, and replies. This file wires them: it tells the
-//! server part what the module is made of.
+//! Four parts, and the arrows run one way: [`commands`] → [`host`] → [`server`] → `modq_core`, each
+//! using those behind it only. The core decides and applies, and knows no server and no clock. The
+//! server part talks to the server, and is the only one with unsafe code. The host is what the
+//! process holds beside the keys. A command reads its arguments, has the host run a request, and
+//! replies. This file wires them: it tells the server part what the module is made of.
 //!
-//! - **Start-up**: the server calls `RedisModule_OnLoad`; the server part registers what [`Modq`] names.
-//! - **A command**: server part → a handler in `commands` → the host opens the key → the core decides and
-//!   applies → the host replicates and tells others → the handler replies.
-//! - **A tick**: the timer of the server part → `host::schedule` → the queues that are due, as in a command.
-//! - **A blocked client**: a CLAIM finds nothing → `host::waiting` has the server part block the client and tells
-//!   the queue of it. A later command or tick matches it → at the end of that turn of the event loop the
-//!   client is woken → the server part asks `host::waiting` for the reply.
-//! - **A load**: the server part makes values of what is stored → the host puts what they have to do into the
-//!   schedule → when all is loaded, the timer is started.
+//! - **Start-up**: the server calls `RedisModule_OnLoad`; the server part registers what [`Modq`]
+//!   names.
+//! - **A command**: server part → a handler in `commands` → the host opens the key → the core
+//!   decides and applies → the host replicates and tells others → the handler replies.
+//! - **A tick**: the timer of the server part → `host::schedule` → the queues that are due, as in a
+//!   command.
+//! - **A blocked client**: a CLAIM finds nothing → `host::waiting` has the server part block the
+//!   client and tells the queue of it. A later command or tick matches it → at the end of that turn
+//!   of the event loop the client is woken → the server part asks `host::waiting` for the reply.
+//! - **A load**: the server part makes values of what is stored → the host puts what they have to
+//!   do into the schedule → when all is loaded, the timer is started.
 //!
 //! How it goes in detail is said at the head of each part.
 

@@ -52,8 +52,8 @@ impl Stored for QueueKey {
 }
 
 impl QueueKey {
-    /// The queue has changed: what follows from that outside of it is brought up to date. It stands in
-    /// the selected database under `name`.
+    /// The queue has changed: what follows from that outside of it is brought up to date. It stands
+    /// in the selected database under `name`.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
         self.contribution.update(&self.queue);
@@ -62,8 +62,8 @@ impl QueueKey {
         }
     }
 
-    /// When the queue has something to do (Unix ms), if that is earlier than the schedule knows; the caller
-    /// tells the schedule, so that from now on it counts as known.
+    /// When the queue has something to do (Unix ms), if that is earlier than the schedule knows;
+    /// the caller tells the schedule, so that from now on it counts as known.
     fn take_earlier_due(&mut self) -> Option<u64> {
         let due = self.queue.next_due()?.max(1);
         let earlier = self.scheduled == 0 || due < self.scheduled;
@@ -86,8 +86,8 @@ impl QueueKey {
     }
 }
 
-/// A key came to this name of the selected database by other means than a command of ours. If it is a
-/// queue, its deadlines must be known here; clients may be waiting for the name, whatever it is.
+/// A key came to this name of the selected database by other means than a command of ours. If it is
+/// a queue, its deadlines must be known here; clients may be waiting for the name, whatever it is.
 pub fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
     let mut db = ctx.db();
     if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name, Mode::Inspect) {

@@ -1,6 +1,6 @@
 //! Clients that wait: blocking them, and hearing how their wait ends. The server sees to time-outs,
-//! redirections and kills. Who is served, and with what, is up to who blocked the client, and is told of
-//! each wait through [`WaitEvents`].
+//! redirections and kills. Who is served, and with what, is up to who blocked the client, and is
+//! told of each wait through [`WaitEvents`].
 
 use super::api::api;
 use super::args::ServerStr;
@@ -14,14 +14,14 @@ const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// What is done when something happens to a wait. Each wait has a number, chosen by who began it.
 pub trait WaitEvents: 'static {
-    /// A key that the client is blocked on has come to be. Answers whether the wait goes on; if not, a
-    /// reply was given.
+    /// A key that the client is blocked on has come to be. Answers whether the wait goes on; if
+    /// not, a reply was given.
     fn key_ready(ctx: Context<'_>, call: u64, key: ServerStr<'_>) -> bool;
     /// The wait is over, and a reply must be given: the time is up, or CLIENT UNBLOCK or
     /// [`Blocked::wake`] ended it.
     fn answer(ctx: Context<'_>, call: u64);
-    /// The wait is over, and nobody is there to be told: the client is gone, or the server itself has
-    /// answered it.
+    /// The wait is over, and nobody is there to be told: the client is gone, or the server itself
+    /// has answered it.
     fn gone(ctx: Context<'_>, call: u64);
 }
 
@@ -32,8 +32,8 @@ pub struct Blocked(*mut raw::RedisModuleBlockedClient);
 // SAFETY: only ever used on the server's main thread; it is stored in a static, that is all.
 unsafe impl Send for Blocked {}
 
-/// Blocks the client of this call on `keys` for `ms` (0: for ever), as wait number `call`. None if the
-/// server refuses.
+/// Blocks the client of this call on `keys` for `ms` (0: for ever), as wait number `call`. None if
+/// the server refuses.
 pub fn block<W: WaitEvents>(
     ctx: Context<'_>,
     keys: &[ServerStr<'_>],
@@ -41,8 +41,8 @@ pub fn block<W: WaitEvents>(
     call: u64,
 ) -> Option<Blocked> {
     let mut keys: Vec<_> = keys.iter().map(|key| key.raw()).collect();
-    // SAFETY: the context is live, the callbacks have the right types, the server copies the array of
-    // names, and the private data is a number, not a pointer.
+    // SAFETY: the context is live, the callbacks have the right types, the server copies the array
+    // of names, and the private data is a number, not a pointer.
     let client = unsafe {
         api!(RedisModule_BlockClientOnKeys(
             ctx.raw(),

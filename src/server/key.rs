@@ -8,7 +8,8 @@ use redis_module::raw;
 use std::marker::PhantomData;
 use std::ptr::null_mut;
 
-/// A name for a key that no command argument carries (timers, notifications). Ours, and freed on drop.
+/// A name for a key that no command argument carries (timers, notifications). Ours, and freed on
+/// drop.
 pub struct Name {
     raw: *mut raw::RedisModuleString,
 }
@@ -98,8 +99,8 @@ const NO_TOUCH: u32 = 1 << 16;
 const NO_STATS: u32 = 1 << 18;
 const NO_EXPIRE: u32 = 1 << 19;
 
-/// An open key that is empty or holds a `T`. No two may be open for one name at a time: each lends its
-/// value as the only one.
+/// An open key that is empty or holds a `T`. No two may be open for one name at a time: each lends
+/// its value as the only one.
 pub struct Key<'a, T> {
     raw: *mut raw::RedisModuleKey,
     name: ServerStr<'a>,
@@ -148,8 +149,8 @@ impl<'a, T: Stored> Key<'a, T> {
         }
     }
 
-    /// The database the key is in, if there is a key. In a notification inside MULTI, Valkey 9.1 says
-    /// another as the selected one.
+    /// The database the key is in, if there is a key. In a notification inside MULTI, Valkey 9.1
+    /// says another as the selected one.
     pub fn db(&self) -> Option<i32> {
         // SAFETY: the key is open.
         (!self.raw.is_null()).then(|| unsafe { api!(RedisModule_GetDbIdFromModuleKey(self.raw)) })
@@ -174,8 +175,8 @@ impl<'a, T: Stored> Key<'a, T> {
     pub fn set(&mut self, value: Box<T>) -> &mut T {
         let value = Box::into_raw(value);
         self.value = value;
-        // SAFETY: the key is open for writing. The server owns the value from now on and frees it with
-        // our `free` callback, not before the key is closed.
+        // SAFETY: the key is open for writing. The server owns the value from now on and frees it
+        // with our `free` callback, not before the key is closed.
         unsafe {
             api!(RedisModule_ModuleTypeSetValue(
                 self.raw,

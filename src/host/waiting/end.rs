@@ -16,8 +16,8 @@ use modq_core::queue::Answer;
 pub struct Calls;
 
 impl WaitEvents for Calls {
-    /// Only happens where a client is blocked on a key's own name (see `begin::placeholder`). A queue that
-    /// came to be serves its calls itself; a key of another type ends the wait.
+    /// Only happens where a client is blocked on a key's own name (see `begin::placeholder`). A
+    /// queue that came to be serves its calls itself; a key of another type ends the wait.
     fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
         // If a queue has matched the call already, the answer goes out when the turn ends.
         let waits_for_it =
@@ -57,8 +57,8 @@ impl WaitEvents for Calls {
         }
     }
 
-    /// What the client was to be given is taken back when the turn ends, unless others are answered with the
-    /// same lock.
+    /// What the client was to be given is taken back when the turn ends, unless others are answered
+    /// with the same lock.
     fn gone(ctx: Context<'_>, id: u64) {
         let Some(call) = forget(ctx, id) else {
             return;
