@@ -1,4 +1,24 @@
 //! modq: moderation queues and rate limits as a Redis module.
+//!
+//! Four parts, and the arrows run one way: [`commands`] → [`host`] → [`server`] → `modq_core`, each
+//! using those behind it only. The core decides and applies, and knows no server and no clock. The
+//! server part talks to the server, and is the only one with unsafe code. The host is what the
+//! process holds beside the keys. A command reads its arguments, has the host run a request, and
+//! replies. This file wires them: it tells the server part what the module is made of.
+//!
+//! - **Start-up**: the server calls `RedisModule_OnLoad`; the server part registers what [`Modq`]
+//!   names.
+//! - **A command**: server part → a handler in `commands` → the host opens the key → the core
+//!   decides and applies → the host replicates and tells others → the handler replies.
+//! - **A tick**: the timer of the server part → `host::schedule` → the queues that are due, as in a
+//!   command.
+//! - **A blocked client**: a CLAIM finds nothing → `host::waiting` has the server part block the
+//!   client and tells the queue of it. A later command or tick matches it → at the end of that turn
+//!   of the event loop the client is woken → the server part asks `host::waiting` for the reply.
+//! - **A load**: the server part makes values of what is stored → the host puts what they have to
+//!   do into the schedule → when all is loaded, the timer is started.
+//!
+//! How it goes in detail is said at the head of each part.
 
 #![deny(unsafe_code)]
 
@@ -9,19 +29,18 @@ pub mod server;
 use commands::internal;
 use host::limiter_keys::{LeaseKey, LimitKey};
 use host::policies::AllPolicies;
-use host::queue_key::QueueKey;
+use host::queue_key::{self, QueueKey};
 use host::{info, schedule, settings, waiting};
 use server::args::ServerStr;
 use server::command::{Command, Container};
 use server::config::Setting;
 use server::context::Context;
-use server::key::{Key, Mode};
 use server::module::{LoadError, Module};
 use server::types::Types;
 use std::ffi::{CStr, c_int};
 
-/// The module.
-struct Modq;
+/// What the module is made of, for the server part.
+pub struct Modq;
 
 impl Module for Modq {
     const NAME: &'static CStr = c"modq";
@@ -52,14 +71,7 @@ impl Module for Modq {
     }
 
     fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
-        let mut db = ctx.db();
-        if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name, Mode::Inspect) {
-            db = opened.db().unwrap_or(db);
-            if let Some(queue) = opened.get_mut() {
-                queue.arrived(ctx, db, name);
-            }
-        }
-        waiting::name_changed(db, name.bytes());
+        queue_key::key_arrived(ctx, name);
     }
 
     fn loading_ended(ctx: Context<'_>) {

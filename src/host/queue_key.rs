@@ -3,9 +3,10 @@
 use super::damage::Damage;
 use super::schedule;
 use super::totals::{Contribution, Counted, QUEUES};
-use super::waiting::Told;
+use super::waiting::{self, Told};
 use crate::server::args::ServerStr;
 use crate::server::context::{Context, Refusal};
+use crate::server::key::{Key, Mode};
 use crate::server::types::{Stored, TypeHandle};
 use modq_core::queue::{Due, Queue};
 use modq_core::units::Time;
@@ -19,9 +20,9 @@ pub struct QueueKey {
     /// The earliest due time that the schedule knows of for this key.
     scheduled: Option<Due>,
     damage: Damage,
-    /// The name whose waiting clients the queue knows of.
+    /// Which of the clients that wait in blocked calls the queue was told of.
     pub(super) told: Option<Told>,
-    /// What is counted in the totals over all queues.
+    /// What the queue has added to the sums over all queues.
     contribution: Contribution,
     _counted: Counted<QUEUES>,
 }
@@ -87,18 +88,19 @@ impl QueueKey {
         self.queue.next_due().filter(|_| self.damage.is_none())
     }
 
-    /// The queue may have something to do earlier than it had before.
+    /// The queue has changed: what follows from that outside of it is brought up to date. It stands
+    /// in the selected database under `name`.
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
-        if let Some(due) = self.newly_due() {
+        self.contribution.update(&self.queue);
+        if let Some(due) = self.take_earlier_due() {
             schedule::due_at(ctx, ctx.db(), name.bytes(), due);
         }
     }
 
-    /// Brings the totals over all queues up to date, and answers when there is something to do, if
-    /// that is earlier than scheduled. It is taken as scheduled from now on.
-    fn newly_due(&mut self) -> Option<Due> {
-        self.contribution.update(&self.queue);
+    /// When the queue has something to do, if that is earlier than the schedule knows; the caller
+    /// tells the schedule, so that from now on it counts as known.
+    fn take_earlier_due(&mut self) -> Option<Due> {
         let due = self.next_due()?;
         let earlier = self.scheduled.is_none_or(|scheduled| due < scheduled);
         earlier.then(|| {
@@ -107,23 +109,39 @@ impl QueueKey {
         })
     }
 
-    /// Nothing is scheduled for this key.
+    /// The schedule knows nothing of this key.
     pub(super) fn unschedule(&mut self) {
         self.scheduled = None;
     }
 
-    /// The caller schedules this key, not before `earliest`.
+    /// The caller tells the schedule when there is next something to do, not before `earliest`.
     pub(super) fn schedule_by_caller(&mut self, next: Option<Due>, earliest: Time) {
         self.scheduled = next.map(|next| next.max(Due::At(earliest)));
     }
 
-    /// The queue came to this key by other means than a command of ours.
-    pub fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
+    /// The queue came to this name by other means than a command of ours.
+    fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
+        self.contribution.update(&self.queue);
+        // The schedule knew it by another name, if at all.
         self.unschedule();
         // Calls may have ended while the queue was under another name.
         self.told = None;
-        if let Some(due) = self.newly_due() {
+        if let Some(due) = self.take_earlier_due() {
             schedule::due_at(ctx, db, name.bytes(), due);
         }
     }
+}
+
+/// A key came to this name of the selected database by other means than a command of ours. If it is
+/// a queue, its deadlines must be known here; clients may be waiting for the name, whatever it is.
+pub fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
+    let mut db = ctx.db();
+    if let Ok(mut opened) = Key::<QueueKey>::open(ctx, name, Mode::Inspect) {
+        // Not always the selected one: see `Key::db`.
+        db = opened.db().unwrap_or(db);
+        if let Some(stored) = opened.get_mut() {
+            stored.arrived(ctx, db, name);
+        }
+    }
+    waiting::name_changed(db, name.bytes());
 }

@@ -1,15 +1,15 @@
 //! The module's one timer, and the list of keys that next have something to do by the clock.
 //!
-//! What the list holds are hints. A queue knows itself what is due when; it is asked when its hint comes
-//! due, and a hint that is too early, or for a key that is gone, costs one look and is forgotten. What must
-//! hold is that no queue has something to do before its hint: whoever changes a queue says so (`due_at`).
+//! What the list holds are hints. A queue knows itself what is due when, and is asked when its hint
+//! comes due; a hint that is too early, or for a key that is gone, costs one look and is forgotten.
+//! But a hint must not be too late: whoever gives a queue something to do earlier than before says
+//! so ([`due_at`]).
 //!
-//! A tick: the timer fires; the keys that are due are worked on, in turns, within a budget of steps and
-//! time; the timer is set to the next hint; names that blocked clients wait for are looked at.
+//! A tick: the timer fires; the keys that are due are worked on, in turns, within a budget of steps
+//! and time; the timer is set to the next hint; names that blocked clients wait for are looked at.
 
 use crate::host::clock::now;
-use crate::host::queues;
-use crate::host::{settings, waiting};
+use crate::host::{queues, settings, waiting};
 use crate::server::context::{Context, must_not_replicate};
 use crate::server::key::Name;
 use crate::server::timer::{self, Tick, Timer};
@@ -106,7 +106,8 @@ fn fire_by(ctx: Context<'_>, due: Time) {
     with(|s| s.timer = Some((started, due)));
 }
 
-/// Makes sure that the timer fires for the first hint: after a tick, after loading, and on promotion.
+/// Makes sure that the timer fires for the first hint: after a tick, after loading, and on
+/// promotion.
 pub fn start(ctx: Context<'_>) {
     if let Some(first) = with(|s| s.first()) {
         fire_by(ctx, first);
@@ -153,8 +154,8 @@ pub fn status() -> TimerStatus {
     })
 }
 
-/// Does what is due by `start`, key by key in turns, as far as budget and time allow. What is left over
-/// is due again in the next millisecond.
+/// Does what is due by `start`, key by key in turns, as far as budget and time allow. What is left
+/// over is due again in the next millisecond.
 fn work_off(ctx: Context<'_>, start: Now) {
     let mut budget = settings::WORK_BUDGET.get() as usize;
     let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! Totals over all keys, for INFO: how many values of each type there are, what is in all queues, and
-//! what became of it. They are kept as things change, so that asking costs nothing.
+//! Totals over all keys, for INFO: how many values of each type there are, what is in all queues,
+//! and what became of it. They are kept as things change, so that asking costs nothing.
 
 use modq_core::queue::Queue;
 use std::ffi::CStr;
@@ -14,8 +14,8 @@ pub const LEASE_SETS: usize = 2;
 
 static VALUES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
-/// A field of a key's value: that value is counted as one of its type for as long as it lives, wherever
-/// it is freed.
+/// A field of a key's value: that value is counted as one of its type for as long as it lives,
+/// wherever it is freed.
 pub struct Counted<const TYPE: usize>;
 
 impl<const TYPE: usize> Default for Counted<TYPE> {

@@ -7,9 +7,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 /// The allocator of everything in this library. See the file's head.
 pub struct ServerAlloc;
 
-/// The alignment that the server's allocator guarantees: no more than a pointer's. The jemalloc that
-/// Redis bundles hands out multiples of 8 (it is built with a quantum of 8), and so does a server on
-/// libc that keeps sizes in front of its blocks.
+/// The alignment that the server's allocator guarantees: no more than a pointer's. The jemalloc
+/// that Redis bundles hands out multiples of 8 (it is built with a quantum of 8), and so does a
+/// server on libc that keeps sizes in front of its blocks.
 const ALIGN: usize = 8;
 
 /// Room in front of a block of larger alignment for the address that the server gave.
@@ -23,8 +23,8 @@ unsafe fn align_up(block: *mut u8, align: usize) -> *mut u8 {
     if block.is_null() {
         return block;
     }
-    // SAFETY: at most `HEADER` + `align` bytes are skipped, which are there (the caller's promise), and
-    // at least `HEADER`, into which the address fits: both ends are aligned to a pointer.
+    // SAFETY: at most `HEADER` + `align` bytes are skipped, which are there (the caller's promise),
+    // and at least `HEADER`, into which the address fits: both ends are aligned to a pointer.
     unsafe {
         let start = block.add(HEADER);
         let aligned = start.add(start.align_offset(align));

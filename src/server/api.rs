@@ -3,7 +3,7 @@
 
 /// Calls a function of the list at the end of this file. Must stand in an `unsafe` block.
 macro_rules! api {
-    ($name:ident($($arg:expr_2021),* $(,)?)) => {
+    ($name:ident($($arg:expr),* $(,)?)) => {
         match redis_module::raw::$name {
             Some(function) => function($($arg),*),
             None => $crate::server::api::missing(stringify!($name)),
@@ -35,31 +35,38 @@ macro_rules! required {
     };
 }
 
+// What every supported server has and the module uses.
 required! {
     RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free
-    RedisModule_CreateCommand RedisModule_CreateSubcommand RedisModule_GetCommand RedisModule_SetCommandInfo
-    RedisModule_IsKeysPositionRequest RedisModule_KeyAtPos RedisModule_CreateDataType RedisModule_SetModuleOptions RedisModule_Log
+
+    RedisModule_SetModuleOptions RedisModule_Log
+    RedisModule_CreateCommand RedisModule_CreateSubcommand RedisModule_GetCommand
+    RedisModule_SetCommandInfo RedisModule_IsKeysPositionRequest RedisModule_KeyAtPos
+    RedisModule_CreateDataType
+    RedisModule_RegisterNumericConfig RedisModule_RegisterBoolConfig RedisModule_LoadConfigs
+    RedisModule_RegisterInfoFunc RedisModule_InfoAddSection RedisModule_InfoAddFieldULongLong
+    RedisModule_SubscribeToServerEvent RedisModule_SubscribeToKeyspaceEvents
+
     RedisModule_StringPtrLen RedisModule_CreateString RedisModule_FreeString
+    RedisModule_GetContextFlags RedisModule_GetSelectedDb RedisModule_SelectDb
+    RedisModule_GetUsedMemoryRatio
+
     RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType RedisModule_UnlinkKey
     RedisModule_ModuleTypeGetType RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue
-    RedisModule_SetAbsExpire RedisModule_GetAbsExpire RedisModule_SignalModifiedKey
+    RedisModule_SetAbsExpire RedisModule_GetAbsExpire RedisModule_GetDbIdFromModuleKey
+
     RedisModule_ReplyWithError RedisModule_ReplyWithSimpleString RedisModule_ReplyWithLongLong
     RedisModule_ReplyWithStringBuffer RedisModule_ReplyWithNull RedisModule_ReplyWithNullArray
     RedisModule_ReplyWithArray RedisModule_ReplyWithMap
-    RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_NotifyKeyspaceEvent
-    RedisModule_GetContextFlags RedisModule_GetSelectedDb RedisModule_SelectDb
-    RedisModule_GetUsedMemoryRatio
+
+    RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_SignalModifiedKey
+    RedisModule_NotifyKeyspaceEvent
+    RedisModule_Call RedisModule_CallReplyType RedisModule_FreeCallReply
+
     RedisModule_CreateTimer RedisModule_StopTimer
     RedisModule_BlockClientOnKeys RedisModule_UnblockClient RedisModule_SetDisconnectCallback
     RedisModule_GetBlockedClientPrivateData RedisModule_GetBlockedClientReadyKey
-    RedisModule_Call RedisModule_CallReplyType RedisModule_FreeCallReply
-    RedisModule_SubscribeToServerEvent RedisModule_SubscribeToKeyspaceEvents
-    RedisModule_SaveUnsigned RedisModule_LoadUnsigned RedisModule_SaveStringBuffer
-    RedisModule_LoadStringBuffer RedisModule_IsIOError RedisModule_EmitAOF
-    RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO
-    RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence
-    RedisModule_GetDbIdFromModuleKey
-    RedisModule_RegisterNumericConfig RedisModule_RegisterBoolConfig RedisModule_LoadConfigs
-    RedisModule_RegisterInfoFunc RedisModule_InfoAddSection RedisModule_InfoAddFieldLongLong
-    RedisModule_InfoAddFieldULongLong
+
+    RedisModule_SaveStringBuffer RedisModule_LoadStringBuffer RedisModule_IsIOError
+    RedisModule_EmitAOF RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence
 }

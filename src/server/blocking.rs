@@ -1,5 +1,6 @@
 //! Clients that wait: blocking them, and hearing how their wait ends. The server sees to time-outs,
-//! redirections and kills; who is served, and with what, is decided by the [`Waiters`].
+//! redirections and kills. Who is served, and with what, is up to who blocked the client, and is
+//! told of each wait through [`WaitEvents`].
 
 use super::api::api;
 use super::args::ServerStr;
@@ -11,16 +12,16 @@ use std::ffi::{c_int, c_void};
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
-/// What is done when a wait ends. Each wait has a number, which who began it chose.
-pub trait Waiters: 'static {
-    /// A key that the client is blocked on has come to be. Answers whether the wait goes on; if not, a
-    /// reply was given.
+/// What is done when something happens to a wait. Each wait has a number, chosen by who began it.
+pub trait WaitEvents: 'static {
+    /// A key that the client is blocked on has come to be. Answers whether the wait goes on; if
+    /// not, a reply was given.
     fn key_ready(ctx: Context<'_>, call: u64, key: ServerStr<'_>) -> bool;
     /// The wait is over, and a reply must be given: the time is up, or CLIENT UNBLOCK or
     /// [`Blocked::wake`] ended it.
     fn answer(ctx: Context<'_>, call: u64);
-    /// The wait is over, and nobody is there to be told: the client is gone, or the server itself has
-    /// answered it.
+    /// The wait is over, and nobody is there to be told: the client is gone, or the server itself
+    /// has answered it.
     fn gone(ctx: Context<'_>, call: u64);
 }
 
@@ -31,17 +32,17 @@ pub struct Blocked(*mut raw::RedisModuleBlockedClient);
 // SAFETY: only ever used on the server's main thread; it is stored in a static, that is all.
 unsafe impl Send for Blocked {}
 
-/// Blocks the client of this call on `keys` for `ms` (0: for ever), as wait number `call`. None if the
-/// server refuses.
-pub fn block<W: Waiters>(
+/// Blocks the client of this call on `keys` for `ms` (0: for ever), as wait number `call`. None if
+/// the server refuses.
+pub fn block<W: WaitEvents>(
     ctx: Context<'_>,
     keys: &[ServerStr<'_>],
     ms: u64,
     call: u64,
 ) -> Option<Blocked> {
     let mut keys: Vec<_> = keys.iter().map(|key| key.raw()).collect();
-    // SAFETY: the context is live, the callbacks have the right types, the server copies the array of
-    // names, and the private data is a number, not a pointer.
+    // SAFETY: the context is live, the callbacks have the right types, the server copies the array
+    // of names, and the private data is a number, not a pointer.
     let client = unsafe {
         api!(RedisModule_BlockClientOnKeys(
             ctx.raw(),
@@ -68,7 +69,7 @@ pub fn block<W: Waiters>(
 }
 
 impl Blocked {
-    /// Ends the wait: `Waiters::answer` is called at once.
+    /// Ends the wait: `WaitEvents::answer` is called at once.
     pub fn wake(self) {
         // SAFETY: the client still waits (see `Blocked`). For clients blocked on keys this calls
         // the time-out callback, which is `on_time_out`.
@@ -85,7 +86,7 @@ unsafe fn call_of(ctx: Context<'_>) -> u64 {
     unsafe { api!(RedisModule_GetBlockedClientPrivateData(ctx.raw())) as usize as u64 }
 }
 
-unsafe extern "C" fn on_key_ready<W: Waiters>(
+unsafe extern "C" fn on_key_ready<W: WaitEvents>(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
@@ -102,7 +103,7 @@ unsafe extern "C" fn on_key_ready<W: Waiters>(
     if still_waits { ERR } else { OK }
 }
 
-unsafe extern "C" fn on_time_out<W: Waiters>(
+unsafe extern "C" fn on_time_out<W: WaitEvents>(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
@@ -118,7 +119,7 @@ unsafe extern "C" fn on_time_out<W: Waiters>(
     OK
 }
 
-unsafe extern "C" fn on_gone<W: Waiters>(
+unsafe extern "C" fn on_gone<W: WaitEvents>(
     ctx: *mut raw::RedisModuleCtx,
     _client: *mut raw::RedisModuleBlockedClient,
 ) {

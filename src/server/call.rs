@@ -24,8 +24,8 @@ thread_local! {
     static KNOWN_WORDS: RefCell<Vec<(&'static str, Name)>> = RefCell::default();
 }
 
-/// The string of a known word. It is found by the address of the text: there are only some dozens of them,
-/// and comparing texts would take longer than making the string anew.
+/// The string of a known word. It is found by the address of the text: there are only some dozens
+/// of them, and comparing texts would take longer than making the string anew.
 fn known_word(text: &'static str) -> *mut raw::RedisModuleString {
     KNOWN_WORDS.with_borrow_mut(|known| {
         let at = known.iter().position(|(k, _)| std::ptr::eq(*k, text));
@@ -101,8 +101,8 @@ impl Context<'_> {
         !refused.contains(&kind)
     }
 
-    /// In a cluster, whether this node owns the slot of a key that is there: not yet while it imports
-    /// the slot. The key must not be open: the server may find that it has expired.
+    /// In a cluster, whether this node owns the slot of a key that is there: not yet while it
+    /// imports the slot. The key must not be open: the server may find that it has expired.
     pub fn owns(self, key: ServerStr<'_>) -> bool {
         // What is not ours the server refuses to run.
         self.call(c"EXISTS", &[Word::Bytes(key.bytes())])

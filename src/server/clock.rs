@@ -10,17 +10,18 @@ static TWO_CLOCKS: AtomicBool = AtomicBool::new(false);
 /// millisecond.
 const SERVER_CLOCK_STEP: u64 = 2_000;
 
-/// Says that the server may go by another clock than ours. To be called at load, on a server that binds
-/// modules to libc past what was preloaded (Valkey).
+/// Says that the server may go by another clock than ours. To be called at load, on a server that
+/// binds modules to libc past what was preloaded (Valkey).
 pub(super) fn ask_the_server_too() {
     TWO_CLOCKS.store(true, Relaxed);
 }
 
 /// The time by the clock that the server expires keys by, Unix µs.
 ///
-/// That is the system's clock, which is read because it is more exact than what the server says. Where
-/// something has come between the server and that clock but not between us and it (a clock for tests),
-/// the two differ by more than the server's clock is behind: then the server's is the time.
+/// That is the system's clock, which is read because it is more exact than what the server says.
+/// Where something has come between the server and that clock but not between us and it (a clock
+/// for tests), the two differ by more than the server's clock is behind: then the server's is the
+/// time.
 #[inline]
 pub fn unix_us() -> u64 {
     let mut time = libc::timespec {

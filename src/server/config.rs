@@ -79,8 +79,8 @@ impl Setting {
     }
 }
 
-/// Reads the module's arguments, pairs of name and value (the name with or without `prefix`), and registers
-/// every setting. Answers false, with a line in the log, if something is wrong.
+/// Reads the module's arguments, pairs of name and value (the name with or without `prefix`), and
+/// registers every setting. Answers false, with a line in the log, if something is wrong.
 pub(super) fn register(
     ctx: Context<'_>,
     args: Args<'_>,

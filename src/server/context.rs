@@ -1,5 +1,5 @@
-//! The context of one call from the server: the database, and what the server is doing. What a context
-//! can be used for is in files of its own: `reply`, `replicate`, `call`, `log`.
+//! The context of one call from the server: the database, and what the server is doing. What a
+//! context can be used for is in files of its own: `reply`, `replicate`, `call`, `log`.
 
 use super::api::api;
 pub use super::call::Word;

@@ -28,8 +28,8 @@ pub type RawHandler = unsafe extern "C" fn(
     c_int,
 ) -> c_int;
 
-/// Whether a value of `F` has no bytes: a plain function, not a pointer to one, nor a closure that holds
-/// something. Such a value can be made from nothing.
+/// Whether a value of `F` has no bytes: a plain function, not a pointer to one, nor a closure that
+/// holds something. Such a value can be made from nothing.
 const fn is_plain_function<F>() -> bool {
     size_of::<F>() == 0
 }
@@ -43,9 +43,9 @@ where
     trampoline::<F>
 }
 
-/// As `entry`, for commands with the flag `getkeys-api`: `locate` answers the server's question where
-/// the keys of given arguments are. Key specs alone will not do: cluster redirection does not look
-/// at those of modules.
+/// As `entry`, for commands with the flag `getkeys-api`: `locate` answers the server's question
+/// where the keys of given arguments are. Key specs alone will not do: cluster redirection does not
+/// look at those of modules.
 pub const fn entry_located<F, L>(_handler: F, _locate: L) -> RawHandler
 where
     F: Fn(Context<'_>, Args<'_>) -> Result<(), Refusal> + Copy + 'static,
@@ -71,7 +71,8 @@ where
         return unsafe { trampoline::<F>(ctx, argv, argc) };
     }
     guarded("the positions of keys", (), || {
-        // SAFETY: `L` has no bytes and is `Copy`, and `entry_located` was given one: this is another.
+        // SAFETY: `L` has no bytes and is `Copy`, and `entry_located` was given one: this is
+        // another.
         let locate: L = unsafe { std::mem::transmute_copy(&()) };
         // SAFETY: the server's arguments are valid for this call.
         let args = unsafe { Args::new(argv, argc) };

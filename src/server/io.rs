@@ -1,4 +1,5 @@
-//! The stream of an RDB file, or of an AOF that is being rewritten, while one value goes through it.
+//! The stream of an RDB file, or of an AOF that is being rewritten, while one value goes through
+//! it.
 
 use super::api::api;
 use super::args::ServerStr;
@@ -87,7 +88,8 @@ impl Deref for LoadedString {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the server gave `len` bytes at `data`, which is not null; they are ours until drop.
+        // SAFETY: the server gave `len` bytes at `data`, which is not null; they are ours until
+        // drop.
         unsafe { std::slice::from_raw_parts(self.data.cast(), self.len) }
     }
 }

@@ -1,4 +1,4 @@
-//! Open keys of our own types.
+//! Keys: their names, what is at them, and open keys of our own types.
 
 use super::api::api;
 use super::args::ServerStr;
@@ -6,8 +6,10 @@ use super::context::{Context, Refusal};
 use super::types::Stored;
 use redis_module::raw;
 use std::marker::PhantomData;
+use std::ptr::null_mut;
 
-/// A name for a key that no command argument carries (timers, notifications). Ours, and freed on drop.
+/// A name for a key that no command argument carries (timers, notifications). Ours, and freed on
+/// drop.
 pub struct Name {
     raw: *mut raw::RedisModuleString,
 }
@@ -18,7 +20,7 @@ impl Name {
         // SAFETY: without a context the string is ours to free; the bytes are copied.
         let raw = unsafe {
             api!(RedisModule_CreateString(
-                std::ptr::null_mut(),
+                null_mut(),
                 bytes.as_ptr().cast(),
                 bytes.len()
             ))
@@ -36,7 +38,7 @@ impl Name {
 impl Drop for Name {
     fn drop(&mut self) {
         // SAFETY: ours, and freed once.
-        unsafe { api!(RedisModule_FreeString(std::ptr::null_mut(), self.raw)) };
+        unsafe { api!(RedisModule_FreeString(null_mut(), self.raw)) };
     }
 }
 
@@ -97,7 +99,8 @@ const NO_TOUCH: u32 = 1 << 16;
 const NO_STATS: u32 = 1 << 18;
 const NO_EXPIRE: u32 = 1 << 19;
 
-/// An open key that is empty or holds a `T`.
+/// An open key that is empty or holds a `T`. No two may be open for one name at a time: each lends
+/// its value as the only one.
 pub struct Key<'a, T> {
     raw: *mut raw::RedisModuleKey,
     name: ServerStr<'a>,
@@ -119,32 +122,35 @@ impl<'a, T: Stored> Key<'a, T> {
             Mode::Background => read | write | NO_TOUCH | NO_STATS,
             Mode::Inspect => read | NO_TOUCH | NO_STATS | NO_EXPIRE,
         };
-        // SAFETY: the context and the name live through the call; the key is closed on drop. The
-        // value of a key of our type is a `T` that we put there (see `types`), and the borrow of
-        // it is bound to this `Key`: one is open at a time for one name.
-        unsafe {
-            let raw = api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode as i32));
-            let mut key = Key {
-                raw,
-                name,
-                value: std::ptr::null_mut(),
-                life: PhantomData,
-            };
-            if !raw.is_null() {
-                // Null for an empty key and for any but a module's.
-                let handle = api!(RedisModule_ModuleTypeGetType(raw));
-                if !handle.is_null() && handle == T::handle().get() {
-                    key.value = api!(RedisModule_ModuleTypeGetValue(raw)).cast();
-                } else if api!(RedisModule_KeyType(raw)) != raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
-                    return Err(Refusal::WRONG_TYPE);
-                }
-            }
-            Ok(key)
+        // SAFETY: the context and the name live through the call; the key is closed on drop.
+        let raw = unsafe { api!(RedisModule_OpenKey(ctx.raw(), name.raw(), mode as i32)) };
+        let mut key = Key {
+            raw,
+            name,
+            value: null_mut(),
+            life: PhantomData,
+        };
+        if raw.is_null() {
+            return Ok(key);
+        }
+        // SAFETY: the key is open. The answer is null for an empty key and for any but a module's.
+        let handle = unsafe { api!(RedisModule_ModuleTypeGetType(raw)) };
+        if !handle.is_null() && handle == T::handle().get() {
+            // SAFETY: the key is open and of our type, so its value is a `T` that we put there (see
+            // `types`).
+            key.value = unsafe { api!(RedisModule_ModuleTypeGetValue(raw)) }.cast();
+            return Ok(key);
+        }
+        // SAFETY: the key is open.
+        let kind = unsafe { api!(RedisModule_KeyType(raw)) };
+        match kind == raw::REDISMODULE_KEYTYPE_EMPTY as i32 {
+            true => Ok(key),
+            false => Err(Refusal::WRONG_TYPE),
         }
     }
 
-    /// The database the key is in, if there is a key. In a notification inside MULTI, Valkey 9.1 says
-    /// another as the selected one.
+    /// The database the key is in, if there is a key. In a notification inside MULTI, Valkey 9.1
+    /// says another as the selected one.
     pub fn db(&self) -> Option<i32> {
         // SAFETY: the key is open.
         (!self.raw.is_null()).then(|| unsafe { api!(RedisModule_GetDbIdFromModuleKey(self.raw)) })
@@ -168,21 +174,22 @@ impl<'a, T: Stored> Key<'a, T> {
     /// Puts a value into the key, in place of whatever it held.
     pub fn set(&mut self, value: Box<T>) -> &mut T {
         let value = Box::into_raw(value);
-        // SAFETY: the server owns the value from now on and frees it with our `free` callback.
+        self.value = value;
+        // SAFETY: the key is open for writing. The server owns the value from now on and frees it
+        // with our `free` callback, not before the key is closed.
         unsafe {
             api!(RedisModule_ModuleTypeSetValue(
                 self.raw,
                 T::handle().get(),
                 value.cast()
             ));
-            self.value = value;
             &mut *value
         }
     }
 
     /// Deletes the key; a large value is freed in the background.
     pub fn delete(&mut self) {
-        self.value = std::ptr::null_mut();
+        self.value = null_mut();
         // SAFETY: the key is open for writing; nothing points to the value any more.
         unsafe { api!(RedisModule_UnlinkKey(self.raw)) };
     }

@@ -72,8 +72,8 @@ unsafe extern "C" fn load<D: Keyless>(
 /// Whether the data is still to be written to the AOF.
 static MISSING_IN_AOF: AtomicBool = AtomicBool::new(false);
 
-/// The server forked, perhaps to rewrite the AOF. A rewritten AOF without RDB preamble has nothing but
-/// keys, so the data has to be written once more behind it, where the server goes on.
+/// The server forked, perhaps to rewrite the AOF. A rewritten AOF without RDB preamble has nothing
+/// but keys, so the data has to be written once more behind it, where the server goes on.
 pub(super) fn forked() {
     MISSING_IN_AOF.store(true, Relaxed);
 }

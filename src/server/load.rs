@@ -48,7 +48,8 @@ pub unsafe fn on_load<M: Module>(
     argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int {
-    // SAFETY: the context is the server's own; this fills in the functions, before any other is used.
+    // SAFETY: the context is the server's own; this fills in the functions, before any other is
+    // used.
     if unsafe { raw::Export_RedisModule_Init(ctx, M::NAME.as_ptr(), M::VERSION, 1) } == ERR {
         return ERR;
     }

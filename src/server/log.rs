@@ -7,8 +7,8 @@ use std::ffi::{CStr, CString};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-/// A context that lives as long as the module. It lends its lines the module's name; without one they say
-/// `<module>`. Nothing else is done with it.
+/// A context that lives as long as the module. It lends its lines the module's name; without one
+/// they say `<module>`. Nothing else is done with it.
 static NAMED: AtomicPtr<raw::RedisModuleCtx> = AtomicPtr::new(null_mut());
 
 /// Lines carry the module's name from now on.
@@ -36,8 +36,8 @@ pub(super) fn end() {
 
 fn log(level: &'static CStr, text: &str) {
     let text = CString::new(text).unwrap_or_default();
-    // SAFETY: the format is ours and takes one string; a null context is allowed, and so is a detached
-    // one on any thread.
+    // SAFETY: the format is ours and takes one string; a null context is allowed, and so is a
+    // detached one on any thread.
     unsafe {
         api!(RedisModule_Log(
             NAMED.load(Relaxed),

@@ -1,5 +1,5 @@
-//! What a module tells the server part about itself. The server part is generic over it: it knows no
-//! command, no type and no setting of its own.
+//! What a module tells the server part about itself. The server part is generic over it: it knows
+//! no command, no type and no setting of its own.
 
 use super::args::ServerStr;
 use super::command::{Command, Container};
@@ -12,7 +12,8 @@ use std::ffi::{CStr, c_int};
 /// Why a module does not load, for the log.
 pub type LoadError = &'static str;
 
-/// A module: what it registers when it loads, and what it does when something happens in the server.
+/// A module: what it registers when it loads, and what it does when something happens in the
+/// server.
 ///
 /// Everything here runs on the server's main thread, with no command of the module running.
 pub trait Module: Sized + 'static {
@@ -21,8 +22,8 @@ pub trait Module: Sized + 'static {
     /// The version: 1.2.3 is 10203.
     const VERSION: c_int;
     /// The command by which a rewritten AOF carries values: `command key word version part chunk`.
-    /// `word` is `Stored::WORD`, `version` that of the chunk's encoding, and `part` is "first", "more" or,
-    /// with an empty chunk, "last".
+    /// `word` is `Stored::WORD`, `version` that of the chunk's encoding, and `part` is "first",
+    /// "more" or, with an empty chunk, "last".
     const LOAD_COMMAND: &'static CStr;
     /// What belongs to no key.
     type Keyless: Keyless;

@@ -1,4 +1,5 @@
-//! What a call sends on: to replicas and the AOF, to those who watch a key, to those who subscribed.
+//! What a call sends on: to replicas and the AOF, to those who watch a key, to those who
+//! subscribed.
 
 use super::api::api;
 use super::args::ServerStr;

@@ -31,8 +31,8 @@ pub fn start<T: Tick>(ctx: Context<'_>, ms: u64) -> Timer {
 
 /// Stops a timer. One that has fired must have been forgotten by then: its number may be another's.
 pub fn stop(ctx: Context<'_>, timer: Timer) {
-    // SAFETY: the context is live; the number is that of a timer that was started and has not fired,
-    // and no data is asked back.
+    // SAFETY: the context is live; the number is that of a timer that was started and has not
+    // fired, and no data is asked back.
     unsafe {
         api!(RedisModule_StopTimer(
             ctx.raw(),

@@ -1,5 +1,6 @@
-//! The custom types: how the server saves, loads, copies, digests, measures and frees the values of our
-//! keys. One set of callbacks serves every type; what differs is behind [`Stored`] and `Persist`.
+//! The custom types: how the server saves, loads, copies, digests, measures and frees the values of
+//! our keys. One set of callbacks serves every type; what differs is behind [`Stored`] and
+//! `Persist`.
 
 use super::api::api;
 use super::args::ServerStr;
@@ -131,9 +132,9 @@ fn methods<M: Module, T: Stored>() -> raw::RedisModuleTypeMethods {
 /// The value that the server hands to a callback.
 ///
 /// # Safety
-/// `value` came from `Key::set`, `rdb_load` or `copy` for the same `T`, and nobody changes or frees it
-/// during `'a`: no command runs while the server is in a callback, and a value that it treats in the
-/// background can no longer be reached by a command.
+/// `value` came from `Key::set`, `rdb_load` or `copy` for the same `T`, and nobody changes or frees
+/// it during `'a`: no command runs while the server is in a callback, and a value that it treats in
+/// the background can no longer be reached by a command.
 unsafe fn value_of<'a, T: Stored>(value: *const c_void) -> &'a T {
     // SAFETY: the caller's promise; all three ways made it from a `Box<T>`.
     unsafe { &*value.cast::<T>() }

@@ -62,8 +62,8 @@ pub(super) fn stop_waiting_at(
     });
 }
 
-/// Before the server sleeps: takes back what reached nobody, visits the names at which something has changed,
-/// and sends out the answers.
+/// Before the server sleeps: takes back what reached nobody, visits the names at which something
+/// has changed, and sends out the answers.
 pub fn turn_ends(ctx: Context<'_>) {
     let busy = clients() > 0 || with(|register| !register.to_undo.is_empty());
     if !busy || !ctx.flags().is_active_primary() {
@@ -81,8 +81,8 @@ pub fn turn_ends(ctx: Context<'_>) {
     send_answers(ctx);
 }
 
-/// Undoes the matches whose clients are gone. An item can be matched anew by that, to a call that is answered
-/// in the next turn.
+/// Undoes the matches whose clients are gone. An item can be matched anew by that, to a call that
+/// is answered in the next turn.
 fn undo_matches(ctx: Context<'_>, now: Now) {
     for ((db, key), answer) in with(|register| std::mem::take(&mut register.to_undo)) {
         if !queues::undo(ctx, db, &key, &answer, now) {
@@ -92,7 +92,8 @@ fn undo_matches(ctx: Context<'_>, now: Now) {
     }
 }
 
-/// Sends out the answers whose lock is still there. The other calls go back to their places in line.
+/// Sends out the answers whose lock is still there. The other calls go back to their places in
+/// line.
 fn send_answers(ctx: Context<'_>) {
     for id in with(|register| std::mem::take(&mut register.to_answer)) {
         let matched = with(|register| {

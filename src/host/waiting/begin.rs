@@ -51,7 +51,8 @@ pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
     };
     for key in &request.keys {
         if let Ok(mut opened) = Key::<QueueKey>::open(ctx, *key, Mode::Inspect) {
-            // A queue that has not been told of all in front of this call is told of it in its turn.
+            // A queue that has not been told of all in front of this call is told of it in its
+            // turn.
             let told = |stored: &&mut QueueKey| knows_all(stored, db, key.bytes());
             if let Some(stored) = opened.get_mut().filter(told) {
                 stored.queue.block(&block);
@@ -87,12 +88,13 @@ fn block_client(
     blocking::block::<Calls>(ctx, &blocked_on, wait.0, id.0)
 }
 
-/// The name that the server is told a client is blocked on, instead of the key's own: one of the same
-/// slot, so that the server redirects the client as it should, at which no key ever comes to be.
+/// The name that the server is told a client is blocked on, instead of the key's own: one of the
+/// same slot, so that the server redirects the client as it should, at which no key ever comes to
+/// be.
 ///
-/// Were it the key's own, the server would go through all clients blocked on it whenever the key comes
-/// to be, in the command that makes it, however many there are (Valkey 9.1 in time that grows with the
-/// square: 5 s for 10,000).
+/// Were it the key's own, the server would go through all clients blocked on it whenever the key
+/// comes to be, in the command that makes it, however many there are (Valkey 9.1 in time that grows
+/// with the square: 5 s for 10,000).
 fn placeholder(key: &[u8]) -> Name {
     const END: &[u8] = b"\0modq waits";
     Name::new(&match has_hash_tag(key) {
@@ -103,8 +105,9 @@ fn placeholder(key: &[u8]) -> Name {
     })
 }
 
-/// A place behind everyone who waits at any of the keys. It is the same at all of them, so that it is still
-/// right when a queue is told of the call anew. At queues that are yet to be, places go by the clock.
+/// A place behind everyone who waits at any of the keys. It is the same at all of them, so that it
+/// is still right when a queue is told of the call anew. At queues that are yet to be, places go by
+/// the clock.
 fn place_behind_all(
     ctx: Context<'_>,
     db: i32,

@@ -1,4 +1,5 @@
-//! Changes at the names that clients wait for: those that an event announces, and those that none does.
+//! Changes at the names that clients wait for: those that an event announces, and those that none
+//! does.
 
 use super::register::{KeyName, clients, inspect, with};
 use super::tell::{DATABASE_SWAPS, knows_all};
@@ -50,9 +51,9 @@ pub(super) fn visit_changed_names(ctx: Context<'_>, now: Now) {
     }
 }
 
-/// From the timer, while anybody waits: looks at some of the names waited for, going on behind the last
-/// name it looked at, for changes that no event announced. A queue that does not know who waits is
-/// visited. Where a name holds another type now, the calls for it end with WRONGTYPE.
+/// From the timer, while anybody waits: looks at some of the names waited for, going on behind the
+/// last name it looked at, for changes that no event announced. A queue that does not know who
+/// waits is visited. Where a name holds another type now, the calls for it end with WRONGTYPE.
 pub fn scan(ctx: Context<'_>) {
     if clients() == 0 {
         return;
@@ -78,8 +79,8 @@ pub fn scan(ctx: Context<'_>) {
     schedule::tick_within(ctx, SCAN_EVERY_MS);
 }
 
-/// The names that a scan looks at: those behind the last one looked at, and from the first again after the
-/// end was reached.
+/// The names that a scan looks at: those behind the last one looked at, and from the first again
+/// after the end was reached.
 fn next_names() -> Vec<KeyName> {
     with(|register| {
         let last = register.last_scanned.take();

@@ -7,7 +7,7 @@ use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::replies::reply_claim;
 use crate::server::args::ServerStr;
-use crate::server::blocking::Waiters;
+use crate::server::blocking::WaitEvents;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode};
 use modq_core::queue::{Answer, CallId};
@@ -15,9 +15,9 @@ use modq_core::queue::{Answer, CallId};
 /// The calls of the register, as the server is told of them.
 pub struct Calls;
 
-impl Waiters for Calls {
-    /// Only happens where a client is blocked on a key's own name (see `begin::placeholder`). A queue that
-    /// came to be serves its calls itself; a key of another type ends the wait.
+impl WaitEvents for Calls {
+    /// Only happens where a client is blocked on a key's own name (see `begin::placeholder`). A
+    /// queue that came to be serves its calls itself; a key of another type ends the wait.
     fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
         let id = CallId(id);
         // If a queue has matched the call already, the answer goes out when the turn ends.
@@ -58,8 +58,8 @@ impl Waiters for Calls {
         }
     }
 
-    /// What the client was to be given is taken back when the turn ends, unless others are answered with the
-    /// same lock.
+    /// What the client was to be given is taken back when the turn ends, unless others are answered
+    /// with the same lock.
     fn gone(ctx: Context<'_>, id: u64) {
         let Some(call) = forget(ctx, CallId(id)) else {
             return;

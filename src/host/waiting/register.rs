@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// A database and a key name.
-pub type KeyName = (i32, Box<[u8]>);
+pub(super) type KeyName = (i32, Box<[u8]>);
 
 /// A client that waits, by the words of its command.
 pub(super) struct Call {
@@ -132,8 +132,8 @@ impl Register {
         self.locks.contains_key(&(at, token))
     }
 
-    /// A call has no more to do with the lock it was to be answered with: because its client was told of it
-    /// (`delivered`), or will not be. Answers whether the lock now reaches nobody.
+    /// A call has no more to do with the lock it was to be answered with: because its client was
+    /// told of it (`delivered`), or will not be. Answers whether the lock now reaches nobody.
     pub(super) fn leave_lock(&mut self, call: &Call, delivered: bool) -> bool {
         let Some((at, answer)) = &call.answer else {
             return false;
@@ -153,8 +153,8 @@ impl Register {
     }
 }
 
-/// Looks at what a name holds, without this being a use of the key: a queue, nothing, or the refusal
-/// WRONGTYPE. The selected database is as before afterwards.
+/// Looks at what a name holds, without this being a use of the key: a queue, nothing, or the
+/// refusal WRONGTYPE. The selected database is as before afterwards.
 pub(super) fn inspect<R>(
     ctx: Context<'_>,
     db: i32,

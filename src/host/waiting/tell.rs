@@ -1,8 +1,8 @@
 //! Telling a queue which calls wait for its name.
 //!
-//! A queue matches blocked calls by itself, so it has to know of them. It is told in portions, in the order
-//! of the line, before it does anything else. Until it was told of all, it counts this as work to be
-//! done, and matches only those who stand in front of the next call it is to be told of.
+//! A queue matches blocked calls by itself, so it has to know of them. It is told in portions, in
+//! the order of the line, before it does anything else. Until it was told of all, it counts this as
+//! work to be done, and matches only those who stand in front of the next call it is to be told of.
 
 use super::register::{KeyName, clients, with};
 use crate::host::queue_key::QueueKey;
@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// How many calls a queue is told of at a time.
 const PORTION: usize = 100;
 
-/// How often databases have changed places. A queue that was in another database meanwhile may have missed
-/// that a call ended, so what it was told before does not count.
+/// How often databases have changed places. A queue that was in another database meanwhile may have
+/// missed that a call ended, so what it was told before does not count.
 pub(super) static DATABASE_SWAPS: AtomicU64 = AtomicU64::new(0);
 
 /// What a queue has been told: of the calls that wait for which name, and of how many of them.
@@ -43,8 +43,8 @@ pub(super) fn knows_all(stored: &QueueKey, db: i32, key: &[u8]) -> bool {
     told.is_some_and(|told| told.is_of(db, key) && told.up_to.is_none())
 }
 
-/// Makes sure that the queue at this name knows of no calls but those that wait for this name, and tells it
-/// of the next portion of them.
+/// Makes sure that the queue at this name knows of no calls but those that wait for this name, and
+/// tells it of the next portion of them.
 pub fn tell_queue(stored: &mut QueueKey, db: i32, key: &[u8], now: Time) {
     if clients() == 0 && stored.queue.blocked() == 0 && stored.queue.knows_line() {
         return;
