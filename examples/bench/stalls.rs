@@ -2,12 +2,12 @@
 
 use super::load::{Load, Work, fill};
 use super::probe::{Probe, hurry, process_time, wait_for_quiet};
-use super::support::{Client, Random, cmd};
 use super::table::Verdict;
 use super::turns::{median, ms};
-use super::wire::{name16, push};
-use super::works::{Modq, PAYLOAD};
+use super::works::{Modq, PAYLOAD, name16};
 use super::{BUSY, Bench, grouped};
+use modq_testkit::wire::{Cursor, push};
+use modq_testkit::{Client, Random, cmd};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest that a PING was without its answer, in ms, and the most that the server worked meanwhile.
-pub type Gap = (f64, f64);
+pub(crate) type Gap = (f64, f64);
 
 /// Sends a PING every millisecond while `busy` goes on.
-fn longest_gap((port, pid): (u16, i32), busy: impl FnOnce()) -> Gap {
+fn longest_gap((port, pid): (u16, u32), busy: impl FnOnce()) -> Gap {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
@@ -117,7 +117,7 @@ impl Work for Claiming {
     }
 
     fn answered(&mut self, conn: usize, data: &[u8]) -> Option<u64> {
-        let mut from = super::wire::Cursor::new(data);
+        let mut from = Cursor::new(data);
         if self.held[conn].is_some() {
             from.lines(1)?;
             self.held[conn] = None;
@@ -130,7 +130,7 @@ impl Work for Claiming {
 }
 
 /// 100,000 locks that expire at one instant, while others claim.
-pub fn expiry(bench: &mut Bench, _: &str) {
+pub(crate) fn expiry(bench: &mut Bench, _: &str) {
     let locks = bench.plan.locks;
     let port = bench.server.port();
     fill(port, 2 * locks, |i, out| {
@@ -192,7 +192,7 @@ fn now_ms() -> u64 {
 }
 
 /// Every command there is on a queue of a million, one after the other, and then UNLINK of as many.
-pub fn commands(bench: &mut Bench, _: &str) {
+pub(crate) fn commands(bench: &mut Bench, _: &str) {
     let many = bench.plan.many;
     fill(bench.server.port(), many, |i, out| {
         let priority = [b'0' + (i % 10) as u8];
@@ -358,7 +358,7 @@ fn round(
 }
 
 /// How long an RDB file of a million items takes, against the same in a sorted set and a hash.
-pub fn load(bench: &mut Bench, _: &str) {
+pub(crate) fn load(bench: &mut Bench, _: &str) {
     let (port, many) = (bench.server.port(), bench.plan.many);
     let save = |client: &mut Client, name: &str| {
         client.expect_ok(&format!("CONFIG SET dbfilename {name}"));

@@ -5,8 +5,9 @@
 //! When a type gets a new version, record a directory beside the old ones (they stay as they are for ever):
 //! `MODQ_GOLDEN=write cargo test --test integration golden::records`.
 
-use crate::support::*;
 use modq_core::codec::Persist;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::path::{Path, PathBuf};
 
 /// The longest duration of MODQ, 35 years, and of RATELIMIT: what is recorded must not run out.

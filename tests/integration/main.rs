@@ -1,11 +1,7 @@
 //! Every test that runs against real servers: one binary, one module per concern.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod docs;
 mod golden;
-mod harness;
 mod modq_audit;
 mod modq_clock;
 mod modq_cluster;
@@ -34,4 +30,3 @@ mod ratelimit_replicas;
 mod ratelimit_replies;
 mod ratelimit_saved;
 mod ratelimit_steps;
-mod resp;

@@ -1,7 +1,8 @@
 //! What a second reading of the contract brought up: words that errors use, reasons that WHY gives, flags,
 //! the order of what one command tells.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// The first word is the code, and the rest says which argument is wrong and what it may be.
 fn errors_say_what_is_wrong(kind: Kind) {

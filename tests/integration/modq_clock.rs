@@ -1,6 +1,7 @@
 //! What the clock does to a queue while nobody touches it: locks run out, delays come due, wherever the key goes.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 #[track_caller]
 fn wait_unlocked(c: &mut Client, key: &str) {

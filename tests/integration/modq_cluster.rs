@@ -1,7 +1,8 @@
 //! Queues in a real cluster while slots move, and under real Sentinels while the primary dies: no item is lost, none is
 //! decided twice, and time acts on the node that owns the slot, nowhere else.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

@@ -1,7 +1,8 @@
 //! The audit log: every transition on a native stream, folded back into the queue by an ordinary consumer, and what
 //! happens when the stream cannot be written.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::collections::BTreeMap;
 
 type Fields = BTreeMap<String, String>;
@@ -436,41 +437,41 @@ fn compare(c: &mut Client, consumer: &mut Consumer) {
 }
 
 /// Some hundreds of commands on the queues `q` and `r`.
-fn work(c: &mut Client, dice: &mut Dice, consumer: &mut Consumer, rounds: usize) {
+fn work(c: &mut Client, random: &mut Random, consumer: &mut Consumer, rounds: usize) {
     let moderators = ["ann", "bob", "cy"];
     for round in 0..rounds {
-        let key = *dice.pick(&["q", "r"]);
-        let item = format!("i{}", dice.below(40));
-        let who = *dice.pick(&moderators);
-        let lock = *dice.pick(&[1, 5, 20, 3_600_000]);
+        let key = *random.pick(&["q", "r"]);
+        let item = format!("i{}", random.below(40));
+        let who = *random.pick(&moderators);
+        let lock = *random.pick(&[1, 5, 20, 3_600_000]);
         let token = field_or_null(c, key, &item, "token");
-        let line = match dice.below(16) {
+        let line = match random.below(16) {
             0..=3 => format!(
                 "MODQ.SUBMIT {key} {item} p PRIORITY {} TAGS {}",
-                dice.below(4),
-                dice.pick(&["0", "1 x", "2 x y"])
+                random.below(4),
+                random.pick(&["0", "1 x", "2 x y"])
             ),
             4 => format!(
                 "MODQ.SUBMIT {key} {item} p BOOST {} ONDUP BUMP",
-                dice.below(900)
+                random.below(900)
             ),
             5 => format!(
                 "MODQ.SUBMIT {key} {item} p DELAY {} ONDUP REPLACE EXCLUDE 1 {who}",
-                dice.pick(&[1, 3_600_000])
+                random.pick(&[1, 3_600_000])
             ),
             6..=8 => format!(
                 "MODQ.CLAIM {key} {who} NEW COUNT {} LOCK {lock} TAGS 2 x y",
-                1 + dice.below(3)
+                1 + random.below(3)
             ),
             9 => format!("MODQ.RESOLVE {key} {item} {token} DECISION ok"),
             10 => format!(
                 "MODQ.RELEASE {key} {item} {token} {}",
-                dice.pick(&["SKIP", "DELAY 2", "SKIP DELAY 3600000"])
+                random.pick(&["SKIP", "DELAY 2", "SKIP DELAY 3600000"])
             ),
             11 => format!(
                 "MODQ.UPDATE {key} {item} PRIORITY {} EXCLUDE {}",
-                dice.below(9),
-                dice.pick(&["0", "1 ann", "2 bob cy"])
+                random.below(9),
+                random.pick(&["0", "1 ann", "2 bob cy"])
             ),
             12 => format!("MODQ.ASSIGN {key} {item} {who} LOCK {lock}"),
             13 => {
@@ -483,7 +484,7 @@ fn work(c: &mut Client, dice: &mut Dice, consumer: &mut Consumer, rounds: usize)
                 format!("MODQ.MOVE {key} {to} {item} {token}")
             }
             14 => format!("MODQ.REVIVE {key} {item}"),
-            _ => dice
+            _ => random
                 .pick(&[
                     format!("MODQ.CANCEL {key} {item}"),
                     format!("MODQ.EXTEND {key} {item} {token} 50"),
@@ -497,7 +498,7 @@ fn work(c: &mut Client, dice: &mut Dice, consumer: &mut Consumer, rounds: usize)
         if round % 50 == 49 {
             // Every other consumer dies with what it has read.
             consumer.read(c, &format!("c{round}"), round % 100 == 99);
-            if dice.once_in(3) {
+            if random.once_in(3) {
                 consumer.take_over(c, "heir");
             }
         }
@@ -529,20 +530,20 @@ fn folding_the_stream_gives_the_queue(kind: Kind) {
     let mut consumer = Consumer {
         seen: BTreeMap::new(),
     };
-    let mut dice = Dice::new(kind as u64 + 7);
-    work(&mut c, &mut dice, &mut consumer, 700);
+    let mut random = Random::new(kind as u64 + 7);
+    work(&mut c, &mut random, &mut consumer, 700);
     compare(&mut c, &mut consumer);
     server.kill9();
     server.start_again();
     let mut c = server.client();
     compare(&mut c, &mut consumer);
-    work(&mut c, &mut dice, &mut consumer, 300);
+    work(&mut c, &mut random, &mut consumer, 300);
     // What the replica has is whole at any time: here with deadlines about to pass.
     wait_replica_synced(&server, &replica);
     server.kill9();
     let mut r = replica.client();
     r.expect_ok("REPLICAOF NO ONE");
-    work(&mut r, &mut dice, &mut consumer, 300);
+    work(&mut r, &mut random, &mut consumer, 300);
     compare(&mut r, &mut consumer);
     let kinds: std::collections::BTreeSet<_> = consumer.seen.values().map(|e| &*e["ev"]).collect();
     assert!(kinds.len() >= 15, "all but undo and the like: {kinds:?}");

@@ -1,6 +1,7 @@
 //! The line of moderators: JOIN beside blocked calls, and large numbers.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

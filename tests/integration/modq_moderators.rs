@@ -1,6 +1,7 @@
 //! What moderators say: CLAIM, RESOLVE, RELEASE, EXTEND.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 const MAX_MS: i64 = 1 << 40;
 

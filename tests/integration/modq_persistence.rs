@@ -1,6 +1,8 @@
 //! What is stored: RDB, AOF, DUMP and RESTORE, COPY, memory.
 
-use crate::support::*;
+use modq_testkit::dump::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// A few queues, one of them in many chunks, in two databases.
 fn fill(c: &mut Client) -> Vec<(i64, &'static str)> {
@@ -248,15 +250,15 @@ fn damaged_payloads_are_refused_or_harmless(kind: Kind) {
         taken > 100 && refused > 100,
         "{taken} taken, {refused} refused"
     );
-    let mut dice = Dice::new(1);
+    let mut random = Random::new(1);
     for _ in 0..500 {
         let mut damaged = body.clone();
-        for _ in 0..=dice.below(4) {
-            let at = 1 + dice.below(damaged.len() - 1);
-            match dice.below(3) {
-                0 => damaged[at] = dice.next() as u8,
+        for _ in 0..=random.below(4) {
+            let at = 1 + random.below(damaged.len() - 1);
+            match random.below(3) {
+                0 => damaged[at] = random.next() as u8,
                 1 => drop(damaged.remove(at)),
-                _ => damaged.insert(at, dice.next() as u8),
+                _ => damaged.insert(at, random.next() as u8),
             }
         }
         attempt(&damaged);

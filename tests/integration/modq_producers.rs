@@ -1,6 +1,7 @@
 //! What producers say: SUBMIT, CANCEL, UPDATE.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 const BINARY: &[u8] = b"a\0b\r\n\xff%s%n {}\"";
 const MAX_MS: i64 = 1 << 40;

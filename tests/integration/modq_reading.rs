@@ -1,6 +1,7 @@
 //! What only looks: GET, LEN, HELD.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// A queue `q` with an item in every state, named after it.
 fn every_state(c: &mut Client) -> Claimed {

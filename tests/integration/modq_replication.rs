@@ -1,6 +1,7 @@
 //! What replicas get and do: effects only, the same state, and no time of their own.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// The replicas' `propagation-error-behavior panic` (see the harness) makes any record that does not apply a crash.
 fn primary(kind: Kind) -> Builder {
@@ -22,46 +23,46 @@ fn wait_link(primary: &Server, replica: &Server) {
 const KEYS: [&str; 4] = ["q", "{q}2", "r", "bin\0\r\n"];
 
 /// `n` commands at random on a few queues, with locks so short that many run out on the way.
-fn work(c: &mut Client, dice: &mut Dice, n: usize) {
+fn work(c: &mut Client, random: &mut Random, n: usize) {
     let mut tokens: Vec<(usize, Vec<u8>, i64)> = Vec::new();
     for _ in 0..n {
-        let which = dice.below(KEYS.len());
+        let which = random.below(KEYS.len());
         let mut key = KEYS[which].to_arg();
-        let mut item = format!("i{}", dice.below(12)).into_bytes();
+        let mut item = format!("i{}", random.below(12)).into_bytes();
         let mut token = 1;
-        if !tokens.is_empty() && !dice.once_in(5) {
-            let (of, id, last) = tokens[dice.below(tokens.len())].clone();
+        if !tokens.is_empty() && !random.once_in(5) {
+            let (of, id, last) = tokens[random.below(tokens.len())].clone();
             (key, item, token) = (KEYS[of].to_arg(), id, last);
         }
-        let moderator = format!("m{}", dice.below(4));
-        let some = |dice: &mut Dice, words: &[&str]| -> Vec<String> {
-            let kept = words.iter().filter(|_| dice.once_in(3));
+        let moderator = format!("m{}", random.below(4));
+        let some = |random: &mut Random, words: &[&str]| -> Vec<String> {
+            let kept = words.iter().filter(|_| random.once_in(3));
             let text: Vec<&str> = kept.copied().collect();
             text.join(" ")
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect()
         };
-        let priority = format!("PRIORITY {}", dice.below(5));
-        let delay = format!("DELAY {}", dice.below(20));
+        let priority = format!("PRIORITY {}", random.below(5));
+        let delay = format!("DELAY {}", random.below(20));
         let exclude = format!("EXCLUDE 2 {moderator} other");
-        let lock = format!("LOCK {}", 1 + dice.below(30));
-        let (name, tail): (&str, Vec<String>) = match dice.below(10) {
+        let lock = format!("LOCK {}", 1 + random.below(30));
+        let (name, tail): (&str, Vec<String>) = match random.below(10) {
             0..=2 => {
                 let again =
-                    ["ONDUP BUMP", "ONDUP REPLACE", "ONDUP KEEP", "ONDUP ERROR"][dice.below(4)];
-                let mut tail = vec![format!("p{}", dice.below(1000))];
+                    ["ONDUP BUMP", "ONDUP REPLACE", "ONDUP KEEP", "ONDUP ERROR"][random.below(4)];
+                let mut tail = vec![format!("p{}", random.below(1000))];
                 tail.extend(some(
-                    dice,
+                    random,
                     &[&priority, "BOOST 50", &delay, "TAGS 1 de", &exclude, again],
                 ));
                 ("MODQ.SUBMIT", tail)
             }
-            3 => ("MODQ.CANCEL", some(dice, &["REV 1"])),
+            3 => ("MODQ.CANCEL", some(random, &["REV 1"])),
             4 => (
                 "MODQ.UPDATE",
                 some(
-                    dice,
+                    random,
                     &[
                         &priority,
                         "PAYLOAD new",
@@ -77,7 +78,7 @@ fn work(c: &mut Client, dice: &mut Dice, n: usize) {
                 (
                     "MODQ.CLAIM",
                     some(
-                        dice,
+                        random,
                         &[
                             "COUNT 3",
                             &lock,
@@ -92,17 +93,17 @@ fn work(c: &mut Client, dice: &mut Dice, n: usize) {
                 "MODQ.RESOLVE",
                 [
                     vec![token.to_string()],
-                    some(dice, &["REV 1", "DECISION ok"]),
+                    some(random, &["REV 1", "DECISION ok"]),
                 ]
                 .concat(),
             ),
             8 => (
                 "MODQ.RELEASE",
-                [vec![token.to_string()], some(dice, &["SKIP", &delay])].concat(),
+                [vec![token.to_string()], some(random, &["SKIP", &delay])].concat(),
             ),
             _ => (
                 "MODQ.EXTEND",
-                vec![token.to_string(), (1 + dice.below(30)).to_string()],
+                vec![token.to_string(), (1 + random.below(30)).to_string()],
             ),
         };
         let mut tail = tail;
@@ -118,7 +119,7 @@ fn work(c: &mut Client, dice: &mut Dice, n: usize) {
         }
         let mut args = vec![name.to_arg(), key.clone(), item];
         args.extend(tail.iter().map(|word| word.to_arg()));
-        let reply = match dice.below(8) {
+        let reply = match random.below(8) {
             0 => c.pipeline_of(&[
                 vec![b"MULTI".to_vec()],
                 args.clone(),
@@ -152,8 +153,8 @@ fn work(c: &mut Client, dice: &mut Dice, n: usize) {
                     .map(|claim| (of, claim.item, claim.token)),
             );
         }
-        if dice.once_in(150) {
-            let way = *dice.pick(&[
+        if random.once_in(150) {
+            let way = *random.pick(&[
                 "DEL q",
                 "RENAME q r",
                 "COPY q {q}2 REPLACE",
@@ -176,13 +177,13 @@ fn a_random_workload_ends_equal(kind: Kind) {
     wait_link(&one, &two);
     wait_link(&two, &three);
     wait_link(&one, &four);
-    let (mut c, mut dice) = (one.client(), Dice::new(7));
-    work(&mut c, &mut dice, 1200);
+    let (mut c, mut random) = (one.client(), Random::new(7));
+    work(&mut c, &mut random, 1200);
     // A broken link is taken up again, and a full one loaded, in the middle of it.
     assert!(c.line("CLIENT KILL TYPE replica").int() >= 2);
-    work(&mut c, &mut dice, 600);
+    work(&mut c, &mut random, 600);
     let late = primary(kind).replica_of(&two).start();
-    work(&mut c, &mut dice, 600);
+    work(&mut c, &mut random, 600);
     // Nothing runs out while it is looked at.
     c.expect_ok("CLIENT PAUSE 100000 WRITE");
     let digests = |c: &mut Client| KEYS.map(|key| digest(c, key));
@@ -571,23 +572,23 @@ fn garbage_records_never_crash(kind: Kind) {
         );
     });
     // Damaged ones, on the queue and on nothing.
-    let mut dice = Dice::new(3);
+    let mut random = Random::new(3);
     let (mut taken, mut refused) = (0, 0);
     for round in 0..3000 {
-        let kind = if dice.once_in(4) { &loads } else { &applies };
-        let mut args = dice.pick(kind).clone();
-        if dice.once_in(4) {
+        let kind = if random.once_in(4) { &loads } else { &applies };
+        let mut args = random.pick(kind).clone();
+        if random.once_in(4) {
             args[1] = b"fresh".to_vec();
         }
         let last = args.len() - 1;
-        for _ in 0..=dice.below(3) {
+        for _ in 0..=random.below(3) {
             let record = &mut args[last];
-            let at = dice.below(record.len().max(1));
-            match dice.below(5) {
+            let at = random.below(record.len().max(1));
+            match random.below(5) {
                 0 if !record.is_empty() => record.truncate(at),
-                1 => record.insert(at.min(record.len()), dice.next() as u8),
-                2 => *record = (0..dice.below(40)).map(|_| dice.next() as u8).collect(),
-                _ if !record.is_empty() => record[at] = dice.next() as u8,
+                1 => record.insert(at.min(record.len()), random.next() as u8),
+                2 => *record = (0..random.below(40)).map(|_| random.next() as u8).collect(),
+                _ if !record.is_empty() => record[at] = random.next() as u8,
                 _ => {}
             }
         }

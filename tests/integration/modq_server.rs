@@ -1,6 +1,7 @@
 //! What the server knows of the commands, settings and types; and what time may not do while it is paused.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// Command, whether it writes, may need memory, its arity, and a call with key `K`.
 const COMMANDS: [(&str, bool, bool, i64, &str); 10] = [

@@ -1,6 +1,7 @@
 //! What supervisors say: ASSIGN, MOVE, PAUSE, REVIVE, CONFIGURE, the overviews, and what is announced.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 fn assign_locks_for_a_named_person(kind: Kind) {
     let (_server, mut c) = desk(kind);

@@ -1,6 +1,7 @@
 //! Blocking CLAIM and MCLAIM: what serves them, how they end, and what happens to the keys meanwhile.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::time::{Duration, Instant};
 
 /// Everything that makes an item available serves a blocked CLAIM.

@@ -1,6 +1,7 @@
 //! Clients, keys and servers that go away while moderators wait.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::time::Duration;
 
 /// A primary and a replica that must end up equal.

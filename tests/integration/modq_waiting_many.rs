@@ -1,6 +1,7 @@
 //! Ten thousand clients that wait at once, and what that costs everybody else.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
