@@ -7,6 +7,8 @@ mod modq_clock;
 mod modq_cluster;
 mod modq_crowd;
 mod modq_events;
+mod modq_events_folded;
+mod modq_events_refused;
 mod modq_line;
 mod modq_moderators;
 mod modq_persistence;

@@ -235,7 +235,7 @@ fn who_imports_a_slot_lets_no_time_act(kind: Kind) {
     c.expect_ok(&format!("MIGRATE 127.0.0.1 {port} q 0 10000"));
     let before = digest(&mut target, "q");
     wait_until("the deadline is past", PATIENCE, || {
-        server_ms(&mut target) > lock.deadline + 150
+        now_ms() > lock.deadline + 150
     });
     let mut asked = |line: &str| {
         target.expect_ok("ASKING");

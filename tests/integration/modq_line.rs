@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 fn joined_and_blocked_stand_in_one_line(kind: Kind) {
     let (server, mut c) = desk(kind);
-    let before = server_ms(&mut c);
+    let before = now_ms();
     assert_eq!(c.line("MODQ.JOIN q j1 TAGS 2 b a"), simple("WAITING"));
     let mut b1 = blocked(&server, "MODQ.CLAIM q b1 BLOCK 0 TAGS 1 a");
     assert_eq!(c.line("MODQ.JOIN q j2 TAGS 1 a"), simple("WAITING"));
@@ -20,7 +20,7 @@ fn joined_and_blocked_stand_in_one_line(kind: Kind) {
     let waiters = c.line("MODQ.WAITERS q COUNT 2");
     assert_eq!(waiters.items().len(), 2);
     let since: Vec<i64> = waiters.items().iter().map(|w| w[2].int()).collect();
-    assert!(before <= since[0] && since[0] <= since[1] && since[1] <= server_ms(&mut c));
+    assert!(before <= since[0] && since[0] <= since[1] && since[1] <= now_ms());
     assert_eq!(waiters[0][3].items().len(), 2);
     assert_eq!(waiters[1], arr!["b1", "blocked", since[1], arr!["a"]]);
     // Time-outs, reconnects and heartbeats keep the place.
@@ -142,12 +142,12 @@ fn a_hundred_thousand_locks_run_out_at_once(kind: Kind) {
             .collect();
         c.pipeline(&lines);
     }
-    let instant = server_ms(&mut c) + 4000;
+    let instant = now_ms() + 4000;
     for m in 0..N / 1000 {
-        let lock = instant - server_ms(&mut c);
+        let lock = instant - now_ms();
         c.line(&format!("MODQ.CLAIM q m{m} NEW COUNT 1000 LOCK {lock}"));
     }
-    assert!(server_ms(&mut c) < instant, "all locked in time");
+    assert!(now_ms() < instant, "all locked in time");
     assert_eq!(counts(&mut c, "q"), [0, N, 0, 0]);
     let mut worst = Duration::ZERO;
     let mut watch = server.client();
@@ -157,7 +157,7 @@ fn a_hundred_thousand_locks_run_out_at_once(kind: Kind) {
         worst = worst.max(start.elapsed());
         len(&mut watch, "q READY") == N
     });
-    let took = server_ms(&mut c) - instant;
+    let took = now_ms() - instant;
     assert!(took < 10_000, "took {took} ms");
     assert!(worst < Duration::from_millis(200), "a PING took {worst:?}");
     let order: Vec<String> = c

@@ -10,9 +10,9 @@ fn a_claim_says_all_there_is_to_know(kind: Kind) {
     for mut c in [c, server.client().hello3()] {
         c.expect_ok("FLUSHALL");
         submit(&mut c, "q i pay PRIORITY 7");
-        let before = server_us(&mut c);
+        let before = now_us();
         let reply = c.line("MODQ.CLAIM q mo");
-        let after = server_us(&mut c);
+        let after = now_us();
         let claimed = &claims(&reply)[0];
         assert!(
             (before..=after).contains(&claimed.token),
@@ -41,9 +41,9 @@ fn a_claim_says_all_there_is_to_know(kind: Kind) {
         assert_eq!(counts(&mut c, "q"), [0, 1, 0, 0]);
         // LOCK says how long.
         submit(&mut c, "q j p");
-        let before = server_ms(&mut c);
+        let before = now_ms();
         let claimed = claim(&mut c, "q other LOCK 5000");
-        let after = server_ms(&mut c);
+        let after = now_ms();
         assert!((before + 5000..=after + 5000).contains(&claimed.deadline));
         // Empty-handed is null, and no change.
         let nothing = unchanged(&mut c, "q", |c| c.line("MODQ.CLAIM q third COUNT 5 NEW"));
@@ -230,7 +230,7 @@ fn wrong_words_are_refused_and_change_nothing(kind: Kind) {
         assert_err!(reply, "ERR", "DECISION");
     });
     // Just inside the ranges.
-    let before = server_ms(&mut c);
+    let before = now_ms();
     let moderator = vec![b'm'; 512];
     let reply = cmd!(
         c,
@@ -393,16 +393,16 @@ fn release_gives_back_the_place(kind: Kind) {
     assert_eq!(field(&mut c, "q", "a", "excluded"), arr!["n", "o"]);
     // DELAY: not before, then in its own place.
     let lock = claim(&mut c, "q p");
-    let before = server_ms(&mut c);
+    let before = now_ms();
     release(&mut c, "a", lock.token, "delay 40 skip");
-    let after = server_ms(&mut c);
+    let after = now_ms();
     let now = c.line("MODQ.GET q a");
     assert!((before + 40..=after + 40).contains(&now.field("due").int()));
     assert_eq!(now.field("excluded"), arr!["n", "o", "p"]);
     let token = locks[2].token;
     release(&mut c, "c", token, "DELAY 0");
     wait_until("it is due", PATIENCE, || len(&mut c, "q READY") == 2);
-    assert!(server_ms(&mut c) >= now.field("due").int());
+    assert!(now_ms() >= now.field("due").int());
     assert_eq!(ids(&c.line("MODQ.CLAIM q new COUNT 2")), "a c");
 }
 
@@ -411,11 +411,11 @@ fn extend_sets_the_deadline_from_now(kind: Kind) {
     submit(&mut c, "q i p");
     let lock = claim(&mut c, "q m");
     for ms in [1_000_000, 60_000] {
-        let before = server_ms(&mut c);
+        let before = now_ms();
         let deadline = changed(&mut c, "q", |c| {
             cmd!(c, "MODQ.EXTEND", "q", "i", lock.token, ms)
         });
-        let after = server_ms(&mut c);
+        let after = now_ms();
         assert!((before + ms..=after + ms).contains(&deadline.int()));
         assert_eq!(
             field(&mut c, "q", "i", "deadline"),
@@ -435,12 +435,12 @@ fn extend_sets_the_deadline_from_now(kind: Kind) {
     wait_until("the lock is over", PATIENCE, || {
         len(&mut c, "q LOCKED") == 0
     });
-    assert!(server_ms(&mut c) >= short);
+    assert!(now_ms() >= short);
     assert_err!(cmd!(c, "MODQ.EXTEND", "q", "i", lock.token, 5000), "STALE");
     let lock = claim(&mut c, "q m LOCK 300");
     cmd!(c, "MODQ.EXTEND", "q", "i", lock.token, 100_000);
     wait_until("the first deadline is over", PATIENCE, || {
-        server_ms(&mut c) > lock.deadline + 20
+        now_ms() > lock.deadline + 20
     });
     assert_eq!(claim(&mut c, "q m").token, lock.token);
 }

@@ -37,13 +37,13 @@ fn submit_answers_what_became_of_it(kind: Kind) {
 fn submit_keeps_everything_it_is_given(kind: Kind) {
     let (server, c) = desk(kind);
     let mut c = c.hello3();
-    let before = server_ms(&mut c);
+    let before = now_ms();
     submit(
         &mut c,
         "q full pay PRIORITY -7 BOOST 1500 TAGS 3 de spam de EXCLUDE 2 eve adam",
     );
     submit(&mut c, "q bare pay");
-    let after = server_ms(&mut c);
+    let after = now_ms();
     let submitted = field(&mut c, "q", "full", "submitted").int();
     assert!((before..=after).contains(&submitted));
     let full = c.line("MODQ.GET q full");
@@ -79,12 +79,12 @@ fn submit_keeps_everything_it_is_given(kind: Kind) {
         assert_eq!(resp2.field(&field.text()), expected, "{field:?}");
     }
     // A delayed item says when it is due.
-    let before = server_ms(&mut c);
+    let before = now_ms();
     assert_eq!(
         c.line("MODQ.SUBMIT q later pay DELAY 60000"),
         simple("DELAYED")
     );
-    let after = server_ms(&mut c);
+    let after = now_ms();
     let due = field(&mut c, "q", "later", "due").int();
     assert!((before + 60_000..=after + 60_000).contains(&due));
     assert_eq!(state(&mut c, "q", "later"), "delayed");
@@ -234,7 +234,7 @@ fn ranges_end_where_they_say(kind: Kind) {
     ] {
         submit(&mut c, line);
     }
-    let before = server_ms(&mut c);
+    let before = now_ms();
     assert_eq!(
         cmd!(c, "MODQ.SUBMIT", "q", "delay", "p", "DELAY", MAX_MS),
         simple("DELAYED")

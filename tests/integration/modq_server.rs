@@ -273,7 +273,7 @@ fn nothing_expires_during_a_pause(kind: Kind) {
         if round.ends_with("100000 WRITE") {
             // Until long after the deadline: the timer has come by many times.
             wait_until("the time is over", PATIENCE, || {
-                server_ms(&mut c) > lock.deadline + 60
+                now_ms() > lock.deadline + 60
             });
             assert_eq!(state(&mut c, "q", "i"), "ready", "judged by the clock");
             assert_eq!(counts(&mut c, "q"), [1, 1, 1, 0], "nothing has been done");
@@ -309,19 +309,15 @@ fn a_failover_hands_over_the_time(kind: Kind) {
     two.freeze();
     submit(&mut c, "q unseen p");
     c.expect_ok(&format!("FAILOVER TO 127.0.0.1 {}", two.port()));
-    let until = server_ms(&mut c) + 100;
-    wait_until("some time has passed", PATIENCE, || {
-        server_ms(&mut c) > until
-    });
+    let until = now_ms() + 100;
+    wait_until("some time has passed", PATIENCE, || now_ms() > until);
     assert_eq!(
         info(&mut c, "replication")["master_failover_state"],
         "waiting-for-sync"
     );
     let before = len(&mut c, "q LOCKED");
-    let more = server_ms(&mut c) + 50;
-    wait_until("some more has passed", PATIENCE, || {
-        server_ms(&mut c) > more
-    });
+    let more = now_ms() + 50;
+    wait_until("some more has passed", PATIENCE, || now_ms() > more);
     assert_eq!(
         len(&mut c, "q LOCKED"),
         before,

@@ -1,7 +1,6 @@
 //! What the tests of RATELIMIT share: replies with the server's time around them, keys of every kind.
 
 use modq_testkit::*;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The four algorithms.
 pub(crate) const ALGOS: [&str; 4] = ["LOG", "COUNTER", "FIXED", "GCRA"];
@@ -16,8 +15,7 @@ pub(crate) struct Timed {
     pub(crate) reply: Value,
 }
 
-/// Runs a line between two looks at the clock, which is the server's: they run on one machine. (Valkey's TIME is no
-/// such look, as under load it may be a millisecond behind the clock.)
+/// Runs a line between two looks at the clock, which is the server's too.
 #[track_caller]
 pub(crate) fn timed(c: &mut Client, line: &str) -> Timed {
     let lo = now_ms();
@@ -25,12 +23,6 @@ pub(crate) fn timed(c: &mut Client, line: &str) -> Timed {
     let hi = now_ms();
     assert!(lo <= hi, "the machine's clock went back");
     Timed { lo, hi, reply }
-}
-
-/// The clock, Unix ms.
-pub(crate) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("the clock is set").as_millis() as i64
 }
 
 /// The integers at the front of a reply.
