@@ -2,7 +2,9 @@
 
 mod docs;
 mod golden;
+mod modq_announcements;
 mod modq_audit;
+mod modq_claims;
 mod modq_clock;
 mod modq_cluster;
 mod modq_crowd;
@@ -13,6 +15,7 @@ mod modq_line;
 mod modq_moderators;
 mod modq_persistence;
 mod modq_producers;
+mod modq_producers_changes;
 mod modq_reading;
 mod modq_replication;
 mod modq_server;

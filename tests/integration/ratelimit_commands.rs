@@ -1,6 +1,5 @@
 //! RATELIMIT as the server describes it: COMMAND INFO, DOCS and GETKEYS, access control, cluster mode.
 
-use super::ratelimit_kit::*;
 use modq_testkit::*;
 use std::collections::BTreeSet;
 
