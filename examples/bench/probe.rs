@@ -172,16 +172,3 @@ pub(crate) fn wait_for_quiet(limit: Duration) {
         }
     }
 }
-
-/// Seconds of processor time of a process, up to this moment.
-pub(crate) fn process_time(pid: u32) -> f64 {
-    // SAFETY: places for the answers, on the stack.
-    unsafe {
-        let mut clock = 0;
-        let mut time: libc::timespec = std::mem::zeroed();
-        if libc::clock_getcpuclockid(pid as i32, &mut clock) == 0 {
-            libc::clock_gettime(clock, &mut time);
-        }
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-    }
-}

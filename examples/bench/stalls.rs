@@ -1,13 +1,13 @@
 //! How long the server keeps others waiting, and how long it takes to load.
 
 use super::load::{Load, Work, fill};
-use super::probe::{Probe, hurry, process_time, wait_for_quiet};
+use super::probe::{Probe, hurry, wait_for_quiet};
 use super::table::Verdict;
 use super::turns::{median, ms};
 use super::works::{Modq, PAYLOAD, name16};
 use super::{BUSY, Bench, grouped};
 use modq_testkit::wire::{Cursor, push};
-use modq_testkit::{Client, Random, cmd};
+use modq_testkit::{Client, Random, cmd, processor_time};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +25,8 @@ fn longest_gap((port, pid): (u16, u32), busy: impl FnOnce()) -> Gap {
             hurry();
             let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
             stream.set_nodelay(true).expect("set an option");
-            let (mut longest, mut most_worked, mut answer) = (Duration::ZERO, 0.0f64, [0; 7]);
+            let (mut longest, mut most_worked) = (Duration::ZERO, Duration::ZERO);
+            let mut answer = [0; 7];
             let mut due = Instant::now();
             while !over.load(Ordering::Relaxed) {
                 due += Duration::from_millis(1);
@@ -33,13 +34,13 @@ fn longest_gap((port, pid): (u16, u32), busy: impl FnOnce()) -> Gap {
                     Some(left) => std::thread::sleep(left),
                     None => due = Instant::now(),
                 }
-                let (sent, worked) = (Instant::now(), process_time(pid));
+                let (sent, worked) = (Instant::now(), processor_time(pid));
                 stream.write_all(b"PING\r\n").expect("send");
                 stream.read_exact(&mut answer).expect("an answer");
                 longest = longest.max(sent.elapsed());
-                most_worked = most_worked.max(process_time(pid) - worked);
+                most_worked = most_worked.max(processor_time(pid) - worked);
             }
-            (ms(longest), most_worked * 1e3)
+            (ms(longest), ms(most_worked))
         });
         // Also if it panics: the watch must not go on for ever.
         struct End<'a>(&'a AtomicBool);
