@@ -6,10 +6,10 @@ export PORT ?= 6379
 # Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help setup servers build run test demo bench clean
+.PHONY: help setup servers build run test test-module demo bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: build ## start redis-server with the module on 127.0.0.1:6379 (PORT=7000 for another)
 	@exec scripts/run.sh
@@ -21,6 +21,12 @@ test: ## format, lints, and every test on every server
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --release --lib
 	cargo test --workspace --lib --tests --no-fail-fast
+
+test-module: ## the module alone: build it, then its tests and the core's
+	@scripts/setup.sh --test
+	@scripts/servers.sh
+	cargo build --release --lib
+	cargo test -p modq-core -p modq --lib --tests --no-fail-fast
 
 demo: build ## a moderation desk at work, on a server of its own
 	@cargo run --release --example demo

@@ -2,6 +2,7 @@
 //! `cargo run --release --example accuracy` prints the table that docs/ratelimit.md quotes; it is the same in every run.
 
 use modq_core::limiter::{Algo, LimitSpec, Limiter, Request};
+use modq_testkit::Random;
 use std::collections::VecDeque;
 
 const QUOTA: u64 = 100;
@@ -63,23 +64,9 @@ impl Window {
     }
 }
 
-/// Numbers that are the same in every run (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    /// In (0, 1].
-    fn unit(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let n = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        (n + 1) as f64 / (1u64 << 53) as f64
-    }
-}
-
 /// Arrival times, ms, with exponential gaps: `rate` a window on average.
 fn poisson(rate: f64, until: u64) -> Vec<u64> {
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(1);
     let mut at = HOUR as f64;
     let mut times = Vec::new();
     while at < (HOUR + until) as f64 {

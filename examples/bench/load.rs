@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// What the connections of an arm send, and how much of it has been answered.
-pub trait Work {
+pub(crate) trait Work {
     /// Appends the next batch of requests of a connection.
     fn batch(&mut self, conn: usize, out: &mut Vec<u8>);
 
@@ -17,29 +17,29 @@ pub trait Work {
 
 /// What an arm did, and took.
 #[derive(Clone, Copy, Default)]
-pub struct Measured {
-    pub ops: u64,
-    pub wall: f64,
+pub(crate) struct Measured {
+    pub(crate) ops: u64,
+    pub(crate) wall: f64,
     /// Seconds of processor time of the server's main thread.
-    pub cpu: f64,
+    pub(crate) cpu: f64,
     /// Its user-space instructions, where the machine counts them.
-    pub instructions: Option<u64>,
+    pub(crate) instructions: Option<u64>,
 }
 
 impl Measured {
-    pub fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.ops as f64 / self.wall
     }
 
-    pub fn busy(&self) -> f64 {
+    pub(crate) fn busy(&self) -> f64 {
         self.cpu / self.wall
     }
 
-    pub fn cpu_per_op(&self) -> f64 {
+    pub(crate) fn cpu_per_op(&self) -> f64 {
         self.cpu / self.ops as f64
     }
 
-    pub fn instructions_per_op(&self) -> Option<f64> {
+    pub(crate) fn instructions_per_op(&self) -> Option<f64> {
         Some(self.instructions? as f64 / self.ops as f64)
     }
 }
@@ -51,14 +51,14 @@ struct Conn {
     waits: bool,
 }
 
-pub struct Load {
+pub(crate) struct Load {
     conns: Vec<Conn>,
     epoll: i32,
     output: Vec<u8>,
 }
 
 impl Load {
-    pub fn new(port: u16, conns: usize) -> Load {
+    pub(crate) fn new(port: u16, conns: usize) -> Load {
         // SAFETY: creates a descriptor, which is closed on drop; the event given lives through each call.
         unsafe {
             let epoll = libc::epoll_create1(libc::EPOLL_CLOEXEC);
@@ -103,7 +103,7 @@ impl Load {
 
     /// Every connection sends a batch, waits for all its answers, and sends the next, for `warm` and then for `time`,
     /// of which the latter is measured. What is on the way at the end is waited for.
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         work: &mut dyn Work,
         probe: &Probe,
@@ -203,12 +203,12 @@ impl Drop for Load {
 
 /// Sends many requests down one connection, to fill keys; `each` appends request number `i`, which is answered with one
 /// line.
-pub fn fill(port: u16, n: u64, each: impl FnMut(u64, &mut Vec<u8>)) {
+pub(crate) fn fill(port: u16, n: u64, each: impl FnMut(u64, &mut Vec<u8>)) {
     fill_lines(port, n, 1, each);
 }
 
 /// `fill` for answers of several lines.
-pub fn fill_lines(port: u16, n: u64, lines: usize, mut each: impl FnMut(u64, &mut Vec<u8>)) {
+pub(crate) fn fill_lines(port: u16, n: u64, lines: usize, mut each: impl FnMut(u64, &mut Vec<u8>)) {
     const CHUNK: u64 = 400;
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
     let (mut output, mut input) = (Vec::new(), vec![0; 1 << 16]);
@@ -230,12 +230,12 @@ pub fn fill_lines(port: u16, n: u64, lines: usize, mut each: impl FnMut(u64, &mu
     }
 }
 
-pub fn newlines(data: &[u8]) -> usize {
+pub(crate) fn newlines(data: &[u8]) -> usize {
     data.iter().filter(|&&byte| byte == b'\n').count()
 }
 
 /// Stops at the first answer that is an error, looking at the first of these bytes only.
-pub fn no_error(data: &[u8]) {
+pub(crate) fn no_error(data: &[u8]) {
     if data.first() == Some(&b'-') {
         let line = data.split(|&byte| byte == b'\r').next().unwrap_or(data);
         panic!("the server answered {}", line.escape_ascii());

@@ -4,49 +4,46 @@ mod load;
 mod memory;
 mod probe;
 mod stalls;
-#[path = "../support/mod.rs"]
-mod support;
 mod table;
 mod throughput;
 mod turns;
-mod wire;
 mod works;
 
 use load::Load;
+use modq_testkit::{Client, Server, end_with_signals};
 use probe::Probe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use support::{Client, Server};
 use table::{Table, Verdict};
 
 /// How much of the server's core has to be busy in both arms of a pair that counts.
-pub const BUSY: f64 = 0.95;
-pub const CONNECTIONS: usize = 50;
+pub(crate) const BUSY: f64 = 0.95;
+pub(crate) const CONNECTIONS: usize = 50;
 
 /// How long and how often things are done.
-pub struct Plan {
+pub(crate) struct Plan {
     /// To see that everything works, not to measure.
-    pub quick: bool,
-    pub pairs: usize,
+    pub(crate) quick: bool,
+    pub(crate) pairs: usize,
     /// One arm of a pair.
-    pub arm: Duration,
+    pub(crate) arm: Duration,
     /// Items of the large queues, a million.
-    pub many: u64,
+    pub(crate) many: u64,
     /// Keys of the rate limits.
-    pub keys: u64,
+    pub(crate) keys: u64,
     /// Windows in which stalls are looked for.
-    pub windows: usize,
-    pub window: Duration,
+    pub(crate) windows: usize,
+    pub(crate) window: Duration,
     /// Locks that expire at once.
-    pub locks: u64,
+    pub(crate) locks: u64,
     /// How long to wait, before each turn, for others to leave the machine alone.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 impl Plan {
     /// How many turns to try for as many pairs as wanted.
-    pub fn most_turns(&self) -> usize {
+    pub(crate) fn most_turns(&self) -> usize {
         self.pairs + self.pairs.div_ceil(2)
     }
 
@@ -75,21 +72,21 @@ impl Plan {
 }
 
 /// What every measurement works with.
-pub struct Bench {
-    pub server: Server,
-    pub client: Client,
-    pub load: Load,
-    pub probe: Probe,
-    pub plan: Plan,
-    pub table: Table,
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    pub(crate) load: Load,
+    pub(crate) probe: Probe,
+    pub(crate) plan: Plan,
+    pub(crate) table: Table,
     /// The longest gaps of windows with nothing to do; the same for every kind of load.
-    pub idle: Vec<stalls::Gap>,
+    pub(crate) idle: Vec<stalls::Gap>,
     only: String,
 }
 
 impl Bench {
     /// Whether a measurement of this name is asked for; says that it begins.
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         let wanted = name.to_lowercase().contains(&self.only);
         if wanted {
             eprintln!("{name}");
@@ -97,23 +94,24 @@ impl Bench {
         wanted
     }
 
-    pub fn has(&mut self, command: &str) -> bool {
-        support::has_command(&mut self.client, command)
+    /// Whether the server has a command.
+    pub(crate) fn has(&mut self, command: &str) -> bool {
+        !self.client.cmd(&["COMMAND", "INFO", command])[0].is_null()
     }
 
     /// Empties the server.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.client.expect_ok("FLUSHALL SYNC");
     }
 
     /// "1,000,000" or what stands for it.
-    pub fn many(&self) -> String {
+    pub(crate) fn many(&self) -> String {
         grouped(self.plan.many)
     }
 }
 
 /// A number with commas.
-pub fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -175,7 +173,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    support::end_with_signals();
+    end_with_signals();
     plan.patience = patience;
     match run(plan, only) {
         Ok(()) => ExitCode::SUCCESS,
@@ -189,21 +187,17 @@ fn main() -> ExitCode {
 fn run(plan: Plan, only: String) -> Result<(), String> {
     let start = Instant::now();
     let cores = probe::two_cores();
-    let mut config = vec![
-        format!("loadmodule {}", support::module()?.display()),
-        "slowlog-max-len 1024".into(),
-    ];
+    let mut server = Server::installed()
+        .config("enable-protected-configs local")
+        .config("slowlog-max-len 1024");
     if let Some(cell) = redis_cell() {
-        config.push(format!("loadmodule {}", cell.display()));
+        server = server.config(format!("loadmodule {}", cell.display()));
     }
-    if let Some((server, client)) = cores {
-        config.push(format!("server_cpulist {server}"));
-        for others in ["bio_cpulist", "bgsave_cpulist"] {
-            config.push(format!("{others} {client}"));
-        }
-        probe::pin(client);
+    if let Some((main, others)) = cores {
+        server = server.on_cores(main, others);
+        probe::pin(others);
     }
-    let server = Server::start(&config)?;
+    let server = server.try_start()?;
     let mut client = server.client();
     client.set_timeout(Duration::from_secs(120));
     let mut bench = Bench {

@@ -2,10 +2,10 @@
 
 use super::Bench;
 use super::load::{fill, fill_lines};
-use super::support::{Client, info_number};
 use super::table::Verdict;
-use super::wire::{name16, push};
-use super::works::PAYLOAD;
+use super::works::{PAYLOAD, name16};
+use modq_testkit::wire::push;
+use modq_testkit::{Client, info_number};
 use std::time::Duration;
 
 const ENTRIES: u64 = 100_000;
@@ -27,7 +27,7 @@ fn row(bench: &mut Bench, what: &str, most: f64, reported: f64, grown: f64, note
 }
 
 /// Queued items beyond their ids and payloads.
-pub fn items(bench: &mut Bench, _: &str) {
+pub(crate) fn items(bench: &mut Bench, _: &str) {
     const OWN: f64 = 16.0 + PAYLOAD.len() as f64;
     let port = bench.server.port();
     let per_item = |bytes: f64| bytes / ENTRIES as f64 - OWN;
@@ -42,7 +42,7 @@ pub fn items(bench: &mut Bench, _: &str) {
 }
 
 /// The log of a LOG limiter.
-pub fn limiter(bench: &mut Bench, _: &str) {
+pub(crate) fn limiter(bench: &mut Bench, _: &str) {
     let what = "LOG limiter, each charge";
     if !bench.has("RATELIMIT.CHECK") {
         bench.table.absent(what, "≤ 4 bytes", "not there yet");
@@ -90,7 +90,7 @@ pub fn limiter(bench: &mut Bench, _: &str) {
 }
 
 /// Members of a board beyond their names.
-pub fn rank(bench: &mut Bench, _: &str) {
+pub(crate) fn rank(bench: &mut Bench, _: &str) {
     let what = "RANK member, 1 column";
     if !bench.has("RANK.ADD") {
         bench.table.absent(what, "≤ 64 bytes", "not there yet");

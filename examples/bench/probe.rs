@@ -4,15 +4,15 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 /// Reads what a process's main thread has spent.
-pub struct Probe {
-    pid: i32,
+pub(crate) struct Probe {
+    pid: u32,
     counter: Option<i32>,
 }
 
 #[derive(Clone, Copy)]
-pub struct Spent {
-    pub cpu: f64,
-    pub instructions: Option<u64>,
+pub(crate) struct Spent {
+    pub(crate) cpu: f64,
+    pub(crate) instructions: Option<u64>,
 }
 
 /// The first published version of the kernel's structure, which every later kernel takes.
@@ -32,19 +32,14 @@ struct PerfEventAttr {
 }
 
 impl Probe {
-    pub fn new(pid: i32) -> Probe {
+    pub(crate) fn new(pid: u32) -> Probe {
         Probe {
             pid,
-            counter: count_instructions(pid),
+            counter: count_instructions(pid as i32),
         }
     }
 
-    /// Whether the machine counts instructions.
-    pub fn counts_instructions(&self) -> bool {
-        self.counter.is_some()
-    }
-
-    pub fn read(&self) -> Spent {
+    pub(crate) fn read(&self) -> Spent {
         let instructions = self.counter.and_then(|counter| {
             let mut count = 0u64;
             // SAFETY: the descriptor is open and the answer is one u64.
@@ -119,7 +114,7 @@ fn count_instructions(thread: i32) -> Option<i32> {
 }
 
 /// Two cores, one for the server and one for the clients, if there are two.
-pub fn two_cores() -> Option<(usize, usize)> {
+pub(crate) fn two_cores() -> Option<(usize, usize)> {
     // SAFETY: the set is plain bits, as large as said.
     let set = unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -133,7 +128,7 @@ pub fn two_cores() -> Option<(usize, usize)> {
 }
 
 /// Keeps this thread, and those it starts, on a core.
-pub fn pin(core: usize) {
+pub(crate) fn pin(core: usize) {
     // SAFETY: the set is plain bits, as large as said.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
@@ -143,7 +138,7 @@ pub fn pin(core: usize) {
 }
 
 /// Lets this thread run before others where the system allows it, and wake up on the dot.
-pub fn hurry() {
+pub(crate) fn hurry() {
     // SAFETY: parameters on the stack; a refusal changes nothing.
     unsafe {
         libc::prctl(libc::PR_SET_TIMERSLACK, 1);
@@ -154,7 +149,7 @@ pub fn hurry() {
 }
 
 /// Waits until others leave the machine's cores alone, at most `limit`. The server and its clients are to be idle.
-pub fn wait_for_quiet(limit: Duration) {
+pub(crate) fn wait_for_quiet(limit: Duration) {
     let idle = || {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         let cpu = stat.lines().next().unwrap_or_default();
@@ -175,18 +170,5 @@ pub fn wait_for_quiet(limit: Duration) {
         if (after.0 - before.0) as f64 >= 0.96 * (after.1 - before.1) as f64 {
             return;
         }
-    }
-}
-
-/// Seconds of processor time of a process, up to this moment.
-pub fn process_time(pid: i32) -> f64 {
-    // SAFETY: places for the answers, on the stack.
-    unsafe {
-        let mut clock = 0;
-        let mut time: libc::timespec = std::mem::zeroed();
-        if libc::clock_getcpuclockid(pid, &mut clock) == 0 {
-            libc::clock_gettime(clock, &mut time);
-        }
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
     }
 }

@@ -1,13 +1,13 @@
 //! How long the server keeps others waiting, and how long it takes to load.
 
 use super::load::{Load, Work, fill};
-use super::probe::{Probe, hurry, process_time, wait_for_quiet};
-use super::support::{Client, Random, cmd};
+use super::probe::{Probe, hurry, wait_for_quiet};
 use super::table::Verdict;
 use super::turns::{median, ms};
-use super::wire::{name16, push};
-use super::works::{Modq, PAYLOAD};
+use super::works::{Modq, PAYLOAD, name16};
 use super::{BUSY, Bench, grouped};
+use modq_testkit::wire::{Cursor, push};
+use modq_testkit::{Client, Random, cmd, processor_time};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,17 +15,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest that a PING was without its answer, in ms, and the most that the server worked meanwhile.
-pub type Gap = (f64, f64);
+pub(crate) type Gap = (f64, f64);
 
 /// Sends a PING every millisecond while `busy` goes on.
-fn longest_gap((port, pid): (u16, i32), busy: impl FnOnce()) -> Gap {
+fn longest_gap((port, pid): (u16, u32), busy: impl FnOnce()) -> Gap {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watch = scope.spawn(|| {
             hurry();
             let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connect");
             stream.set_nodelay(true).expect("set an option");
-            let (mut longest, mut most_worked, mut answer) = (Duration::ZERO, 0.0f64, [0; 7]);
+            let (mut longest, mut most_worked) = (Duration::ZERO, Duration::ZERO);
+            let mut answer = [0; 7];
             let mut due = Instant::now();
             while !over.load(Ordering::Relaxed) {
                 due += Duration::from_millis(1);
@@ -33,13 +34,13 @@ fn longest_gap((port, pid): (u16, i32), busy: impl FnOnce()) -> Gap {
                     Some(left) => std::thread::sleep(left),
                     None => due = Instant::now(),
                 }
-                let (sent, worked) = (Instant::now(), process_time(pid));
+                let (sent, worked) = (Instant::now(), processor_time(pid));
                 stream.write_all(b"PING\r\n").expect("send");
                 stream.read_exact(&mut answer).expect("an answer");
                 longest = longest.max(sent.elapsed());
-                most_worked = most_worked.max(process_time(pid) - worked);
+                most_worked = most_worked.max(processor_time(pid) - worked);
             }
-            (ms(longest), most_worked * 1e3)
+            (ms(longest), ms(most_worked))
         });
         // Also if it panics: the watch must not go on for ever.
         struct End<'a>(&'a AtomicBool);
@@ -117,7 +118,7 @@ impl Work for Claiming {
     }
 
     fn answered(&mut self, conn: usize, data: &[u8]) -> Option<u64> {
-        let mut from = super::wire::Cursor::new(data);
+        let mut from = Cursor::new(data);
         if self.held[conn].is_some() {
             from.lines(1)?;
             self.held[conn] = None;
@@ -130,7 +131,7 @@ impl Work for Claiming {
 }
 
 /// 100,000 locks that expire at one instant, while others claim.
-pub fn expiry(bench: &mut Bench, _: &str) {
+pub(crate) fn expiry(bench: &mut Bench, _: &str) {
     let locks = bench.plan.locks;
     let port = bench.server.port();
     fill(port, 2 * locks, |i, out| {
@@ -192,7 +193,7 @@ fn now_ms() -> u64 {
 }
 
 /// Every command there is on a queue of a million, one after the other, and then UNLINK of as many.
-pub fn commands(bench: &mut Bench, _: &str) {
+pub(crate) fn commands(bench: &mut Bench, _: &str) {
     let many = bench.plan.many;
     fill(bench.server.port(), many, |i, out| {
         let priority = [b'0' + (i % 10) as u8];
@@ -358,7 +359,7 @@ fn round(
 }
 
 /// How long an RDB file of a million items takes, against the same in a sorted set and a hash.
-pub fn load(bench: &mut Bench, _: &str) {
+pub(crate) fn load(bench: &mut Bench, _: &str) {
     let (port, many) = (bench.server.port(), bench.plan.many);
     let save = |client: &mut Client, name: &str| {
         client.expect_ok(&format!("CONFIG SET dbfilename {name}"));

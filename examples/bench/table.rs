@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What came of a target.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Met,
     Missed,
     /// Not measured, or not to be relied on.
@@ -12,7 +12,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub fn of(holds: bool) -> Verdict {
+    pub(crate) fn of(holds: bool) -> Verdict {
         if holds { Verdict::Met } else { Verdict::Missed }
     }
 }
@@ -36,12 +36,12 @@ struct Row {
 }
 
 #[derive(Default)]
-pub struct Table {
+pub(crate) struct Table {
     rows: Vec<Row>,
 }
 
 impl Table {
-    pub fn row(
+    pub(crate) fn row(
         &mut self,
         what: impl Into<String>,
         target: impl Into<String>,
@@ -61,11 +61,11 @@ impl Table {
     }
 
     /// A row for what cannot be measured.
-    pub fn absent(&mut self, what: impl Into<String>, target: impl Into<String>, why: &str) {
+    pub(crate) fn absent(&mut self, what: impl Into<String>, target: impl Into<String>, why: &str) {
         self.row(what, target, why, Verdict::Open, "");
     }
 
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub(crate) fn count(&self, verdict: Verdict) -> usize {
         self.rows
             .iter()
             .filter(|row| row.verdict == verdict)

@@ -2,12 +2,14 @@
 
 use super::load::{Work, fill, fill_lines};
 use super::probe::wait_for_quiet;
-use super::support::{Client, Random, cmd};
 use super::table::Verdict;
 use super::turns::{Arm, in_turns, median, ms, ratio};
-use super::wire::{name16, push};
-use super::works::{ClaimRelease, Cycle, Cycled, Modq, PAYLOAD, Plain, Prebuilt, Stream, Trio};
+use super::works::{
+    ClaimRelease, Cycle, Cycled, Modq, PAYLOAD, Plain, Prebuilt, Stream, Trio, name16,
+};
 use super::{Bench, CONNECTIONS, grouped};
+use modq_testkit::wire::push;
+use modq_testkit::{Client, Random, cmd, info_number};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -73,7 +75,7 @@ fn script(client: &mut Client, text: &str) -> Vec<u8> {
 }
 
 /// RATELIMIT.CHECK, by one algorithm, admitted or denied.
-pub fn limit(bench: &mut Bench, name: &str) {
+pub(crate) fn limit(bench: &mut Bench, name: &str) {
     let gcra = name.contains("GCRA");
     let denied = name.contains("denied");
     let (of_incr, of_cell, instructions) = match denied {
@@ -189,7 +191,7 @@ pub fn limit(bench: &mut Bench, name: &str) {
 }
 
 /// Submit, claim and resolve, against a stream with a consumer group and a queue in Lua.
-pub fn cycle(bench: &mut Bench, name: &str) {
+pub(crate) fn cycle(bench: &mut Bench, name: &str) {
     let backlog = name.contains("backlog");
     let port = bench.server.port();
     let client = &mut bench.client;
@@ -374,7 +376,7 @@ const WRITES: &[WriteCase] = &[
 ];
 
 /// Writes on a queue of a million items, and on one of a thousand.
-pub fn writes(bench: &mut Bench, _: &str) {
+pub(crate) fn writes(bench: &mut Bench, _: &str) {
     let many = bench.plan.many;
     make_queue(bench, b"many", many);
     for (key, n) in [(&b"zmany"[..], many), (b"zfew", FEW)] {
@@ -464,7 +466,7 @@ pub fn writes(bench: &mut Bench, _: &str) {
 }
 
 /// From a submit until the moderator who waits has the item, against LPUSH and BLPOP.
-pub fn blocked(bench: &mut Bench, _: &str) {
+pub(crate) fn blocked(bench: &mut Bench, _: &str) {
     let (what, target) = (
         "submit to blocked CLAIM, latency ÷ LPUSH to BLPOP",
         "≤ 1.20",
@@ -480,7 +482,7 @@ pub fn blocked(bench: &mut Bench, _: &str) {
     let (giver, payload) = (&mut bench.client, &PAYLOAD[..]);
     // In line for sure: the server says that this client is blocked.
     let wait = |giver: &mut Client| {
-        while super::support::info_number(giver, "clients", "blocked_clients") == 0 {}
+        while info_number(giver, "clients", "blocked_clients") == 0 {}
     };
     let mut ours = |giver: &mut Client, i: u64| {
         waiter.send(&["MODQ.CLAIM", "bq", "m", "BLOCK", "0"]);
@@ -535,7 +537,7 @@ pub fn blocked(bench: &mut Bench, _: &str) {
 }
 
 /// A board of a million members, against a sorted set.
-pub fn rank(bench: &mut Bench, _: &str) {
+pub(crate) fn rank(bench: &mut Bench, _: &str) {
     let many = bench.plan.many;
     let names = [
         format!("RANK.ADD at {}", bench.many()),

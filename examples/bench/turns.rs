@@ -5,18 +5,18 @@ use super::probe::{Probe, wait_for_quiet};
 use super::{BUSY, Plan};
 use std::time::Duration;
 
-pub struct Arm {
-    pub name: &'static str,
-    pub work: Box<dyn Work>,
-    pub turns: Vec<Measured>,
+pub(crate) struct Arm {
+    pub(crate) name: &'static str,
+    pub(crate) work: Box<dyn Work>,
+    pub(crate) turns: Vec<Measured>,
 }
 
 impl Arm {
-    pub fn new(name: &'static str, work: impl Work + 'static) -> Arm {
+    pub(crate) fn new(name: &'static str, work: impl Work + 'static) -> Arm {
         Arm::boxed(name, Box::new(work))
     }
 
-    pub fn boxed(name: &'static str, work: Box<dyn Work>) -> Arm {
+    pub(crate) fn boxed(name: &'static str, work: Box<dyn Work>) -> Arm {
         Arm {
             name,
             work,
@@ -25,28 +25,28 @@ impl Arm {
     }
 
     /// The median of something over the turns.
-    pub fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
+    pub(crate) fn median(&self, of: impl Fn(&Measured) -> f64) -> f64 {
         median(self.turns.iter().map(of).collect())
     }
 
-    pub fn instructions(&self) -> Option<f64> {
+    pub(crate) fn instructions(&self) -> Option<f64> {
         let counts = self.turns.iter().map(Measured::instructions_per_op);
         Some(median(counts.collect::<Option<Vec<f64>>>()?))
     }
 }
 
 /// How much faster the first of two arms is.
-pub struct Ratio {
+pub(crate) struct Ratio {
     /// Of throughput; the median over the pairs that count.
-    pub throughput: f64,
+    pub(crate) throughput: f64,
     /// Of the server's processor time per operation (the slower over the faster, as for throughput), over all pairs.
-    pub cpu: f64,
-    pub counted: usize,
-    pub pairs: usize,
+    pub(crate) cpu: f64,
+    pub(crate) counted: usize,
+    pub(crate) pairs: usize,
 }
 
 impl Ratio {
-    pub fn note(&self) -> String {
+    pub(crate) fn note(&self) -> String {
         format!(
             "{} of {} pairs counted; by processor time {:.2}",
             self.counted, self.pairs, self.cpu
@@ -55,7 +55,7 @@ impl Ratio {
 }
 
 /// Runs the arms in turns, A B C A B C …, until enough turns of each had the server's core busy.
-pub fn in_turns(load: &mut Load, probe: &Probe, plan: &Plan, arms: &mut [Arm]) {
+pub(crate) fn in_turns(load: &mut Load, probe: &Probe, plan: &Plan, arms: &mut [Arm]) {
     let warm = plan.arm / 5;
     for turn in 0..plan.most_turns() {
         wait_for_quiet(plan.patience);
@@ -82,7 +82,7 @@ pub fn in_turns(load: &mut Load, probe: &Probe, plan: &Plan, arms: &mut [Arm]) {
 }
 
 /// The ratio of arm `a` to arm `b`, turn by turn.
-pub fn ratio(a: &Arm, b: &Arm) -> Ratio {
+pub(crate) fn ratio(a: &Arm, b: &Arm) -> Ratio {
     let pairs: Vec<_> = a.turns.iter().zip(&b.turns).collect();
     let counted: Vec<f64> = pairs
         .iter()
@@ -99,7 +99,7 @@ pub fn ratio(a: &Arm, b: &Arm) -> Ratio {
 }
 
 /// NaN of nothing.
-pub fn median(mut of: Vec<f64>) -> f64 {
+pub(crate) fn median(mut of: Vec<f64>) -> f64 {
     of.sort_by(f64::total_cmp);
     match of.len() {
         0 => f64::NAN,
@@ -109,6 +109,6 @@ pub fn median(mut of: Vec<f64>) -> f64 {
 }
 
 /// What a fraction of a second is in milliseconds.
-pub fn ms(time: Duration) -> f64 {
+pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }

@@ -1,14 +1,23 @@
 //! What the arms send.
 
 use super::load::{Work, newlines, no_error};
-use super::support::Random;
-use super::wire::{Cursor, name16, push};
+use modq_testkit::Random;
+use modq_testkit::wire::{Cursor, push};
+
+/// A number as a name of 16 bytes.
+pub(crate) fn name16(n: u64) -> [u8; 16] {
+    let mut name = [0; 16];
+    for (i, byte) in name.iter_mut().enumerate() {
+        *byte = b"0123456789abcdef"[(n >> (60 - 4 * i)) as usize & 15];
+    }
+    name
+}
 
 /// Requests in flight on a connection.
-pub const PIPELINE: usize = 32;
+pub(crate) const PIPELINE: usize = 32;
 
 /// Commands that are independent of each other, each answered with the same number of lines.
-pub struct Plain<F> {
+pub(crate) struct Plain<F> {
     each: F,
     lines: usize,
     random: Random,
@@ -16,7 +25,7 @@ pub struct Plain<F> {
 
 impl<F: FnMut(&mut Random, &mut Vec<u8>)> Plain<F> {
     /// `each` appends one request.
-    pub fn new(lines: usize, each: F) -> Plain<F> {
+    pub(crate) fn new(lines: usize, each: F) -> Plain<F> {
         Plain {
             each,
             lines,
@@ -27,7 +36,7 @@ impl<F: FnMut(&mut Random, &mut Vec<u8>)> Plain<F> {
 
 /// `Plain` whose batches are made beforehand and sent again and again, for commands so cheap that making them would keep
 /// the client's core busier than the server's.
-pub struct Prebuilt {
+pub(crate) struct Prebuilt {
     batches: Vec<Box<[u8]>>,
     next: usize,
     lines: usize,
@@ -37,7 +46,7 @@ impl Prebuilt {
     /// Enough that random keys are nearly all met.
     const BATCHES: usize = 8192;
 
-    pub fn new(lines: usize, mut each: impl FnMut(&mut Random, &mut Vec<u8>)) -> Prebuilt {
+    pub(crate) fn new(lines: usize, mut each: impl FnMut(&mut Random, &mut Vec<u8>)) -> Prebuilt {
         let mut random = Random::new(lines as u64);
         let mut batch = || {
             let mut out = Vec::new();
@@ -81,7 +90,7 @@ impl<F: FnMut(&mut Random, &mut Vec<u8>)> Work for Plain<F> {
 type Taken = (Vec<u8>, Vec<u8>);
 
 /// A queue as the cycle sees it: an item goes in, comes out to a worker, and is done with.
-pub trait Cycled {
+pub(crate) trait Cycled {
     fn submit(&self, id: &[u8], out: &mut Vec<u8>);
     /// Lines of the answer to `submit`, none where it is a bulk string (two lines).
     fn submit_lines(&self) -> usize;
@@ -100,14 +109,14 @@ enum Stage {
 }
 
 /// On each connection in turn: 32 items in, 32 claims by as many workers, and 32 items done with.
-pub struct Cycle<Q> {
+pub(crate) struct Cycle<Q> {
     queue: Q,
     next: u64,
     conns: Vec<(Stage, Vec<Taken>)>,
 }
 
 impl<Q: Cycled> Cycle<Q> {
-    pub fn new(queue: Q, conns: usize) -> Cycle<Q> {
+    pub(crate) fn new(queue: Q, conns: usize) -> Cycle<Q> {
         Cycle {
             queue,
             // Names that no backlog has.
@@ -166,14 +175,14 @@ impl<Q: Cycled> Work for Cycle<Q> {
 }
 
 /// The bytes under review.
-pub const PAYLOAD: [u8; 200] = [b'p'; 200];
+pub(crate) const PAYLOAD: [u8; 200] = [b'p'; 200];
 
 /// A MODQ queue.
-pub struct Modq(pub &'static [u8]);
+pub(crate) struct Modq(pub(crate) &'static [u8]);
 
 impl Modq {
     /// Reads the claim of one item, or nothing: a queue that has run dry is a mistake of the bench.
-    pub fn claimed(from: &mut Cursor<'_>) -> Option<Taken> {
+    pub(crate) fn claimed(from: &mut Cursor<'_>) -> Option<Taken> {
         assert_eq!(from.line()?, b"*1", "an empty-handed CLAIM");
         from.line()?;
         let id = from.bulk()?.to_vec();
@@ -214,7 +223,7 @@ impl Cycled for Modq {
 }
 
 /// A stream with a consumer group named `g`.
-pub struct Stream(pub &'static [u8]);
+pub(crate) struct Stream(pub(crate) &'static [u8]);
 
 impl Cycled for Stream {
     fn submit(&self, id: &[u8], out: &mut Vec<u8>) {
@@ -269,21 +278,21 @@ impl Cycled for Stream {
 
 /// The usual queue of three Lua scripts, which these are the hashes of: ready and locked items in sorted sets, the rest
 /// in hashes.
-pub struct Trio {
-    pub submit: Vec<u8>,
-    pub claim: Vec<u8>,
-    pub resolve: Vec<u8>,
+pub(crate) struct Trio {
+    pub(crate) submit: Vec<u8>,
+    pub(crate) claim: Vec<u8>,
+    pub(crate) resolve: Vec<u8>,
 }
 
 impl Trio {
-    pub const SUBMIT: &'static str = "
+    pub(crate) const SUBMIT: &'static str = "
         if redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2]) == 0 then return 0 end
         local t = redis.call('TIME')
         local now = t[1] * 1000 + math.floor(t[2] / 1000)
         redis.call('HSET', KEYS[3], ARGV[1], now)
         redis.call('ZADD', KEYS[1], now, ARGV[1])
         return 1";
-    pub const CLAIM: &'static str = "
+    pub(crate) const CLAIM: &'static str = "
         local t = redis.call('TIME')
         local now = t[1] * 1000 + math.floor(t[2] / 1000)
         for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 10)) do
@@ -298,7 +307,7 @@ impl Trio {
         redis.call('ZADD', KEYS[2], deadline, id)
         redis.call('HSET', KEYS[5], id, token)
         return {id, redis.call('HGET', KEYS[3], id), token, deadline}";
-    pub const RESOLVE: &'static str = "
+    pub(crate) const RESOLVE: &'static str = "
         if redis.call('HGET', KEYS[4], ARGV[1]) ~= ARGV[2] then return 0 end
         redis.call('ZREM', KEYS[1], ARGV[1])
         redis.call('HDEL', KEYS[2], ARGV[1])
@@ -312,7 +321,7 @@ impl Trio {
     const SUBMITTED: &'static [u8] = b"trio:submitted";
     const TOKENS: &'static [u8] = b"trio:tokens";
     const LAST: &'static [u8] = b"trio:last";
-    pub const KEYS: [&'static [u8]; 6] = [
+    pub(crate) const KEYS: [&'static [u8]; 6] = [
         Trio::READY,
         Trio::LOCKED,
         Trio::PAYLOADS,
@@ -387,14 +396,14 @@ impl Cycled for Trio {
 }
 
 /// Takes items and gives them back: 16 RELEASEs of what was claimed before, and 16 CLAIMs.
-pub struct ClaimRelease {
-    pub key: &'static [u8],
+pub(crate) struct ClaimRelease {
+    pub(crate) key: &'static [u8],
     held: Vec<Vec<Taken>>,
     asked: Vec<usize>,
 }
 
 impl ClaimRelease {
-    pub fn new(key: &'static [u8], conns: usize) -> ClaimRelease {
+    pub(crate) fn new(key: &'static [u8], conns: usize) -> ClaimRelease {
         ClaimRelease {
             key,
             held: vec![Vec::new(); conns],

@@ -6,30 +6,30 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-pub struct Submitted {
-    pub priority: i64,
-    pub sent: u64,
-    pub acked: u64,
+pub(crate) struct Submitted {
+    pub(crate) priority: i64,
+    pub(crate) sent: u64,
+    pub(crate) acked: u64,
 }
 
 /// How a moderator and an item parted.
-pub enum End {
+pub(crate) enum End {
     Resolved { acked: u64 },
     Skipped { sent: u64, acked: u64 },
     Expired,
 }
 
-pub struct Claim {
-    pub moderator: usize,
-    pub item: String,
-    pub token: u64,
-    pub deadline: u64,
+pub(crate) struct Claim {
+    pub(crate) moderator: usize,
+    pub(crate) item: String,
+    pub(crate) token: u64,
+    pub(crate) deadline: u64,
     /// As the server stamped it, ms.
-    pub submitted: u64,
-    pub deliveries: u64,
-    pub sent: u64,
-    pub answered: u64,
-    pub end: End,
+    pub(crate) submitted: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) end: End,
 }
 
 impl Claim {
@@ -54,16 +54,16 @@ impl Claim {
 }
 
 #[derive(Default)]
-pub struct Record {
-    pub submitted: HashMap<String, Submitted>,
-    pub claims: Vec<Claim>,
+pub(crate) struct Record {
+    pub(crate) submitted: HashMap<String, Submitted>,
+    pub(crate) claims: Vec<Claim>,
 }
 
-pub struct Counts {
-    pub submitted: usize,
-    pub resolved: usize,
-    pub skipped: usize,
-    pub expired: usize,
+pub(crate) struct Counts {
+    pub(crate) submitted: usize,
+    pub(crate) resolved: usize,
+    pub(crate) skipped: usize,
+    pub(crate) expired: usize,
 }
 
 /// A time in which an item was ready for certain: from when it must have been there until a claim may have taken it.
@@ -73,7 +73,7 @@ struct Ready {
 }
 
 impl Record {
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let count = |end: fn(&End) -> bool| self.claims.iter().filter(|c| end(&c.end)).count();
         Counts {
             submitted: self.submitted.len(),
@@ -96,7 +96,7 @@ impl Record {
     }
 
     /// Items that expired and were then claimed anew.
-    pub fn reviewed_again(&self) -> usize {
+    pub(crate) fn reviewed_again(&self) -> usize {
         let again = |claims: Vec<&Claim>| {
             let pairs = claims.windows(2);
             pairs
@@ -107,14 +107,14 @@ impl Record {
     }
 
     /// The longest time from SUBMIT to the first claim.
-    pub fn longest_wait(&self) -> u64 {
+    pub(crate) fn longest_wait(&self) -> u64 {
         let first = self.claims.iter().filter(|claim| claim.deliveries == 1);
         let waits = first.map(|claim| claim.answered - self.submitted[&claim.item].sent);
         waits.max().unwrap_or(0)
     }
 
     /// Items that were with two people at once, or that were handed out after they had been resolved.
-    pub fn shared(&self) -> Vec<String> {
+    pub(crate) fn shared(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (item, claims) in self.histories() {
             for (i, earlier) in claims.iter().enumerate() {
@@ -151,7 +151,7 @@ impl Record {
 
     /// How many comparisons were made, and the claims that passed over an item that was due before: one that was ready
     /// for certain all the time from sending the claim until its answer, and was not skipped by this moderator.
-    pub fn disorder(&self) -> (usize, Vec<String>) {
+    pub(crate) fn disorder(&self) -> (usize, Vec<String>) {
         let histories = self.histories();
         // What is known of each item: its stamp (from any of its claims), and when it was ready.
         struct Item<'a> {

@@ -3,17 +3,15 @@
 //! them, and hear by a message that an item is theirs. At the end it is checked, from what the clients saw, that the queue kept its word.
 
 mod check;
-#[path = "../support/mod.rs"]
-mod support;
 
 use check::{Claim, End, Record, Submitted};
+use modq_testkit::{Client, Random, Server, Value, cmd, end_with_signals};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use support::{Client, Random, Server, Value, cmd};
 
 /// How long new posts come in; what is left is then worked off.
 const OPEN_FOR: Duration = Duration::from_secs(10);
@@ -60,7 +58,7 @@ fn sleep_ms(ms: u64) {
 }
 
 fn main() -> ExitCode {
-    support::end_with_signals();
+    end_with_signals();
     match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -72,8 +70,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool, String> {
-    let module = support::module()?;
-    let server = Server::start(&[format!("loadmodule {}", module.display())])?;
+    let server = Server::installed().try_start()?;
     println!(
         "A review room: {} submitters, {} moderators ({BLOCKED} in a blocked CLAIM, {} joined), {} s of posts; each submitter \
          may send {LIMIT} a second.",

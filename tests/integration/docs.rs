@@ -6,7 +6,7 @@
 //! number in the documentation must be the same number here, also where a later command uses it. `# 20 ms later` waits.
 //! Each heading `## …` begins with an empty server.
 
-use crate::support::*;
+use modq_testkit::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -5,8 +5,9 @@
 //! When a type gets a new version, record a directory beside the old ones (they stay as they are for ever):
 //! `MODQ_GOLDEN=write cargo test --test integration golden::records`.
 
-use crate::support::*;
 use modq_core::codec::Persist;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::path::{Path, PathBuf};
 
 /// The longest duration of MODQ, 35 years, and of RATELIMIT: what is recorded must not run out.
@@ -45,8 +46,8 @@ fn ask(c: &mut Client, line: &str) {
 fn record_limits(c: &mut Client) {
     // More entries than go into a chunk, each in a millisecond of its own and of one unit or more.
     for i in 0..700 {
-        let then = server_ms(c);
-        wait_until("the next ms", PATIENCE, || server_ms(c) > then);
+        let then = now_ms();
+        wait_until("the next ms", PATIENCE, || now_ms() > then);
         ask(
             c,
             &format!("RATELIMIT.CHECK g:log 100000 {MAX} COST {}", 1 + i % 3),

@@ -1,27 +1,31 @@
 //! Every test that runs against real servers: one binary, one module per concern.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod docs;
 mod golden;
-mod harness;
+mod modq_announcements;
 mod modq_audit;
+mod modq_claims;
 mod modq_clock;
 mod modq_cluster;
 mod modq_crowd;
 mod modq_events;
+mod modq_events_folded;
+mod modq_events_refused;
 mod modq_line;
 mod modq_moderators;
 mod modq_persistence;
 mod modq_producers;
+mod modq_producers_changes;
 mod modq_reading;
 mod modq_replication;
+mod modq_replication_records;
 mod modq_server;
 mod modq_supervisors;
 mod modq_waiting;
+mod modq_waiting_failover;
 mod modq_waiting_faults;
 mod modq_waiting_many;
+mod modq_waiting_served;
 mod ratelimit_clock;
 mod ratelimit_commands;
 mod ratelimit_effects;
@@ -34,4 +38,3 @@ mod ratelimit_replicas;
 mod ratelimit_replies;
 mod ratelimit_saved;
 mod ratelimit_steps;
-mod resp;

@@ -1,7 +1,8 @@
 //! What a second reading of the contract brought up: words that errors use, reasons that WHY gives, flags,
 //! the order of what one command tells.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// The first word is the code, and the rest says which argument is wrong and what it may be.
 fn errors_say_what_is_wrong(kind: Kind) {
@@ -67,18 +68,17 @@ fn why_counts_what_is_overdue(kind: Kind) {
     submit(&mut c, "q tagged p PRIORITY 4 TAGS 1 t");
     submit(&mut c, "q barred p PRIORITY 3 EXCLUDE 1 m");
     submit(&mut c, "q last p");
-    let mut expiring = |words: &str| claim(&mut c, words).deadline;
-    let deadline = [
-        expiring("q x LOCK 200"),
-        expiring("q y LOCK 200 TAGS 1 t"),
-        expiring("q z LOCK 200"),
-    ];
-    let deadline = deadline.into_iter().max().unwrap();
-    assert_eq!(c.line("MODQ.WHY q last m"), Value::Array(vec![]));
-    c.expect_ok("CLIENT PAUSE 100000 WRITE");
-    wait_until("all locks are over", PATIENCE, || {
-        server_ms(&mut c) > deadline
-    });
+    let replies = c.pipeline(&[
+        "MODQ.CLAIM q x LOCK 200",
+        "MODQ.CLAIM q y LOCK 200 TAGS 1 t",
+        "MODQ.CLAIM q z LOCK 200",
+        "MODQ.WHY q last m",
+        "CLIENT PAUSE 100000 WRITE",
+    ]);
+    let locks = replies[..3].iter().flat_map(claims);
+    let deadline = locks.map(|lock| lock.deadline).max().unwrap();
+    assert_eq!(replies[3], Value::Array(vec![]));
+    wait_until("all locks are over", PATIENCE, || now_ms() > deadline);
     assert_eq!(len(&mut c, "q LOCKED"), 3, "nothing runs out in a pause");
     assert_eq!(c.line("MODQ.WHY q last m"), arr!["behind"]);
     assert_eq!(c.line("MODQ.WHY q first m"), Value::Array(vec![]));

@@ -1,6 +1,7 @@
 //! What the clock does to a queue while nobody touches it: locks run out, delays come due, wherever the key goes.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 #[track_caller]
 fn wait_unlocked(c: &mut Client, key: &str) {
@@ -31,11 +32,11 @@ fn locks_and_delays_end_by_themselves(kind: Kind) {
         wait_until("the lock is over", PATIENCE, || {
             cmd!(c, "MODQ.LEN", key, "LOCKED") == Value::Int(0)
         });
-        assert!(server_ms(&mut c) >= deadline, "not before its deadline");
+        assert!(now_ms() >= deadline, "not before its deadline");
         wait_until("the delay is over", PATIENCE, || {
             cmd!(c, "MODQ.LEN", key, "DELAYED") == Value::Int(0)
         });
-        assert!(server_ms(&mut c) >= due, "not before its time");
+        assert!(now_ms() >= due, "not before its time");
         assert_eq!(cmd!(c, "MODQ.LEN", key, "READY"), Value::Int(2));
         let item = cmd!(c, "MODQ.GET", key, "locked");
         assert_eq!(item.field("expiries"), Value::Int(1));
@@ -46,13 +47,16 @@ fn locks_and_delays_end_by_themselves(kind: Kind) {
 fn everybody_keeps_their_place(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
-    submit(&mut c, "q a p");
-    assert_eq!(c.line("MODQ.SUBMIT q b p DELAY 200"), simple("DELAYED"));
-    submit(&mut c, "q c p");
-    submit(&mut c, "q d p");
-    submit(&mut c, "q first p PRIORITY 1");
-    let replies = c.pipeline(&["MULTI", "MODQ.CLAIM q m COUNT 3 LOCK 15", "EXEC"]);
-    assert_eq!(ids(&replies[2][0]), "first a c");
+    let replies = c.pipeline(&[
+        "MODQ.SUBMIT q a p",
+        "MODQ.SUBMIT q b p DELAY 200",
+        "MODQ.SUBMIT q c p",
+        "MODQ.SUBMIT q d p",
+        "MODQ.SUBMIT q first p PRIORITY 1",
+        "MODQ.CLAIM q m COUNT 3 LOCK 15",
+    ]);
+    assert_eq!(replies[1], simple("DELAYED"));
+    assert_eq!(ids(&replies[5]), "first a c");
     wait_until("all are back", PATIENCE, || {
         counts(&mut c, "q") == [5, 0, 0, 0]
     });
@@ -110,26 +114,27 @@ fn earlier_deadlines_overtake_later_ones(kind: Kind) {
     assert_eq!(state(&mut c, "r", "next"), "ready");
 }
 
+/// What moves the key `q`, and where it is then: database and key.
+const WAYS: &[(&[&str], i64, &str)] = &[
+    (&["RENAME q to"], 0, "to"),
+    (&["RENAMENX q to", "SET q other"], 0, "to"),
+    (&["SET to x", "RENAME q to"], 0, "to"),
+    (&["COPY q to"], 0, "to"),
+    (&["COPY q to", "DEL q"], 0, "to"),
+    (&["COPY q q DB 2"], 2, "q"),
+    (&["COPY q to DB 2", "DEL q"], 2, "to"),
+    (&["MOVE q 2"], 2, "q"),
+    (&["SWAPDB 0 2"], 2, "q"),
+    (&["SWAPDB 0 2", "SWAPDB 2 4"], 4, "q"),
+    (&["RENAME q r", "MOVE r 2", "SWAPDB 2 3"], 3, "r"),
+    (&["RENAME q r", "RENAME r q"], 0, "q"),
+];
+
 /// Wherever the key goes, its locks run out there.
 fn timers_follow_the_key(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
-    // What moves it, and where it is then: database and key.
-    let ways: &[(&[&str], i64, &str)] = &[
-        (&["RENAME q to"], 0, "to"),
-        (&["RENAMENX q to", "SET q other"], 0, "to"),
-        (&["SET to x", "RENAME q to"], 0, "to"),
-        (&["COPY q to"], 0, "to"),
-        (&["COPY q to", "DEL q"], 0, "to"),
-        (&["COPY q q DB 2"], 2, "q"),
-        (&["COPY q to DB 2", "DEL q"], 2, "to"),
-        (&["MOVE q 2"], 2, "q"),
-        (&["SWAPDB 0 2"], 2, "q"),
-        (&["SWAPDB 0 2", "SWAPDB 2 4"], 4, "q"),
-        (&["RENAME q r", "MOVE r 2", "SWAPDB 2 3"], 3, "r"),
-        (&["RENAME q r", "RENAME r q"], 0, "q"),
-    ];
-    for (ways, db, key) in ways {
+    for (ways, db, key) in WAYS {
         c.expect_ok("FLUSHALL");
         let mut lines = vec![
             "MODQ.SUBMIT q i p".to_owned(),
@@ -165,8 +170,12 @@ fn timers_follow_the_key(kind: Kind) {
             assert_eq!(state(&mut c, "q", "i"), "ready", "the original too");
         }
     }
-    // RESTORE, of a lock that is overdue by now and of one that is not.
-    c.expect_ok("FLUSHALL");
+}
+
+/// A lock that is overdue by now, and one that is not.
+fn timers_follow_what_is_restored_or_reloaded(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
     submit(&mut c, "q i p");
     submit(&mut c, "q j p");
     let replies = c.pipeline(&[
@@ -234,7 +243,7 @@ fn what_is_gone_stays_gone(kind: Kind) {
     ]);
     let lock = claims(&replies[5][3]).remove(0);
     wait_unlocked(&mut c, "q");
-    assert!(server_ms(&mut c) >= lock.deadline);
+    assert!(now_ms() >= lock.deadline);
     assert_eq!(field(&mut c, "q", "i", "expiries"), Value::Int(1));
 }
 
@@ -272,9 +281,11 @@ fn time_goes_on_after_a_restart(kind: Kind) {
     }
 }
 
-/// Many at once are worked off in portions, and the server answers meanwhile.
+/// Many at once are worked off in portions, each of which is one record for replicas.
 fn many_at_once_are_worked_off_in_portions(kind: Kind) {
     let server = Server::start(kind);
+    let replica = Server::builder(kind).replica_of(&server).start();
+    wait_replica_synced(&server, &replica);
     let mut c = server.client();
     c.expect_ok("CONFIG SET modq.work-budget 7");
     for key in ["q", "r"] {
@@ -291,15 +302,15 @@ fn many_at_once_are_worked_off_in_portions(kind: Kind) {
             500
         );
     }
-    let mut portions = std::collections::BTreeSet::new();
     for key in ["q", "r"] {
         wait_until("all are back", PATIENCE, || {
-            let ready = len(&mut c, &format!("{key} READY"));
-            portions.insert(ready);
-            ready == 1000
+            len(&mut c, &format!("{key} READY")) == 1000
         });
     }
-    assert!(portions.len() > 3, "seen on the way: {portions:?}");
+    wait_replica_synced(&server, &replica);
+    // Beside those of 1000 SUBMITs and a CLAIM for each queue.
+    let portions = command_calls(&mut replica.client(), "modq._q") - 2 * 1001;
+    assert!(portions >= 2000 / 7, "{portions} portions");
     let back = claims(&c.line("MODQ.CLAIM q n COUNT 1000"));
     let order: Vec<String> = back.iter().map(Claimed::id).collect();
     let expected: Vec<String> = ["i", "d"]
@@ -315,6 +326,7 @@ matrix!(
     twenty_expiries_are_the_end,
     earlier_deadlines_overtake_later_ones,
     timers_follow_the_key,
+    timers_follow_what_is_restored_or_reloaded,
     what_is_gone_stays_gone,
     time_goes_on_after_a_restart,
     many_at_once_are_worked_off_in_portions,

@@ -1,14 +1,16 @@
 //! Fifty people at once on two queues: submitting, claiming in every way, joining, dying and letting locks run out,
 //! at random. Afterwards every item is accounted for, and what the clients saw is judged by tokens and deadlines.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 const PEOPLE: usize = 50;
-const STORM: Duration = Duration::from_secs(21);
+/// What each of them does: about 20 s of it, and longer where the machine has other things to do.
+const ACTIONS: usize = 900;
 const QUEUES: [&str; 2] = ["q", "r"];
 
 /// One delivery of a lock to one client. Times are Unix ms: server and clients have one clock.
@@ -57,15 +59,10 @@ impl Seen {
     }
 }
 
-fn unix_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.as_millis() as i64
-}
-
 struct Person<'a> {
     server: &'a Server,
     me: usize,
-    dice: Dice,
+    random: Random,
     c: Client,
     next_item: &'a AtomicUsize,
     seen: Seen,
@@ -74,12 +71,12 @@ struct Person<'a> {
 impl Person<'_> {
     /// Sends a command, and now and then dies: at once, or a little later. Answers none then.
     fn risky(&mut self, line: &str) -> Option<Value> {
-        if !self.dice.once_in(12) {
+        if !self.random.once_in(12) {
             return Some(self.c.line(line));
         }
         self.c.send(&line.split(' ').collect::<Vec<_>>());
-        if self.dice.once_in(2) {
-            let later = Duration::from_millis(1 + self.dice.below(20) as u64);
+        if self.random.once_in(2) {
+            let later = Duration::from_millis(1 + self.random.below(20) as u64);
             // An answer that comes first is thrown away with the connection.
             let _ = self.c.poll(later);
         }
@@ -88,25 +85,25 @@ impl Person<'_> {
         None
     }
 
-    fn live(&mut self, end: Instant) {
-        while Instant::now() < end {
-            match self.dice.below(10) {
+    fn live(&mut self) {
+        for _ in 0..ACTIONS {
+            match self.random.below(10) {
                 0..=2 => self.submit(),
                 3 => self.join(),
                 4 => self.cancel(),
                 _ => self.claim(),
             }
             // Thinking: what keeps fifty people from being as busy as a benchmark.
-            std::thread::sleep(Duration::from_millis(self.dice.below(30) as u64));
+            std::thread::sleep(Duration::from_millis(self.random.below(30) as u64));
         }
     }
 
     fn submit(&mut self) {
         let item = self.next_item.fetch_add(1, Relaxed);
-        let queue = self.dice.below(2);
-        let priority = self.dice.below(3);
+        let queue = self.random.below(2);
+        let priority = self.random.below(3);
         let more = *self
-            .dice
+            .random
             .pick(&["", "", "", " TAGS 1 t", " EXCLUDE 1 m7", " DELAY 40"]);
         let sent = Instant::now();
         let line = format!(
@@ -129,15 +126,15 @@ impl Person<'_> {
 
     /// Of an item that may be anywhere.
     fn cancel(&mut self) {
-        let item = self.dice.below(self.next_item.load(Relaxed) + 1);
-        let queue = *self.dice.pick(&QUEUES);
+        let item = self.random.below(self.next_item.load(Relaxed) + 1);
+        let queue = *self.random.pick(&QUEUES);
         if self.c.line(&format!("MODQ.CANCEL {queue} {item}")) == Value::Int(1) {
             self.seen.cancelled.push(item);
         }
     }
 
     fn join(&mut self) {
-        let queue = *self.dice.pick(&QUEUES);
+        let queue = *self.random.pick(&QUEUES);
         let who = format!("j{}", self.me);
         if self
             .risky(&format!("MODQ.JOIN {queue} {who} TTL 300 TAGS 1 t"))
@@ -156,27 +153,27 @@ impl Person<'_> {
     }
 
     fn claim(&mut self) {
-        let lock = *self.dice.pick(&[15, 40, 200, 2000]);
+        let lock = *self.random.pick(&[15, 40, 200, 2000]);
         // Some people have two connections.
-        let shared = self.dice.once_in(6);
+        let shared = self.random.once_in(6);
         let who = format!("m{}", if shared { self.me / 2 } else { self.me + 1000 });
-        let block = match self.dice.below(4) {
+        let block = match self.random.below(4) {
             0 => String::new(),
-            _ => format!(" BLOCK {}", 1 + self.dice.below(80)),
+            _ => format!(" BLOCK {}", 1 + self.random.below(80)),
         };
-        let tags = if self.dice.once_in(2) {
+        let tags = if self.random.once_in(2) {
             " TAGS 1 t"
         } else {
             ""
         };
-        let new = if shared && self.dice.once_in(2) {
+        let new = if shared && self.random.once_in(2) {
             ""
         } else {
             " NEW"
         };
         let options = format!("{who} LOCK {lock}{block}{tags}{new}");
-        if self.dice.once_in(3) {
-            let keys = *self.dice.pick(&["q r", "r q"]);
+        if self.random.once_in(3) {
+            let keys = *self.random.pick(&["q r", "r q"]);
             let Some(reply) = self.risky(&format!("MODQ.MCLAIM 2 {keys} {options}")) else {
                 return;
             };
@@ -185,7 +182,7 @@ impl Person<'_> {
                 self.work_on(&queue, &who, &reply[1]);
             }
         } else {
-            let queue = *self.dice.pick(&QUEUES);
+            let queue = *self.random.pick(&QUEUES);
             if let Some(reply) = self.risky(&format!("MODQ.CLAIM {queue} {options}")) {
                 self.work_on(queue, &who, &reply);
             }
@@ -194,16 +191,16 @@ impl Person<'_> {
 
     /// Does something with what CLAIM answered, if it is anything.
     fn work_on(&mut self, queue: &str, who: &str, reply: &Value) -> bool {
-        let from = unix_ms();
+        let from = now_ms();
         let Some(got) = claims(reply).pop() else {
             return false;
         };
         let item: usize = got.id().parse().unwrap();
         let mut deadline = got.deadline;
-        if self.dice.once_in(3) {
-            std::thread::sleep(Duration::from_millis(self.dice.below(60) as u64));
+        if self.random.once_in(3) {
+            std::thread::sleep(Duration::from_millis(self.random.below(60) as u64));
         }
-        if self.dice.once_in(5) {
+        if self.random.once_in(5) {
             let reply = cmd!(self.c, "MODQ.EXTEND", queue, got.item, got.token, 100);
             if let Value::Int(extended) = reply {
                 deadline = extended;
@@ -211,15 +208,15 @@ impl Person<'_> {
         }
         // Another connection of the same person may be done with the item first.
         let alone = who.starts_with('j') || who.len() > 4;
-        let sent = unix_ms();
+        let sent = now_ms();
         let mut until = sent;
-        match self.dice.below(6) {
+        match self.random.below(6) {
             0 => until = deadline,
             1 => {
-                let how = *self.dice.pick(&["", " SKIP", " DELAY 30"]);
+                let how = *self.random.pick(&["", " SKIP", " DELAY 30"]);
                 let line = format!("MODQ.RELEASE {queue} {item} {}{how}", got.token);
                 if let Some(reply) = self.risky(&line) {
-                    let late = deadline <= unix_ms();
+                    let late = deadline <= now_ms();
                     let gone = reply.err_code();
                     assert!(
                         reply == ok() || late || !alone || gone == "NOITEM",
@@ -233,7 +230,7 @@ impl Person<'_> {
                     None => self.seen.perhaps_gone.push(item),
                     Some(reply) if reply == ok() => self.seen.resolved.push((item, got.token)),
                     Some(reply) => {
-                        let late = deadline <= unix_ms();
+                        let late = deadline <= now_ms();
                         let gone = reply.err_code();
                         assert!(late || !alone || gone == "NOITEM", "{reply:?}");
                     }
@@ -416,7 +413,6 @@ fn fifty_people_at_once(kind: Kind) {
     for key in QUEUES {
         c.expect_ok(&format!("MODQ.CONFIGURE {key} MAXEXPIRIES 0 LOCK 300"));
     }
-    let end = Instant::now() + STORM;
     let next_item = AtomicUsize::new(0);
     let seen = Mutex::new(Seen::default());
     std::thread::scope(|scope| {
@@ -426,12 +422,12 @@ fn fifty_people_at_once(kind: Kind) {
                 let mut person = Person {
                     server,
                     me,
-                    dice: Dice::new(me as u64 + 1),
+                    random: Random::new(me as u64 + 1),
                     c: server.client(),
                     next_item,
                     seen: Seen::default(),
                 };
-                person.live(end);
+                person.live();
                 seen.lock().unwrap().add(person.seen);
             });
         }

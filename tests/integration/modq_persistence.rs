@@ -1,6 +1,8 @@
 //! What is stored: RDB, AOF, DUMP and RESTORE, COPY, memory.
 
-use crate::support::*;
+use modq_testkit::dump::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// A few queues, one of them in many chunks, in two databases.
 fn fill(c: &mut Client) -> Vec<(i64, &'static str)> {
@@ -88,6 +90,24 @@ fn an_rdb_file_keeps_everything(kind: Kind) {
     );
 }
 
+/// Rewrites the AOF; answers the new base file.
+fn rewrite(server: &Server, c: &mut Client) -> Vec<u8> {
+    let files = || {
+        let all = std::fs::read_dir(server.dir().join("appendonlydir")).unwrap();
+        all.map(|f| f.unwrap().path())
+            .filter(|f| f.to_string_lossy().contains(".base."))
+    };
+    let old: Vec<_> = files().collect();
+    c.line("BGREWRITEAOF");
+    wait_until("the AOF is rewritten", PATIENCE, || {
+        let now = info(c, "persistence");
+        now["aof_rewrite_in_progress"] == "0" && now["aof_rewrite_scheduled"] == "0"
+    });
+    assert_eq!(info(c, "persistence")["aof_last_bgrewrite_status"], "ok");
+    let new = files().find(|f| !old.contains(f)).expect("a new base file");
+    std::fs::read(new).unwrap()
+}
+
 fn an_aof_keeps_everything(kind: Kind) {
     for preamble in ["yes", "no"] {
         let mut builder = Server::builder(kind).aof();
@@ -109,22 +129,6 @@ fn an_aof_keeps_everything(kind: Kind) {
         assert_eq!(digests(&mut c, &keys), before, "from effects alone");
         token = next_token(&mut c, token);
         // Rewritten, and more written after that.
-        let rewrite = |server: &Server, c: &mut Client| {
-            let files = || {
-                let all = std::fs::read_dir(server.dir().join("appendonlydir")).unwrap();
-                all.map(|f| f.unwrap().path())
-                    .filter(|f| f.to_string_lossy().contains(".base."))
-            };
-            let old: Vec<_> = files().collect();
-            c.line("BGREWRITEAOF");
-            wait_until("the AOF is rewritten", PATIENCE, || {
-                let now = info(c, "persistence");
-                now["aof_rewrite_in_progress"] == "0" && now["aof_rewrite_scheduled"] == "0"
-            });
-            assert_eq!(info(c, "persistence")["aof_last_bgrewrite_status"], "ok");
-            let new = files().find(|f| !old.contains(f)).expect("a new base file");
-            std::fs::read(new).unwrap()
-        };
         let file = rewrite(&server, &mut c);
         let commands = file
             .windows(11)
@@ -178,6 +182,46 @@ fn dump_and_restore_are_a_round_trip(kind: Kind) {
     }
 }
 
+/// Whether a payload is restored as the key `x`, which is then worked with as any queue; all is gone after that.
+fn restores(c: &mut Client, dump: &[u8]) -> bool {
+    // Restores, dumps and restores again in one go: no timer in between.
+    let script = "local r = redis.pcall('RESTORE', 'x', 0, ARGV[1])
+                  if r['err'] then return r end
+                  redis.call('RESTORE', 'y', 0, redis.call('DUMP', 'x'))
+                  return redis.call('MODQ.LEN', 'x')";
+    let words = |line: &str| line.split(' ').map(Arg::to_arg).collect::<Vec<_>>();
+    let mut eval = words("EVAL");
+    eval.extend([script.to_arg(), b"0".to_vec(), dump.to_vec()]);
+    let replies = c.pipeline_of(&[
+        eval,
+        words("DEBUG DIGEST-VALUE x y"),
+        words("MODQ.CLAIM x m1 COUNT 9 TAGS 2 de x"),
+        words("MODQ.SUBMIT x new p"),
+        words("MODQ.GET x delayed"),
+        words("MODQ.HELD x m1"),
+        words("EXISTS x y"),
+        words("FLUSHALL"),
+    ]);
+    let accepted = replies[0].err_code().is_empty();
+    if accepted {
+        assert_eq!(replies[1][0], replies[1][1], "what was taken can be stored");
+        for reply in &replies[2..6] {
+            assert!(!format!("{reply:?}").contains("internal"), "{reply:?}");
+            assert!(
+                ["", "EXISTS", "PAUSED", "FULL"].contains(&reply.err_code()),
+                "{reply:?}"
+            );
+        }
+        assert_eq!(replies[6], Value::Int(2));
+    } else {
+        // CLAIM leaves nothing, SUBMIT begins anew.
+        assert_eq!(replies[6], Value::Int(1), "{:?}", replies[0]);
+        assert_eq!(replies[3], simple("READY"));
+        assert_eq!(replies[5], arr![]);
+    }
+    accepted
+}
+
 /// RESTORE of bytes that are not what DUMP gave: an error, or a queue that holds together.
 fn damaged_payloads_are_refused_or_harmless(kind: Kind) {
     let mut builder = Server::builder(kind);
@@ -189,44 +233,7 @@ fn damaged_payloads_are_refused_or_harmless(kind: Kind) {
     rich_queue(&mut c, "q");
     let (body, version) = unsign_dump(c.line("DUMP q").bytes());
     let old = digest(&mut c, "q");
-    // Restores, dumps and restores again in one go: no timer in between.
-    let script = "local r = redis.pcall('RESTORE', 'x', 0, ARGV[1])
-                  if r['err'] then return r end
-                  redis.call('RESTORE', 'y', 0, redis.call('DUMP', 'x'))
-                  return redis.call('MODQ.LEN', 'x')";
-    let mut attempt = |body: &[u8]| -> bool {
-        let words = |line: &str| line.split(' ').map(Arg::to_arg).collect::<Vec<_>>();
-        let mut eval = words("EVAL");
-        eval.extend([script.to_arg(), b"0".to_vec(), sign_dump(body, version)]);
-        let replies = c.pipeline_of(&[
-            eval,
-            words("DEBUG DIGEST-VALUE x y"),
-            words("MODQ.CLAIM x m1 COUNT 9 TAGS 2 de x"),
-            words("MODQ.SUBMIT x new p"),
-            words("MODQ.GET x delayed"),
-            words("MODQ.HELD x m1"),
-            words("EXISTS x y"),
-            words("FLUSHALL"),
-        ]);
-        let accepted = replies[0].err_code().is_empty();
-        if accepted {
-            assert_eq!(replies[1][0], replies[1][1], "what was taken can be stored");
-            for reply in &replies[2..6] {
-                assert!(!format!("{reply:?}").contains("internal"), "{reply:?}");
-                assert!(
-                    ["", "EXISTS", "PAUSED", "FULL"].contains(&reply.err_code()),
-                    "{reply:?}"
-                );
-            }
-            assert_eq!(replies[6], Value::Int(2));
-        } else {
-            // CLAIM leaves nothing, SUBMIT begins anew.
-            assert_eq!(replies[6], Value::Int(1), "{:?}", replies[0]);
-            assert_eq!(replies[3], simple("READY"));
-            assert_eq!(replies[5], arr![]);
-        }
-        accepted
-    };
+    let mut attempt = |body: &[u8]| restores(&mut c, &sign_dump(body, version));
     assert!(attempt(&body), "as it was, it is taken");
     for end in 0..body.len() {
         assert!(!attempt(&body[..end]), "cut at {end}");
@@ -248,15 +255,15 @@ fn damaged_payloads_are_refused_or_harmless(kind: Kind) {
         taken > 100 && refused > 100,
         "{taken} taken, {refused} refused"
     );
-    let mut dice = Dice::new(1);
+    let mut random = Random::new(1);
     for _ in 0..500 {
         let mut damaged = body.clone();
-        for _ in 0..=dice.below(4) {
-            let at = 1 + dice.below(damaged.len() - 1);
-            match dice.below(3) {
-                0 => damaged[at] = dice.next() as u8,
+        for _ in 0..=random.below(4) {
+            let at = 1 + random.below(damaged.len() - 1);
+            match random.below(3) {
+                0 => damaged[at] = random.next() as u8,
                 1 => drop(damaged.remove(at)),
-                _ => damaged.insert(at, dice.next() as u8),
+                _ => damaged.insert(at, random.next() as u8),
             }
         }
         attempt(&damaged);
@@ -309,9 +316,26 @@ fn queues_are_keys_like_any_other(kind: Kind) {
     assert_eq!(c.line("TOUCH q"), Value::Int(1));
     let scanned = c.line("SCAN 0 TYPE modqqueue");
     assert_eq!(scanned[1], arr!["q"]);
-    // Memory is the server's: MEMORY USAGE and used_memory tell of it.
+    // An expiry is the key's and stays with it.
+    c.line("PEXPIRE q 3600000");
+    claim(&mut c, "q m6");
+    c.line("MODQ.CANCEL q delayed");
+    assert!(c.line("PTTL q").int() > 3_000_000);
+    c.expect_ok("DEBUG RELOAD");
+    assert!(c.line("PTTL q").int() > 3_000_000);
+    assert_eq!(c.line("PERSIST q"), Value::Int(1));
+}
+
+fn used(c: &mut Client) -> i64 {
+    info(c, "memory")["used_memory"].parse().unwrap()
+}
+
+/// MEMORY USAGE and used_memory tell of it.
+fn memory_is_the_servers(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    rich_queue(&mut c, "q");
     let usage = |c: &mut Client, key: &str| c.cmd(&["MEMORY", "USAGE", key]).int();
-    let used = |c: &mut Client| info(c, "memory")["used_memory"].parse::<i64>().unwrap();
     let (before, small) = (used(&mut c), usage(&mut c, "q"));
     for i in 0..64 {
         assert_eq!(
@@ -327,7 +351,12 @@ fn queues_are_keys_like_any_other(kind: Kind) {
     wait_until("the memory is back", PATIENCE, || {
         used(&mut c) - before < grown / 4
     });
-    // However it goes, it goes, locks and all.
+}
+
+/// However it goes, it goes, locks and all.
+fn queues_go_as_keys_do(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
     for gone in [
         "UNLINK q",
         "DEL q",
@@ -343,17 +372,12 @@ fn queues_are_keys_like_any_other(kind: Kind) {
         });
         assert!(c.line("MODQ.GET q dead").is_null());
     }
-    // An expiry is the key's and stays with it.
-    rich_queue(&mut c, "q");
-    c.line("PEXPIRE q 3600000");
-    claim(&mut c, "q m6");
-    c.line("MODQ.CANCEL q delayed");
-    assert!(c.line("PTTL q").int() > 3_500_000);
-    c.expect_ok("DEBUG RELOAD");
-    assert!(c.line("PTTL q").int() > 3_500_000);
-    assert_eq!(c.line("PERSIST q"), Value::Int(1));
-    // Eviction.
-    c.expect_ok("CONFIG SET maxmemory-policy allkeys-lru");
+}
+
+fn queues_are_evicted_as_keys_are(kind: Kind) {
+    let builder = Server::builder(kind).config("maxmemory-policy allkeys-lru");
+    let server = builder.start();
+    let mut c = server.client();
     let limit = used(&mut c) + (4 << 20);
     c.expect_ok(&format!("CONFIG SET maxmemory {limit}"));
     for i in 0..200 {
@@ -383,8 +407,10 @@ fn at_maxmemory_what_gives_back_goes_on(kind: Kind) {
         assert_err!(c.line("MODQ.SUBMIT other new p"), "OOM");
         assert_err!(c.line("MODQ.UPDATE q i1 PAYLOAD new"), "OOM");
     });
-    assert_eq!(ids(&c.line("MODQ.CLAIM q m2 COUNT 2 LOCK 300")), "short i1");
-    assert!(cmd!(c, "MODQ.EXTEND", "q", "i0", lock.token, 5000).int() > 0);
+    let locks = claims(&c.line("MODQ.CLAIM q m2 COUNT 2"));
+    let order: Vec<_> = locks.iter().map(Claimed::id).collect();
+    assert_eq!(order, ["short", "i1"]);
+    assert!(cmd!(c, "MODQ.EXTEND", "q", "i0", lock.token, 500_000).int() > 0);
     assert_eq!(cmd!(c, "MODQ.RELEASE", "q", "i0", lock.token, "SKIP"), ok());
     let lock = claim(&mut c, "q m3");
     assert_eq!(lock.id(), "i0");
@@ -392,6 +418,9 @@ fn at_maxmemory_what_gives_back_goes_on(kind: Kind) {
     assert_eq!(c.line("MODQ.CANCEL q i2"), Value::Int(1));
     assert_eq!(len(&mut c, "q"), 5);
     assert_eq!(state(&mut c, "q", "i3"), "ready");
+    for lock in locks {
+        assert!(cmd!(c, "MODQ.EXTEND", "q", lock.item, lock.token, 1).int() > 0);
+    }
     wait_until("the locks are over", PATIENCE, || {
         len(&mut c, "q LOCKED") == 0
     });
@@ -406,5 +435,8 @@ matrix!(
     damaged_payloads_are_refused_or_harmless,
     copies_are_equal_and_independent,
     queues_are_keys_like_any_other,
+    memory_is_the_servers,
+    queues_go_as_keys_do,
+    queues_are_evicted_as_keys_are,
     at_maxmemory_what_gives_back_goes_on,
 );

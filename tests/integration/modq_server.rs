@@ -1,6 +1,7 @@
 //! What the server knows of the commands, settings and types; and what time may not do while it is paused.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// Command, whether it writes, may need memory, its arity, and a call with key `K`.
 const COMMANDS: [(&str, bool, bool, i64, &str); 10] = [
@@ -20,10 +21,25 @@ fn words(list: &Value) -> Vec<String> {
     list.items().iter().map(Value::text).collect()
 }
 
+/// Every option of the contract, which is a token in the documentation.
+const TOKENS: [(&str, &str); 8] = [
+    (
+        "modq.submit",
+        "PRIORITY BOOST DELAY TAGS EXCLUDE ONDUP KEEP BUMP REPLACE ERROR",
+    ),
+    ("modq.cancel", "REV"),
+    ("modq.update", "REV PRIORITY BOOST PAYLOAD TAGS EXCLUDE"),
+    ("modq.claim", "COUNT LOCK BLOCK TAGS NEW"),
+    ("modq.resolve", "REV DECISION"),
+    ("modq.release", "SKIP DELAY"),
+    ("modq.len", "READY LOCKED DELAYED DEAD"),
+    ("modq.held", "COUNT"),
+];
+
 fn commands_are_described(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client().hello3();
-    for (name, writes, grows, arity, call) in COMMANDS {
+    for (name, writes, grows, arity, _) in COMMANDS {
         let infos = c.cmd(&["COMMAND", "INFO", name]);
         let command = &infos[0];
         assert_eq!(command[0], bulk(name));
@@ -57,15 +73,31 @@ fn commands_are_described(kind: Kind) {
                 .all(|(a, b)| a.eq_ignore_ascii_case(b)),
             "{name}: {spec:?}"
         );
-        // Which key a call has.
+    }
+}
+
+fn keys_of_calls_are_found(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    for (name, writes, .., call) in COMMANDS {
         let mut args = vec!["COMMAND", "GETKEYS", name];
         args.extend(call.split(' '));
         assert_eq!(c.cmd(&args), arr!["K"], "{name}");
         args[1] = "GETKEYSANDFLAGS";
         let keys = c.cmd(&args);
         assert_eq!(keys[0][0], bulk("K"));
-        assert_eq!(words(&keys[0][1])[0], expected[0], "{name}");
-        // The documentation.
+        assert_eq!(
+            words(&keys[0][1])[0],
+            if writes { "RW" } else { "RO" },
+            "{name}"
+        );
+    }
+}
+
+fn commands_are_documented(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client().hello3();
+    for (name, _, _, arity, _) in COMMANDS {
         let docs = c.cmd(&["COMMAND", "DOCS", name]).field(name);
         for part in ["summary", "complexity", "since"] {
             assert!(docs.field(part).text().len() >= 3, "{part} of {name}");
@@ -87,21 +119,7 @@ fn commands_are_described(kind: Kind) {
             "{name}"
         );
     }
-    // Every option of the contract is a token in the documentation.
-    let tokens = [
-        (
-            "modq.submit",
-            "PRIORITY BOOST DELAY TAGS EXCLUDE ONDUP KEEP BUMP REPLACE ERROR",
-        ),
-        ("modq.cancel", "REV"),
-        ("modq.update", "REV PRIORITY BOOST PAYLOAD TAGS EXCLUDE"),
-        ("modq.claim", "COUNT LOCK BLOCK TAGS NEW"),
-        ("modq.resolve", "REV DECISION"),
-        ("modq.release", "SKIP DELAY"),
-        ("modq.len", "READY LOCKED DELAYED DEAD"),
-        ("modq.held", "COUNT"),
-    ];
-    for (name, expected) in tokens {
+    for (name, expected) in TOKENS {
         let docs = format!("{:?}", c.cmd(&["COMMAND", "DOCS", name]));
         for token in expected.split(' ') {
             assert!(docs.contains(&format!("\"{token}\"")), "{token} of {name}");
@@ -272,7 +290,7 @@ fn nothing_expires_during_a_pause(kind: Kind) {
         if round.ends_with("100000 WRITE") {
             // Until long after the deadline: the timer has come by many times.
             wait_until("the time is over", PATIENCE, || {
-                server_ms(&mut c) > lock.deadline + 60
+                now_ms() > lock.deadline + 60
             });
             assert_eq!(state(&mut c, "q", "i"), "ready", "judged by the clock");
             assert_eq!(counts(&mut c, "q"), [1, 1, 1, 0], "nothing has been done");
@@ -308,19 +326,15 @@ fn a_failover_hands_over_the_time(kind: Kind) {
     two.freeze();
     submit(&mut c, "q unseen p");
     c.expect_ok(&format!("FAILOVER TO 127.0.0.1 {}", two.port()));
-    let until = server_ms(&mut c) + 100;
-    wait_until("some time has passed", PATIENCE, || {
-        server_ms(&mut c) > until
-    });
+    let until = now_ms() + 100;
+    wait_until("some time has passed", PATIENCE, || now_ms() > until);
     assert_eq!(
         info(&mut c, "replication")["master_failover_state"],
         "waiting-for-sync"
     );
     let before = len(&mut c, "q LOCKED");
-    let more = server_ms(&mut c) + 50;
-    wait_until("some more has passed", PATIENCE, || {
-        server_ms(&mut c) > more
-    });
+    let more = now_ms() + 50;
+    wait_until("some more has passed", PATIENCE, || now_ms() > more);
     assert_eq!(
         len(&mut c, "q LOCKED"),
         before,
@@ -398,6 +412,8 @@ fn info_adds_up_over_all_keys(kind: Kind) {
 
 matrix!(
     commands_are_described,
+    keys_of_calls_are_found,
+    commands_are_documented,
     info_adds_up_over_all_keys,
     access_can_be_given_by_key,
     settings_have_ranges,

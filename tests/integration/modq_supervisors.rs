@@ -1,6 +1,7 @@
 //! What supervisors say: ASSIGN, MOVE, PAUSE, REVIVE, CONFIGURE, the overviews, and what is announced.
 
-use crate::support::*;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 fn assign_locks_for_a_named_person(kind: Kind) {
     let (_server, mut c) = desk(kind);
@@ -12,25 +13,25 @@ fn assign_locks_for_a_named_person(kind: Kind) {
     );
     c.expect_ok("MODQ.CONFIGURE q CAPACITY 1");
     c.expect_ok("MODQ.PAUSE q");
-    let before = server_ms(&mut c);
-    let token = c.line("MODQ.ASSIGN q a m LOCK 5000").int();
+    let before = now_ms();
+    let token = c.line("MODQ.ASSIGN q a m LOCK 50000").int();
     let item = c.line("MODQ.GET q a");
     assert_eq!(
         (item.field("token").int(), item.field("moderator")),
         (token, bulk("m"))
     );
-    assert!((before + 5000..=server_ms(&mut c) + 5000).contains(&item.field("deadline").int()));
+    assert!((before + 50_000..=now_ms() + 50_000).contains(&item.field("deadline").int()));
     let late = c.line("MODQ.ASSIGN q late m").int();
     assert!(late > token, "capacity and delay aside");
     assert_eq!(state(&mut c, "q", "late"), "locked");
     unchanged(&mut c, "q", |c| {
-        assert_err!(c.line("MODQ.ASSIGN q a other"), "STALE", "");
-        assert_err!(c.line("MODQ.ASSIGN q a m"), "STALE", "");
-        assert_err!(c.line("MODQ.ASSIGN q b m"), "EXCLUDED", "");
-        assert_err!(c.line("MODQ.ASSIGN q none m"), "NOITEM", "");
-        assert_err!(c.line("MODQ.ASSIGN none none m"), "NOITEM", "");
+        assert_err!(c.line("MODQ.ASSIGN q a other"), "STALE");
+        assert_err!(c.line("MODQ.ASSIGN q a m"), "STALE");
+        assert_err!(c.line("MODQ.ASSIGN q b m"), "EXCLUDED");
+        assert_err!(c.line("MODQ.ASSIGN q none m"), "NOITEM");
+        assert_err!(c.line("MODQ.ASSIGN none none m"), "NOITEM");
         assert_err!(c.line("MODQ.ASSIGN q b x LOCK 0"), "ERR", "LOCK");
-        assert_err!(c.line("MODQ.ASSIGN q b x NEW"), "ERR", "");
+        assert_err!(c.line("MODQ.ASSIGN q b x NEW"), "ERR");
     });
     assert_eq!(
         ids(&c.line("MODQ.CLAIM q m COUNT 9")),
@@ -47,12 +48,16 @@ fn assign_locks_for_a_named_person(kind: Kind) {
     assert_eq!(counts(&mut c, "q"), [0, 2, 0, 0]);
 }
 
-fn move_keeps_what_it_should(kind: Kind) {
-    let (_server, mut c) = desk(kind);
+/// Submits the item `i`, with all it can have, and has m hold it.
+fn held_item(c: &mut Client) -> Claimed {
     c.line("MODQ.SUBMIT q i pay PRIORITY 4 BOOST 77 TAGS 2 x y EXCLUDE 1 eve");
     c.line("MODQ.SUBMIT q i pay ONDUP BUMP");
-    let held = claim(&mut c, "q m TAGS 2 x y");
-    let old = c.line("MODQ.GET q i");
+    claim(c, "q m TAGS 2 x y")
+}
+
+fn moves_that_are_refused_change_nothing(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    let held = held_item(&mut c);
     c.expect_ok("MODQ.CONFIGURE full MAXLEN 1");
     submit(&mut c, "full other p");
     submit(&mut c, "has i p");
@@ -82,6 +87,12 @@ fn move_keeps_what_it_should(kind: Kind) {
         assert_eq!((digest(&mut c, "full"), digest(&mut c, "has")), (full, has));
         assert_eq!(c.line("EXISTS r"), Value::Int(0));
     }
+}
+
+fn move_keeps_what_it_should(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    let held = held_item(&mut c);
+    let old = c.line("MODQ.GET q i");
     assert_eq!(
         cmd!(c, "MODQ.MOVE", "q", "r", "i", "TOKEN", held.token),
         ok()
@@ -151,8 +162,8 @@ fn pauses_and_revivals(kind: Kind) {
     assert_eq!(paused(&mut c), "none");
     assert_eq!(field(&mut c, "q", "i0", "moderator"), bulk("j1"));
     assert_eq!(field(&mut c, "q", "i1", "moderator"), bulk("j2"));
-    assert_err!(c.line("MODQ.PAUSE q BOTH"), "ERR", "");
-    assert_err!(c.line("MODQ.UNPAUSE q IN OUT"), "ERR", "");
+    assert_err!(c.line("MODQ.PAUSE q BOTH"), "ERR");
+    assert_err!(c.line("MODQ.UNPAUSE q IN OUT"), "ERR");
     // Three dead ones.
     c.expect_ok("FLUSHALL");
     c.expect_ok("MODQ.CONFIGURE q MAXEXPIRIES 1");
@@ -209,33 +220,49 @@ fn configure_sets_and_shows(kind: Kind) {
             "AGING 2147483649",
             "MAXLEN -1",
         ] {
-            assert_err!(c.line(&format!("MODQ.CONFIGURE q {line}")), "ERR", "");
+            assert_err!(c.line(&format!("MODQ.CONFIGURE q {line}")), "ERR");
         }
     });
-    // With AGING a priority is a head start of so many ms.
-    c.expect_ok("FLUSHALL");
+}
+
+fn with_aging_a_priority_is_a_head_start(kind: Kind) {
+    let (_server, mut c) = desk(kind);
     c.expect_ok("MODQ.CONFIGURE q AGING 1000");
-    submit(&mut c, "q old p BOOST 5000");
-    submit(&mut c, "q head p PRIORITY 3");
-    submit(&mut c, "q more p PRIORITY 9");
+    // At once, as what counts is when they were submitted.
+    c.pipeline(&[
+        "MODQ.SUBMIT q old p BOOST 5000",
+        "MODQ.SUBMIT q head p PRIORITY 3",
+        "MODQ.SUBMIT q more p PRIORITY 9",
+    ]);
     assert_eq!(c.line("MODQ.PEEK q COUNT 3"), arr!["more", "old", "head"]);
-    // MAXLEN counts items in every state.
+}
+
+fn maxlen_counts_items_in_every_state(kind: Kind) {
+    let (_server, mut c) = desk(kind);
     c.expect_ok("MODQ.CONFIGURE q MAXLEN 3");
+    submit(&mut c, "q old p");
+    submit(&mut c, "q more p");
+    assert_eq!(
+        c.line("MODQ.SUBMIT q late p DELAY 100000"),
+        simple("DELAYED")
+    );
     claim(&mut c, "q m");
     unchanged(&mut c, "q", |c| {
         assert_err!(c.line("MODQ.SUBMIT q x p"), "FULL", "")
     });
     assert_eq!(c.line("MODQ.SUBMIT q old p"), simple("EXISTS"));
-    // LATE ACCEPT.
-    c.expect_ok("MODQ.CONFIGURE q LATE ACCEPT MAXLEN 0 MAXEXPIRIES 1");
+}
+
+fn late_decisions_count_where_configured(kind: Kind) {
+    let (_server, mut c) = desk(kind);
     for (item, dead) in [("late1", "1"), ("late2", "0")] {
         c.expect_ok("FLUSHALL");
         c.expect_ok(&format!("MODQ.CONFIGURE q LATE ACCEPT MAXEXPIRIES {dead}"));
         submit(&mut c, &format!("q {item} p"));
         let got = claim(&mut c, "q m LOCK 1");
         wait_until("it ran out", PATIENCE, || len(&mut c, "q LOCKED") == 0);
-        assert_err!(cmd!(c, "MODQ.EXTEND", "q", item, got.token, 5), "STALE", "");
-        assert_err!(cmd!(c, "MODQ.RELEASE", "q", item, got.token), "STALE", "");
+        assert_err!(cmd!(c, "MODQ.EXTEND", "q", item, got.token, 5), "STALE");
+        assert_err!(cmd!(c, "MODQ.RELEASE", "q", item, got.token), "STALE");
         assert_err!(
             cmd!(c, "MODQ.MOVE", "q", "r", item, "TOKEN", got.token),
             "STALE",
@@ -260,7 +287,7 @@ fn configure_sets_and_shows(kind: Kind) {
     );
 }
 
-fn overviews_tell_how_things_stand(kind: Kind) {
+fn lists_show_who_is_there_throughout(kind: Kind) {
     let (_server, mut c) = desk(kind);
     for i in 0..250 {
         submit(&mut c, &format!("q i{i:03} p PRIORITY {}", i % 2));
@@ -297,16 +324,24 @@ fn overviews_tell_how_things_stand(kind: Kind) {
         (locked[3].clone(), locked[4].clone()),
         (item.field("moderator"), item.field("deadline"))
     );
-    // STATS.
-    c.expect_ok("FLUSHALL");
-    submit(&mut c, "q a p TAGS 1 x PRIORITY -2");
-    submit(&mut c, "q b p TAGS 2 x y");
-    submit(&mut c, "q c p");
+}
+
+/// The items a, with a priority of -2, and b are ready and have tags, c is held by m, d was cancelled; j has joined.
+fn small_queue(c: &mut Client) -> Claimed {
+    submit(c, "q a p TAGS 1 x PRIORITY -2");
+    submit(c, "q b p TAGS 2 x y");
+    submit(c, "q c p");
     c.line("MODQ.SUBMIT q d p DELAY 100000");
-    let got = claim(&mut c, "q m");
+    let got = claim(c, "q m");
     assert_eq!(got.id(), "c");
     c.line("MODQ.JOIN q j TAGS 1 none");
     c.line("MODQ.CANCEL q d");
+    got
+}
+
+fn overviews_tell_how_things_stand(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    let got = small_queue(&mut c);
     let stats = c.line("MODQ.STATS q");
     for (name, n) in [
         ("ready", 2),
@@ -342,7 +377,12 @@ fn overviews_tell_how_things_stand(kind: Kind) {
     assert!(stats.field("oldest_ready_ms").int() <= stats.field("oldest_item_ms").int());
     cmd!(c, "MODQ.RESOLVE", "q", "c", got.token);
     assert_eq!(c.line("MODQ.STATS q").field("resolved"), Value::Int(1));
-    // WHY.
+}
+
+fn why_and_peek_tell_who_would_get_what(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    let got = small_queue(&mut c);
+    cmd!(c, "MODQ.RESOLVE", "q", "c", got.token);
     assert_eq!(c.line("MODQ.WHY q b m TAGS 2 y x"), Value::Array(vec![]));
     assert_eq!(c.line("MODQ.WHY q b m TAGS 1 y"), arr!["tags"]);
     assert_eq!(c.line("MODQ.WHY q a m TAGS 2 y x"), arr!["behind"]);
@@ -412,12 +452,12 @@ fn a_cluster_keeps_to_slots(kind: Kind) {
     let mut c = cluster.client_for("q");
     submit(&mut c, "q i p");
     for key in [far.unwrap(), near.unwrap()] {
-        assert_err!(c.line(&format!("MODQ.MOVE q {key} i")), "CROSSSLOT", "");
-        assert_err!(c.line(&format!("MODQ.MCLAIM 2 q {key} m")), "CROSSSLOT", "");
+        assert_err!(c.line(&format!("MODQ.MOVE q {key} i")), "CROSSSLOT");
+        assert_err!(c.line(&format!("MODQ.MCLAIM 2 q {key} m")), "CROSSSLOT");
     }
     let keys = c.line("COMMAND GETKEYS MODQ.MCLAIM 2 q r m");
     assert_eq!(keys, arr!["q", "r"]);
-    assert_err!(c.line("MODQ.MCLAIM 9 q r m"), "ERR", "");
+    assert_err!(c.line("MODQ.MCLAIM 9 q r m"), "ERR");
     let limits = "MAX LIMIT 5 1000 LIMIT 5 1000";
     assert_err!(
         c.line(&format!("RATELIMIT.MCHECK 2 q {limits}").replace("MAX", "near0")),
@@ -437,10 +477,16 @@ fn a_cluster_keeps_to_slots(kind: Kind) {
 
 matrix!(
     assign_locks_for_a_named_person,
+    moves_that_are_refused_change_nothing,
     move_keeps_what_it_should,
     pauses_and_revivals,
     configure_sets_and_shows,
+    with_aging_a_priority_is_a_head_start,
+    maxlen_counts_items_in_every_state,
+    late_decisions_count_where_configured,
+    lists_show_who_is_there_throughout,
     overviews_tell_how_things_stand,
+    why_and_peek_tell_who_would_get_what,
     matches_and_assignments_are_announced,
     a_cluster_keeps_to_slots,
 );

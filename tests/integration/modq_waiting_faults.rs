@@ -1,16 +1,16 @@
-//! Clients, keys and servers that go away while moderators wait.
+//! Clients and keys that go away while moderators wait.
 
-use crate::support::*;
-use std::time::Duration;
+use modq_testkit::queue::*;
+use modq_testkit::*;
 
 /// A primary and a replica that must end up equal.
-struct Pair {
-    primary: Server,
-    replica: Server,
+pub(crate) struct Pair {
+    pub(crate) primary: Server,
+    pub(crate) replica: Server,
 }
 
 impl Pair {
-    fn start(kind: Kind) -> Pair {
+    pub(crate) fn start(kind: Kind) -> Pair {
         let primary = Server::start(kind);
         let replica = Server::builder(kind).replica_of(&primary).start();
         wait_replica_synced(&primary, &replica);
@@ -18,7 +18,7 @@ impl Pair {
     }
 
     #[track_caller]
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         wait_replica_synced(&self.primary, &self.replica);
         let (mut up, mut down) = (self.primary.client(), self.replica.client());
         assert_eq!(debug_digest(&mut up), debug_digest(&mut down));
@@ -27,7 +27,7 @@ impl Pair {
 
 /// Runs lines in one transaction; answers what they answered.
 #[track_caller]
-fn multi(c: &mut Client, lines: &[String]) -> Vec<Value> {
+pub(crate) fn multi(c: &mut Client, lines: &[String]) -> Vec<Value> {
     c.expect_ok("MULTI");
     for line in lines {
         assert_eq!(c.line(line), simple("QUEUED"), "{line}");
@@ -35,16 +35,22 @@ fn multi(c: &mut Client, lines: &[String]) -> Vec<Value> {
     c.line("EXEC").items().to_vec()
 }
 
+fn kill(id: i64) -> String {
+    format!("CLIENT KILL ID {id}")
+}
+
+fn line(line: &str) -> String {
+    line.to_owned()
+}
+
+/// Alone in line: the item is as if it had never been given.
 fn a_client_that_dies_before_its_answer_costs_nothing(kind: Kind) {
     let pair = Pair::start(kind);
     let server = &pair.primary;
     let mut c = server.client();
-    // Alone in line: the item is as if it had never been given.
     let mut a = server.client();
     let id = a.id();
     block(&mut a, server, "MODQ.CLAIM q a BLOCK 0 TAGS 1 t");
-    let kill = |id: i64| format!("CLIENT KILL ID {id}");
-    let line = |line: &str| line.to_owned();
     let replies = multi(
         &mut c,
         &[
@@ -75,9 +81,13 @@ fn a_client_that_dies_before_its_answer_costs_nothing(kind: Kind) {
     assert_eq!((got.id().as_str(), got.deliveries), ("i", 1));
     assert!(got.token > burnt, "a token is never given twice");
     pair.check();
+}
 
-    // The next in line is served at once, in the same turn.
-    c.expect_ok("FLUSHALL");
+/// At once, in the same turn.
+fn the_next_in_line_gets_what_a_dead_client_had(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
     let mut a = server.client();
     let id = a.id();
     block(&mut a, server, "MODQ.CLAIM q a BLOCK 0");
@@ -93,9 +103,13 @@ fn a_client_that_dies_before_its_answer_costs_nothing(kind: Kind) {
     assert_eq!(field(&mut c, "q", "i", "expiries"), Value::Int(0));
     assert_eq!(line_of(&mut c, "q"), "");
     pair.check();
+}
 
-    // A place by JOIN is kept: what only the dead call could take is ready, the moderator where they stood.
-    c.expect_ok("FLUSHALL");
+/// What only the dead call could take is ready, the moderator where they stood.
+fn a_place_by_join_outlives_a_dead_call(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
     c.line("MODQ.JOIN q a");
     c.line("MODQ.JOIN q b");
     let line_before = c.line("MODQ.WAITERS q");
@@ -115,9 +129,12 @@ fn a_client_that_dies_before_its_answer_costs_nothing(kind: Kind) {
     assert_eq!(state(&mut c, "q", "i"), "ready");
     assert_eq!(c.line("MODQ.WAITERS q"), line_before);
     pair.check();
+}
 
-    // Of two calls answered with one lock one is left: it has the item.
-    c.expect_ok("FLUSHALL");
+fn of_two_calls_answered_with_one_lock_one_may_die(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
     let mut a = server.client();
     let id = a.id();
     block(&mut a, server, "MODQ.CLAIM q a BLOCK 0");
@@ -125,7 +142,13 @@ fn a_client_that_dies_before_its_answer_costs_nothing(kind: Kind) {
     multi(&mut c, &[line("MODQ.SUBMIT q i p"), kill(id)]);
     let got = served(&mut other);
     assert_eq!(field(&mut c, "q", "i", "token"), Value::Int(got.token));
-    // UNBLOCK between the match and the answer loses nothing either.
+    pair.check();
+}
+
+fn unblock_between_the_match_and_the_answer_loses_nothing(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
     let mut a = server.client();
     let id = a.id();
     block(&mut a, server, "MODQ.CLAIM q b BLOCK 0");
@@ -259,80 +282,6 @@ fn an_answer_comes_before_another_keys_wrong_type(kind: Kind) {
     pair.check();
 }
 
-/// Names of every kind are waited for, with a server that redirects when their slot goes elsewhere.
-fn a_slot_that_goes_sends_its_waiting_clients_after_it(kind: Kind) {
-    let cluster = Cluster::start(2, kind);
-    for key in ["q", "a{b}c", "a{b", "a}b", "{}a", "a{}b}c"] {
-        let from = cluster.owner(key);
-        let to = cluster
-            .nodes
-            .iter()
-            .find(|node| node.port() != from.port())
-            .unwrap();
-        let slot = cluster.slot(key);
-        let mut waiting = blocked(from, &format!("MODQ.CLAIM {key} m BLOCK 0"));
-        let mut other = blocked(from, &format!("MODQ.MCLAIM 1 {key} m NEW BLOCK 0"));
-        assert_eq!(line_of(&mut from.client(), key), "m*");
-        for node in [to, from] {
-            let id = Cluster::id(to);
-            node.client()
-                .expect_ok(&format!("CLUSTER SETSLOT {slot} NODE {id}"));
-        }
-        let moved = format!("MOVED {slot} 127.0.0.1:{}", to.port());
-        for client in [&mut waiting, &mut other] {
-            let reply = client.reply();
-            assert_eq!(reply.err_code(), "MOVED", "{key}: {reply:?}");
-            assert!(format!("{reply:?}").contains(&moved), "{reply:?}");
-        }
-        let mut c = to.client();
-        let mut there = blocked(to, &format!("MODQ.CLAIM {key} m BLOCK 0"));
-        submit_assigned(&mut c, &format!("{key} i p"));
-        assert_eq!(served(&mut there).id(), "i", "{key}");
-    }
-}
-
-/// Sentinels promote a replica while people wait: it expires and matches at once, and who comes back is served.
-fn sentinels_fail_over_with_people_in_line(kind: Kind) {
-    let mut setup = SentinelSetup::start(kind);
-    let old = setup.primary().port();
-    let mut c = setup.primary().client();
-    c.expect_ok("MODQ.CONFIGURE q LOCK 60000");
-    for i in 0..4 {
-        submit(&mut c, &format!("q i{i} p TAGS 1 t"));
-    }
-    let held = claims(&c.line("MODQ.CLAIM q holder COUNT 4 LOCK 500 TAGS 1 t"));
-    for j in 0..3 {
-        let join = format!("MODQ.JOIN q j{j} TTL 1000000 TAGS 1 t");
-        assert_eq!(c.line(&join), simple("WAITING"));
-    }
-    let waiting = blocked(setup.primary(), "MODQ.CLAIM q b BLOCK 0 TAGS 1 none");
-    let (primary, replicas) = setup.nodes.split_first().unwrap();
-    replicas
-        .iter()
-        .for_each(|replica| wait_replica_synced(primary, replica));
-    setup.nodes[0].kill9();
-    drop(waiting);
-    let primary = setup.wait_failover(old);
-    let mut n = primary.client();
-    wait_until("locks ran out and were matched", PATIENCE, || {
-        counts(&mut n, "q") == [1, 3, 0, 0]
-    });
-    for j in 0..3 {
-        let got = claims(&n.line(&format!("MODQ.HELD q j{j}"))).remove(0);
-        assert_eq!(got.id(), format!("i{j}"));
-        assert!(got.token > held[3].token, "tokens go on growing");
-    }
-    let mut back = blocked(primary, "MODQ.CLAIM q b BLOCK 0 TAGS 1 u");
-    submit_assigned(&mut n, "q new p TAGS 1 u");
-    assert_eq!(served(&mut back).id(), "new");
-    let replica = setup.nodes[1..]
-        .iter()
-        .find(|node| node.port() != primary.port());
-    let replica = replica.expect("there is another");
-    wait_replica_synced(primary, replica);
-    assert_eq!(digest(&mut n, "q"), digest(&mut replica.client(), "q"));
-}
-
 fn a_closed_socket_leaves_the_line(kind: Kind) {
     let pair = Pair::start(kind);
     let server = &pair.primary;
@@ -421,8 +370,9 @@ fn nobody_is_left_in_line_by_a_detour(kind: Kind) {
                 "MODQ.SUBMIT q i p"
             });
             wait_until(
+                // Well before the lock would end.
                 &format!("nobody has it: {lines:?}"),
-                Duration::from_secs(3),
+                PATIENCE,
                 || state(&mut c, "q", "i") == "ready",
             );
             assert_eq!(field(&mut c, "q", "i", "deliveries"), Value::Int(0));
@@ -441,136 +391,16 @@ fn nobody_is_left_in_line_by_a_detour(kind: Kind) {
     pair.check();
 }
 
-fn a_primary_that_becomes_a_replica_unblocks(kind: Kind) {
-    let pair = Pair::start(kind);
-    let (primary, other) = (&pair.primary, &pair.replica);
-    other.client().expect_ok("REPLICAOF NO ONE");
-    let mut a = blocked(primary, "MODQ.CLAIM q a BLOCK 0");
-    let mut b = blocked(primary, "MODQ.MCLAIM 2 q r b BLOCK 0");
-    let mut c = primary.client();
-    c.expect_ok(&format!("REPLICAOF 127.0.0.1 {}", other.port()));
-    assert_eq!(a.reply().err_code(), "UNBLOCKED");
-    assert_eq!(b.reply().err_code(), "UNBLOCKED");
-    c.expect_ok("REPLICAOF NO ONE");
-    submit(&mut c, "q i p");
-}
-
-fn a_pause_of_the_server_is_survived(kind: Kind) {
-    let pair = Pair::start(kind);
-    let server = &pair.primary;
-    let mut c = server.client();
-    for i in 0..20 {
-        submit(&mut c, &format!("q i{i} p"));
-    }
-    c.line("MODQ.CLAIM q holder COUNT 20 LOCK 50");
-    c.line("MODQ.JOIN q j TTL 60");
-    let mut a = blocked(server, "MODQ.CLAIM q a BLOCK 0 TAGS 1 x");
-    let mut times_out = blocked(server, "MODQ.CLAIM q b BLOCK 40 TAGS 1 nothing");
-    let mut killed = server.client();
-    let id = killed.id();
-    block(&mut killed, server, "MODQ.CLAIM q k BLOCK 0 TAGS 1 k");
-    // Matched, killed and paused in one: the undo has to wait.
-    multi(
-        &mut c,
-        &[
-            "MODQ.SUBMIT q k p TAGS 1 k".into(),
-            format!("CLIENT KILL ID {id}"),
-            "CLIENT PAUSE 400 WRITE".into(),
-        ],
-    );
-    let _ = times_out.poll(Duration::from_millis(250));
-    assert_eq!(c.line("PING"), simple("PONG"));
-    c.expect_ok("CLIENT UNPAUSE");
-    let got = served(&mut a);
-    assert_eq!(got.deliveries, 2);
-    wait_until("all is back", PATIENCE, || {
-        counts(&mut c, "q")[0] + counts(&mut c, "q")[1] == 21
-    });
-    wait_until("the undo is done", PATIENCE, || {
-        state(&mut c, "q", "k") == "ready"
-    });
-    assert_eq!(field(&mut c, "q", "k", "deliveries"), Value::Int(0));
-    wait_until("locks have run out", PATIENCE, || {
-        len(&mut c, "q LOCKED") <= 2
-    });
-    pair.check();
-}
-
-fn a_failover_with_people_in_line(kind: Kind) {
-    let pair = Pair::start(kind);
-    let (old, new) = (&pair.primary, &pair.replica);
-    let mut c = old.client();
-    for i in 0..10 {
-        submit(&mut c, &format!("q i{i} p TAGS 1 t"));
-    }
-    c.line("MODQ.CLAIM q holder COUNT 10 LOCK 400 TAGS 1 t");
-    for j in 0..3 {
-        assert_eq!(
-            c.line(&format!("MODQ.JOIN q j{j} TTL 100000 TAGS 1 t")),
-            simple("WAITING")
-        );
-    }
-    let last = claims(&c.line("MODQ.HELD q holder")).pop().unwrap().token;
-    let mut waiting: Vec<Client> = (0..5)
-        .map(|i| blocked(old, &format!("MODQ.CLAIM q b{i} BLOCK 0 TAGS 1 none")))
-        .collect();
-    wait_replica_synced(old, new);
-    c.expect_ok(&format!("FAILOVER TO 127.0.0.1 {}", new.port()));
-    for b in &mut waiting {
-        assert_eq!(b.reply().err_code(), "UNBLOCKED");
-    }
-    let mut n = new.client();
-    wait_until("the replica is primary", PATIENCE, || {
-        n.line("ROLE")[0] == bulk("master")
-    });
-    // It expires and matches without being asked.
-    wait_until("locks ran out", PATIENCE, || {
-        counts(&mut n, "q") == [7, 3, 0, 0]
-    });
-    assert_eq!(line_of(&mut n, "q"), "");
-    for j in 0..3 {
-        let held = claims(&n.line(&format!("MODQ.HELD q j{j}")));
-        assert_eq!(held[0].id(), format!("i{j}"));
-        assert!(held[0].token > last);
-    }
-    wait_replica_synced(new, old);
-    assert_eq!(digest(&mut n, "q"), digest(&mut c, "q"));
-    assert_eq!(ids(&n.line("MODQ.CLAIM q x NEW BLOCK 0 TAGS 1 t")), "i3");
-}
-
-fn a_reload_keeps_the_line(kind: Kind) {
-    let (server, mut c) = desk(kind);
-    c.line("MODQ.JOIN q j TTL 100000 TAGS 1 t");
-    let mut a = blocked(&server, "MODQ.CLAIM q a BLOCK 0");
-    let mut none = blocked(&server, "MODQ.CLAIM none n BLOCK 0");
-    submit(&mut c, "q x p TAGS 1 u");
-    let before = c.line("MODQ.WAITERS q");
-    for reload in ["DEBUG RELOAD", "DEBUG LOADAOF"] {
-        c.set_timeout(PATIENCE);
-        c.expect_ok(reload);
-        assert_eq!(c.line("MODQ.WAITERS q"), before, "{reload}");
-        assert_eq!(line_of(&mut c, "none"), "n*");
-    }
-    submit_assigned(&mut c, "q i p");
-    assert_eq!(field(&mut c, "q", "i", "moderator"), bulk("j"));
-    submit_assigned(&mut c, "q k p");
-    assert_eq!(served(&mut a).id(), "k");
-    submit_assigned(&mut c, "none k p");
-    assert_eq!(served(&mut none).id(), "k");
-}
-
 matrix!(
     a_client_that_dies_before_its_answer_costs_nothing,
+    the_next_in_line_gets_what_a_dead_client_had,
+    a_place_by_join_outlives_a_dead_call,
+    of_two_calls_answered_with_one_lock_one_may_die,
+    unblock_between_the_match_and_the_answer_loses_nothing,
     what_reached_somebody_is_not_taken_back,
     a_call_matched_twice_keeps_one_lock,
     an_answer_comes_before_another_keys_wrong_type,
-    a_slot_that_goes_sends_its_waiting_clients_after_it,
-    sentinels_fail_over_with_people_in_line,
     a_closed_socket_leaves_the_line,
     what_was_matched_may_be_gone_before_the_answer,
     nobody_is_left_in_line_by_a_detour,
-    a_primary_that_becomes_a_replica_unblocks,
-    a_pause_of_the_server_is_survived,
-    a_failover_with_people_in_line,
-    a_reload_keeps_the_line,
 );

@@ -2,7 +2,7 @@
 //! holds more than its quota. Times are the server's, as the clock shows them right before and right after each command.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 /// Polls until admitted. Every denial tells of the same moment; before it nothing is admitted, from it on nothing is
 /// denied. Returns how often it was denied.
@@ -154,7 +154,7 @@ fn an_open_loop_client_never_gets_more(kind: Kind) {
     let counter = format!("RATELIMIT.CHECK counter {QUOTA} {WINDOW} ALGO COUNTER");
     let mut admitted: [Vec<(i64, i64)>; 4] = Default::default();
     let mut denied = [0; 4];
-    let mut random = Random(42);
+    let mut random = Random::new(42);
     let end = now_ms() + 3000;
     let mut now = 0;
     while now < end {

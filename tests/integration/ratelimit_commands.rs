@@ -1,7 +1,6 @@
 //! RATELIMIT as the server describes it: COMMAND INFO, DOCS and GETKEYS, access control, cluster mode.
 
-use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 use std::collections::BTreeSet;
 
 /// Every command with the flags it must have. "write" or "readonly", "denyoom" or not: all are said, none is left open.

@@ -2,7 +2,7 @@
 //! by none of them. And keys go by themselves, when nothing in them is in use.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 /// A primary with an AOF and a replica that sends nothing of its own accord.
 fn observed(kind: Kind) -> (Server, Server) {

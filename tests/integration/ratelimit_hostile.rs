@@ -2,7 +2,7 @@
 //! no records. An error at most, never a crash, and nothing left behind.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 use std::time::Duration;
 
 /// CRC-64 as the servers use it for DUMP (Jones, reflected).
@@ -34,7 +34,7 @@ fn damage(r: &mut Random, payload: &[u8], from: usize, keep: usize) -> Vec<u8> {
         match r.below(6) {
             0 => bytes[i] ^= 1 << r.below(8),
             1 => bytes[i] = r.next() as u8,
-            2 => bytes[i] = r.pick(&[0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfd, 0xfe, 0xff]),
+            2 => bytes[i] = *r.pick(&[0, 1, 0x7f, 0x80, 0xfb, 0xfc, 0xfd, 0xfe, 0xff]),
             3 => bytes.insert(i, r.next() as u8),
             4 if bytes.len() > from + keep + 8 => drop(bytes.remove(i)),
             _ => {
@@ -85,7 +85,7 @@ fn damaged_payloads_are_refused(kind: Kind) {
         .iter()
         .map(|key| cmd!(c, "DUMP", key).bytes().to_vec())
         .collect();
-    let mut r = Random(3);
+    let mut r = Random::new(3);
     let (mut refused, mut taken) = (0, 0);
     for (key, dump) in keys.iter().zip(&dumps) {
         // Our reading of the checksum is the server's, or the rest would prove nothing.
@@ -310,7 +310,7 @@ fn garbage_is_refused(kind: Kind) {
         .iter()
         .filter(|command| command[0].contains(&b'_'))
         .collect();
-    let mut r = Random(11);
+    let mut r = Random::new(11);
     let (mut refused, mut taken) = (0, 0);
     for round in 0..1500 {
         let mut command = records[r.below(records.len() as u64) as usize].clone();

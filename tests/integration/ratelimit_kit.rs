@@ -1,25 +1,23 @@
-//! What the tests of RATELIMIT share: replies with the server's time around them, keys of every kind, random words.
+//! What the tests of RATELIMIT share: replies with the server's time around them, keys of every kind.
 
-use crate::support::*;
-use std::time::{SystemTime, UNIX_EPOCH};
+use modq_testkit::*;
 
 /// The four algorithms.
-pub const ALGOS: [&str; 4] = ["LOG", "COUNTER", "FIXED", "GCRA"];
+pub(crate) const ALGOS: [&str; 4] = ["LOG", "COUNTER", "FIXED", "GCRA"];
 
 /// 2^53, the largest number of all arguments.
-pub const MAX: i64 = 1 << 53;
+pub(crate) const MAX: i64 = 1 << 53;
 
 /// A reply and the clock (ms) right before and right after.
-pub struct Timed {
-    pub lo: i64,
-    pub hi: i64,
-    pub reply: Value,
+pub(crate) struct Timed {
+    pub(crate) lo: i64,
+    pub(crate) hi: i64,
+    pub(crate) reply: Value,
 }
 
-/// Runs a line between two looks at the clock, which is the server's: they run on one machine. (Valkey's TIME is no
-/// such look, as under load it may be a millisecond behind the clock.)
+/// Runs a line between two looks at the clock, which is the server's too.
 #[track_caller]
-pub fn timed(c: &mut Client, line: &str) -> Timed {
+pub(crate) fn timed(c: &mut Client, line: &str) -> Timed {
     let lo = now_ms();
     let reply = c.line(line);
     let hi = now_ms();
@@ -27,15 +25,9 @@ pub fn timed(c: &mut Client, line: &str) -> Timed {
     Timed { lo, hi, reply }
 }
 
-/// The clock, Unix ms.
-pub fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("the clock is set").as_millis() as i64
-}
-
 /// The integers at the front of a reply.
 #[track_caller]
-pub fn ints(reply: &Value) -> Vec<i64> {
+pub(crate) fn ints(reply: &Value) -> Vec<i64> {
     let items = reply.items().iter();
     items
         .take_while(|item| matches!(item, Value::Int(_)))
@@ -46,12 +38,12 @@ pub fn ints(reply: &Value) -> Vec<i64> {
 impl Timed {
     /// Element `i` of the reply.
     #[track_caller]
-    pub fn at(&self, i: usize) -> i64 {
+    pub(crate) fn at(&self, i: usize) -> i64 {
         self.reply[i].int()
     }
 
     #[track_caller]
-    pub fn allowed(&self) -> bool {
+    pub(crate) fn allowed(&self) -> bool {
         match self.at(0) {
             0 => false,
             1 => true,
@@ -61,7 +53,7 @@ impl Timed {
 
     /// Asserts that `wait`, counted from this reply, ends `window` after `since`, as closely as the clock was seen.
     #[track_caller]
-    pub fn assert_ends(&self, what: &str, wait: i64, since: &Timed, window: i64) {
+    pub(crate) fn assert_ends(&self, what: &str, wait: i64, since: &Timed, window: i64) {
         let range = since.lo + window - self.hi..=since.hi + window - self.lo;
         assert!(range.contains(&wait), "{what}: {wait} is not in {range:?}");
     }
@@ -69,7 +61,7 @@ impl Timed {
 
 /// Asserts that a command is refused as ERR, naming what is wrong.
 #[track_caller]
-pub fn assert_refused(c: &mut Client, line: &str, names: &str) {
+pub(crate) fn assert_refused(c: &mut Client, line: &str, names: &str) {
     let reply = c.line(line);
     assert_eq!(reply.err_code(), "ERR", "{line}: {reply:?}");
     assert!(
@@ -79,7 +71,7 @@ pub fn assert_refused(c: &mut Client, line: &str, names: &str) {
 }
 
 /// Fills the server with a key of every shape that limiters and leases have: their names.
-pub fn fill(c: &mut Client) -> Vec<String> {
+pub(crate) fn fill(c: &mut Client) -> Vec<String> {
     let mut keys = Vec::new();
     for algo in ALGOS {
         let key = format!("one:{algo}");
@@ -116,25 +108,4 @@ pub fn fill(c: &mut Client) -> Vec<String> {
     assert_eq!(c.line("RATELIMIT.RELEASE leases holder-7"), Value::Int(1));
     keys.push("leases".into());
     keys
-}
-
-/// A generator of numbers that are the same in every run (xorshift64*).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
 }

@@ -1,7 +1,7 @@
 //! RATELIMIT.ACQUIRE, RELEASE and LEASES.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 fn acquire_renew_deny_release(kind: Kind) {
     let server = Server::start(kind);

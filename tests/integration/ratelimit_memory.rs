@@ -2,7 +2,7 @@
 //! most entries.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 /// Puts the limit below what is in use, or takes it away.
 fn memory_full(c: &mut Client, full: bool) {

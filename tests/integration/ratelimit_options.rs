@@ -1,7 +1,7 @@
 //! RATELIMIT: arguments in range and out of it, options in any order and case, wrong types.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 const TOO_BIG: i64 = MAX + 1;
 

@@ -2,7 +2,7 @@
 //! failover; and answer what a replica may answer.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 /// All policies of a server.
 fn policies(c: &mut Client) -> Vec<Value> {
@@ -39,7 +39,7 @@ fn random_command(r: &mut Random) -> String {
     // Windows either so short that they pass during the test, or so long that they do not.
     let window = r.pick(&[7, 30, 3_600_000, 3_700_000]);
     let (quota, cost) = (r.below(30) + 1, r.below(12));
-    let algo = r.pick(&ALGOS);
+    let algo = *r.pick(&ALGOS);
     let id = r.below(30);
     let mut limits = format!("{quota} {window} ALGO {algo}");
     if algo == "GCRA" && r.below(2) == 0 {
@@ -81,7 +81,7 @@ fn a_random_workload_leaves_all_equal(kind: Kind) {
     wait_replica_synced(&primary, &replica);
     wait_replica_synced(&primary, &chained);
     let mut c = primary.client();
-    let mut r = Random(7);
+    let mut r = Random::new(7);
     let (mut errors, mut nested) = (0, 0);
     for round in 0..60 {
         let lines: Vec<String> = (0..40).map(|_| random_command(&mut r)).collect();

@@ -1,7 +1,7 @@
 //! RATELIMIT: what CHECK, PEEK, MCHECK, REFUND, RESET and BLOCK answer, element by element.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 fn five_integers_for_every_algorithm(kind: Kind) {
     let server = Server::start(kind);

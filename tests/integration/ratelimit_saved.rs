@@ -2,7 +2,7 @@
 //! LOADAOF, DUMP and RESTORE, COPY, RENAME, MOVE and SWAPDB.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 use std::collections::BTreeMap;
 
 /// Every key with its type, digest and expiry, and every policy.

@@ -1,7 +1,7 @@
 //! RATELIMIT when the clock is set: ahead and back, and on a replica that takes over with a clock that is behind.
 
 use super::ratelimit_kit::*;
-use crate::support::*;
+use modq_testkit::*;
 
 const DAY: i64 = 86_400_000;
 const WINDOW: i64 = 3000;

@@ -1,6 +1,7 @@
 //! The harness's own reading of RESP2 and RESP3: tests assert wire shapes with it, so it must tell all of them apart.
 
-use crate::support::*;
+use modq_testkit::wire::{Cursor, push, request};
+use modq_testkit::*;
 
 #[track_caller]
 fn parse(mut wire: &[u8]) -> Value {
@@ -111,4 +112,41 @@ fn debug_shows_bytes_readably() {
         format!("{value:?}"),
         r#"["a\x00b", simple("OK"), NullBulk, 5]"#
     );
+}
+
+#[test]
+fn requests_are_arrays_of_bulk_strings() {
+    let wire = b"*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\na\0\r\n34567890\r\n";
+    let args: [&[u8]; 3] = [b"SET", b"", b"a\0\r\n34567890"];
+    assert_eq!(
+        request(&args).escape_ascii().to_string(),
+        wire.escape_ascii().to_string()
+    );
+    let mut out = b"before".to_vec();
+    push(&mut out, &args);
+    assert_eq!(out, [b"before", &wire[..]].concat());
+}
+
+#[test]
+fn a_cursor_goes_through_replies_and_stops_where_they_end() {
+    let wire = b"*3\r\n$4\r\na\r\nb\r\n:-12\r\n+OK\r\n";
+    let read = |wire| {
+        let mut cursor = Cursor::new(wire);
+        let found = (cursor.line()?, cursor.bulk()?, cursor.digits()?);
+        cursor.lines(1)?;
+        Some(found)
+    };
+    assert_eq!(
+        read(&wire[..]),
+        Some((&b"*3"[..], &b"a\r\nb"[..], &b"-12"[..]))
+    );
+    for end in 0..wire.len() {
+        assert_eq!(read(&wire[..end]), None, "{end} bytes");
+    }
+}
+
+#[test]
+#[should_panic(expected = "the server answered -ERR no")]
+fn a_cursor_stops_at_an_error() {
+    Cursor::new(b"-ERR no\r\n").line();
 }

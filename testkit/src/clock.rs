@@ -2,12 +2,12 @@
 //!
 //! A little library, compiled with the `cc` that links the tests, stands between the server and libc.
 
+use crate::place;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 const SHIM: &str = r#"
 #define _GNU_SOURCE
@@ -50,16 +50,17 @@ time_t time(time_t *t) {
 }
 "#;
 
-fn dir() -> PathBuf {
-    env!("CARGO_TARGET_TMPDIR").into()
+/// A file of this process.
+fn fresh() -> PathBuf {
+    place::fresh("-clock").expect("target/tmp can be written")
 }
 
-/// Where the library is.
+/// Where the library is, made when it is first needed.
 fn shim() -> &'static PathBuf {
     static SHIM_AT: OnceLock<PathBuf> = OnceLock::new();
     SHIM_AT.get_or_init(|| {
-        let name = format!("modq-clock-{}", std::process::id());
-        let (source, library) = (dir().join(&name).with_extension("c"), dir().join(&name));
+        let library = fresh();
+        let source = library.with_extension("c");
         fs::write(&source, SHIM).unwrap();
         let out = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-o"])
@@ -68,22 +69,30 @@ fn shim() -> &'static PathBuf {
             .expect("cc, with which tests are linked");
         assert!(out.status.success(), "{out:?}");
         fs::remove_file(source).unwrap();
-        let shared = dir().join("modq-clock.so");
+        let shared = library.with_file_name("modq-clock.so");
+        // All processes share it, and keep one they have loaded when another takes its place.
         fs::rename(library, &shared).unwrap();
         shared
     })
 }
 
 /// A clock; it begins right.
+#[derive(Debug)]
 pub struct Clock {
     file: PathBuf,
 }
 
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock::new()
+    }
+}
+
 impl Clock {
+    /// One that says what the machine's says.
+    #[must_use]
     pub fn new() -> Clock {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let file = dir().join(format!("modq-clock-{}-{n}", std::process::id()));
+        let file = fresh();
         fs::write(&file, 0i64.to_le_bytes()).unwrap();
         Clock { file }
     }
@@ -94,7 +103,7 @@ impl Clock {
         file.write_all(&ms.to_le_bytes()).unwrap();
     }
 
-    pub(super) fn env(&self) -> [(&'static str, PathBuf); 2] {
+    pub(crate) fn env(&self) -> [(&'static str, PathBuf); 2] {
         [
             ("LD_PRELOAD", shim().clone()),
             ("MODQ_TEST_CLOCK", self.file.clone()),

@@ -1,18 +1,29 @@
-//! What tests of the queue share: claims as structures, the server's clock, and what a command left behind.
+//! What tests of the moderation queue share: claims as structures, short words for common commands, clients that are
+//! blocked for sure, and queues with something in them.
 
-use super::wait::{digest, info};
-use super::{Client, Value};
+use crate::resp::bulk;
+use crate::wait::{PATIENCE, wait_until};
+use crate::{Client, Kind, Server, Value, cmd};
+use std::time::Duration;
 
 /// An element of the reply of CLAIM and HELD, its shape checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
+    /// The item's id.
     pub item: Vec<u8>,
+    /// What is to be reviewed.
     pub payload: Vec<u8>,
+    /// Proves that the item is still with whoever has this.
     pub token: i64,
+    /// When the lock ends, Unix ms.
     pub deadline: i64,
+    /// The item's priority.
     pub priority: i64,
+    /// When the item was submitted, Unix ms.
     pub submitted: i64,
+    /// How often the item has been claimed, this time included.
     pub deliveries: i64,
+    /// The revision of the item's content.
     pub rev: i64,
 }
 
@@ -38,12 +49,15 @@ impl Claimed {
         claimed
     }
 
+    /// The item's id as text.
+    #[must_use]
     pub fn id(&self) -> String {
         String::from_utf8_lossy(&self.item).into_owned()
     }
 }
 
 /// The claims of a reply; none if it is null.
+#[must_use]
 #[track_caller]
 pub fn claims(reply: &Value) -> Vec<Claimed> {
     if reply.is_null() {
@@ -53,6 +67,7 @@ pub fn claims(reply: &Value) -> Vec<Claimed> {
 }
 
 /// The ids of a reply of claims, joined with spaces.
+#[must_use]
 #[track_caller]
 pub fn ids(reply: &Value) -> String {
     let ids: Vec<String> = claims(reply).iter().map(Claimed::id).collect();
@@ -108,116 +123,10 @@ pub fn state(c: &mut Client, key: &str, item: &str) -> String {
     field(c, key, item, "state").text()
 }
 
-/// The server's clock in µs.
-#[track_caller]
-pub fn server_us(c: &mut Client) -> i64 {
-    let time = c.line("TIME");
-    let part = |i: usize| time[i].text().parse::<i64>().unwrap();
-    part(0) * 1_000_000 + part(1)
-}
-
-/// The server's clock in ms.
-#[track_caller]
-pub fn server_ms(c: &mut Client) -> i64 {
-    server_us(c) / 1000
-}
-
-/// What a command that must change nothing may not touch: the value, the server's count of changes and, if the AOF
-/// is on, its length. An AOF gets what replicas get.
-#[track_caller]
-pub fn footprint(c: &mut Client, key: &str) -> [String; 3] {
-    let persistence = info(c, "persistence");
-    [
-        digest(c, key),
-        persistence["rdb_changes_since_last_save"].clone(),
-        persistence
-            .get("aof_current_size")
-            .cloned()
-            .unwrap_or_default(),
-    ]
-}
-
-/// Runs `body`, after which the value of `key`, the count of changes and the AOF are as before.
-#[track_caller]
-pub fn unchanged<R>(c: &mut Client, key: &str, body: impl FnOnce(&mut Client) -> R) -> R {
-    let before = footprint(c, key);
-    let result = body(c);
-    assert_eq!(footprint(c, key), before, "something changed at {key}");
-    result
-}
-
-/// Runs `body`, which must leave something in the value, the count of changes and the AOF, if that is on.
-#[track_caller]
-pub fn changed<R>(c: &mut Client, key: &str, body: impl FnOnce(&mut Client) -> R) -> R {
-    let before = footprint(c, key);
-    let result = body(c);
-    let after = footprint(c, key);
-    for (before, after) in before.iter().zip(&after) {
-        assert!(before != after || before.is_empty(), "{before} at {key}");
-    }
-    result
-}
-
-/// Numbers that look random and are the same each time: xorshift.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// From 0 to `n` − 1.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() >> 11) as usize % n
-    }
-
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
-    }
-
-    /// True once in `n`.
-    pub fn once_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
-
-/// Gives bytes the footer of DUMP with its checksum (CRC-64 of Jones), so that RESTORE hands them on.
-pub fn sign_dump(body: &[u8], version: [u8; 2]) -> Vec<u8> {
-    let mut dump = [body, &version].concat();
-    let crc = dump.iter().fold(0u64, |crc, byte| {
-        (0..8).fold(crc ^ u64::from(*byte), |crc, _| {
-            (crc >> 1)
-                ^ if crc & 1 == 1 {
-                    0x95ac_9329_ac4b_c9b5
-                } else {
-                    0
-                }
-        })
-    });
-    dump.extend_from_slice(&crc.to_le_bytes());
-    dump
-}
-
-/// Takes the footer off a DUMP: the body, and the version that `sign_dump` wants.
-#[track_caller]
-pub fn unsign_dump(dump: &[u8]) -> (Vec<u8>, [u8; 2]) {
-    let (body, footer) = dump.split_at(dump.len() - 10);
-    let version = [footer[0], footer[1]];
-    assert_eq!(sign_dump(body, version), dump, "the checksum is understood");
-    (body.to_vec(), version)
-}
-
 /// A server with an AOF, so that `footprint` sees all that is replicated, and a client of it.
 #[track_caller]
-pub fn desk(kind: super::Kind) -> (super::Server, Client) {
-    let builder = super::Server::builder(kind).config("appendonly yes");
+pub fn desk(kind: Kind) -> (Server, Client) {
+    let builder = Server::builder(kind).config("appendonly yes");
     let server = builder.config("appendfsync no").start();
     let client = server.client();
     (server, client)
@@ -228,7 +137,7 @@ pub fn desk(kind: super::Kind) -> (super::Server, Client) {
 pub fn make_dead(c: &mut Client, key: &str, item: &str) {
     for expiries in 1..=20 {
         assert_eq!(claim(c, &format!("{key} killer LOCK 1 NEW")).id(), item);
-        super::wait_until("the lock has run out", super::PATIENCE, || {
+        wait_until("the lock has run out", PATIENCE, || {
             state(c, key, item) != "locked" && len(c, &format!("{key} LOCKED")) == 0
         });
         assert_eq!(field(c, key, item, "expiries"), Value::Int(expiries));
@@ -244,7 +153,7 @@ pub fn rich_queue(c: &mut Client, key: &str) {
     make_dead(c, key, "dead");
     submit(c, &format!("{key} resolved p"));
     let lock = claim(c, &format!("{key} m1"));
-    super::cmd!(c, "MODQ.RESOLVE", key, "resolved", lock.token);
+    cmd!(c, "MODQ.RESOLVE", key, "resolved", lock.token);
     submit(c, &format!("{key} cancelled p"));
     c.line(&format!("MODQ.CANCEL {key} cancelled"));
     submit(
@@ -252,7 +161,7 @@ pub fn rich_queue(c: &mut Client, key: &str) {
         &format!("{key} skipped p PRIORITY 9 BOOST 5 TAGS 2 de x"),
     );
     let lock = claim(c, &format!("{key} m2 TAGS 2 x de"));
-    super::cmd!(c, "MODQ.RELEASE", key, "skipped", lock.token, "SKIP");
+    cmd!(c, "MODQ.RELEASE", key, "skipped", lock.token, "SKIP");
     submit(c, &format!("{key} locked p PRIORITY 8 EXCLUDE 2 m8 m9"));
     submit(c, &format!("{key} locked2 p PRIORITY 8"));
     claim(c, &format!("{key} m1 LOCK 3600000"));
@@ -264,7 +173,7 @@ pub fn rich_queue(c: &mut Client, key: &str) {
     c.line(&format!(
         "MODQ.SUBMIT {key} delayed p DELAY 3600000 EXCLUDE 1 m9"
     ));
-    super::cmd!(
+    cmd!(
         c,
         "MODQ.SUBMIT",
         key,
@@ -278,7 +187,7 @@ pub fn rich_queue(c: &mut Client, key: &str) {
 
 /// A client that has sent this line and waits for the answer: blocked by now.
 #[track_caller]
-pub fn blocked(server: &super::Server, line: &str) -> Client {
+pub fn blocked(server: &Server, line: &str) -> Client {
     let mut client = server.client();
     block(&mut client, server, line);
     client
@@ -286,11 +195,11 @@ pub fn blocked(server: &super::Server, line: &str) -> Client {
 
 /// Sends this line and returns once the client is blocked.
 #[track_caller]
-pub fn block(client: &mut Client, server: &super::Server, line: &str) {
+pub fn block(client: &mut Client, server: &Server, line: &str) {
     let id = client.id();
     client.send(&line.split_whitespace().collect::<Vec<_>>());
     let mut watch = server.client();
-    super::wait_until(&format!("{line} blocks"), super::PATIENCE, || {
+    wait_until(&format!("{line} blocks"), PATIENCE, || {
         let list = watch.line(&format!("CLIENT LIST ID {id}")).text();
         let flags = list.split_once(" flags=").map(|(_, rest)| rest);
         flags.is_some_and(|flags| flags.split(' ').next().unwrap().contains('b'))
@@ -302,7 +211,7 @@ pub fn block(client: &mut Client, server: &super::Server, line: &str) {
 pub fn line_of(c: &mut Client, key: &str) -> String {
     let waiters = c.line(&format!("MODQ.WAITERS {key} COUNT 1000"));
     let shown = waiters.items().iter().map(|waiter| {
-        let star = if waiter[1] == super::bulk("blocked") {
+        let star = if waiter[1] == bulk("blocked") {
             "*"
         } else {
             ""
@@ -331,5 +240,5 @@ pub fn served(c: &mut Client) -> Claimed {
 /// No answer comes, for a while.
 #[track_caller]
 pub fn still_waits(c: &mut Client) {
-    assert_eq!(c.poll(std::time::Duration::from_millis(60)), None);
+    assert_eq!(c.poll(Duration::from_millis(60)), None);
 }

@@ -1,7 +1,8 @@
 //! A blocking client that shows replies as they come off the wire. Anything unexpected, a timeout included, panics
 //! with what was being waited for.
 
-use super::resp::{Value, ok};
+use crate::resp::{Value, ok};
+use crate::wire;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpStream;
@@ -10,6 +11,8 @@ use std::time::Duration;
 /// How long a reply may take unless `set_timeout` says otherwise.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One connection to a server.
+#[derive(Debug)]
 pub struct Client {
     stream: BufReader<TcpStream>,
     /// Pushes that arrived while `cmd` waited for its reply.
@@ -26,6 +29,7 @@ impl Client {
         Client::try_connect(port).unwrap_or_else(|e| panic!("cannot connect to port {port}: {e}"))
     }
 
+    /// The same for when the server may not be there.
     pub fn try_connect(port: u16) -> std::io::Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
@@ -38,6 +42,7 @@ impl Client {
     }
 
     /// Switches to RESP3.
+    #[must_use]
     #[track_caller]
     pub fn hello3(mut self) -> Client {
         let reply = self.cmd(&["HELLO", "3"]);
@@ -45,6 +50,7 @@ impl Client {
         self
     }
 
+    /// How long a reply may take; 10 s unless this says otherwise.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.stream
             .get_ref()
@@ -102,14 +108,17 @@ impl Client {
     /// The same of commands with any arguments.
     #[track_caller]
     pub fn pipeline_of(&mut self, commands: &[Vec<Vec<u8>>]) -> Vec<Value> {
-        let bytes: Vec<u8> = commands.iter().flat_map(|args| encode(args)).collect();
+        let bytes: Vec<u8> = commands
+            .iter()
+            .flat_map(|args| wire::request(args))
+            .collect();
         self.last = bytes[..bytes.len().min(200)].escape_ascii().to_string();
         self.send_raw(&bytes).unwrap();
         commands.iter().map(|_| self.reply()).collect()
     }
 
     fn try_send<A: AsRef<[u8]>>(&mut self, args: &[A]) -> std::io::Result<()> {
-        let bytes = encode(args);
+        let bytes = wire::request(args);
         self.last = bytes[..bytes.len().min(200)].escape_ascii().to_string();
         self.send_raw(&bytes)
     }
@@ -181,19 +190,41 @@ impl Client {
     }
 }
 
-/// A command as it goes over the wire.
-fn encode<A: AsRef<[u8]>>(args: &[A]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
-    for arg in args.iter().map(AsRef::as_ref) {
-        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-        bytes.extend_from_slice(arg);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
+/// A client for servers whose role Sentinels may change: they close all ordinary connections of such a server, and this
+/// one then connects anew.
+#[derive(Debug)]
+pub struct Reconnecting {
+    port: u16,
+    client: Option<Client>,
 }
 
-/// Anything that can be an argument of `cmd!`.
+impl Reconnecting {
+    /// Of a port of 127.0.0.1; connects with the first command.
+    pub fn new(to: impl Into<u16>) -> Reconnecting {
+        Reconnecting {
+            port: to.into(),
+            client: None,
+        }
+    }
+
+    /// What [`Client::line`] answers; none if the connection is refused or was closed, so that the command may or may
+    /// not have run.
+    pub fn try_line(&mut self, line: &str) -> Option<Value> {
+        let client = match self.client.take() {
+            Some(client) => Ok(client),
+            None => Client::try_connect(self.port),
+        };
+        let mut client = client.ok()?;
+        let reply = client.try_cmd(&line.split_whitespace().collect::<Vec<_>>());
+        let reply = reply.ok()?;
+        self.client = Some(client);
+        Some(reply)
+    }
+}
+
+/// Anything that can be an argument of [`cmd!`](crate::cmd).
 pub trait Arg {
+    /// Its bytes.
     fn to_arg(&self) -> Vec<u8>;
 }
 
@@ -230,9 +261,9 @@ impl<const N: usize> Arg for [u8; N] {
 }
 
 /// Sends one command of mixed arguments and reads its reply: `cmd!(c, "MODQ.RESOLVE", key, "item", token)`.
+#[macro_export]
 macro_rules! cmd {
     ($client:expr, $($arg:expr),+ $(,)?) => {
-        $client.cmd(&[$($crate::support::Arg::to_arg(&$arg)),+])
+        $client.cmd(&[$($crate::Arg::to_arg(&$arg)),+])
     };
 }
-pub(crate) use cmd;

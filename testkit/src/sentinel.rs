@@ -1,18 +1,25 @@
 //! A primary with two replicas under the watch of three Sentinels.
+//!
+//! A Sentinel that gives a server another role closes all of its ordinary connections in the same step. So who looks
+//! whether a server has its new role connects anew each time, and who works on the new primary connects after that.
 
-use super::wait::{PATIENCE, wait_replica_synced, wait_until};
-use super::{Builder, Kind, Server};
+use crate::wait::{PATIENCE, wait_replica_synced, wait_until};
+use crate::{Builder, Kind, Reconnecting, Server};
 
 /// The name the Sentinels know the primary by.
 const NAME: &str = "modq";
 
+/// A primary with two replicas under the watch of three Sentinels.
+#[derive(Debug)]
 pub struct SentinelSetup {
     /// The data servers; the first starts as primary.
     pub nodes: Vec<Server>,
+    /// The Sentinels.
     pub sentinels: Vec<Server>,
 }
 
 impl SentinelSetup {
+    /// All of them, in touch with each other; the data servers have the module.
     #[track_caller]
     pub fn start(kind: Kind) -> SentinelSetup {
         SentinelSetup::start_with(kind, |node| node)
@@ -60,13 +67,27 @@ impl SentinelSetup {
     pub fn wait_failover(&self, old: u16) -> &Server {
         wait_until("the sentinels have a new primary", 2 * PATIENCE, || {
             let primary = self.primary();
-            let role = || primary.client().line("ROLE")[0].text();
             primary.port() != old
-                && role() == "master"
+                && role(primary).as_deref() == Some("master")
                 && self.sentinels.iter().all(|s| known(s) == primary.port())
         });
         self.primary()
     }
+
+    /// Waits until a data server, such as an old primary that came back, follows the primary and has all of it.
+    #[track_caller]
+    pub fn wait_follows(&self, node: &Server) {
+        wait_until("it is a replica", 2 * PATIENCE, || {
+            role(node).as_deref() == Some("slave")
+        });
+        wait_replica_synced(self.primary(), node);
+    }
+}
+
+/// What a server says it is; none if the connection was closed on the way.
+fn role(node: &Server) -> Option<String> {
+    let reply = Reconnecting::new(node).try_line("ROLE")?;
+    Some(reply[0].text())
 }
 
 /// The port of the primary as one Sentinel knows it.

@@ -1,6 +1,6 @@
 //! The harness itself, on every server: that what other tests lean on holds.
 
-use crate::support::*;
+use modq_testkit::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -149,8 +149,7 @@ fn a_refused_start_shows_the_log(kind: Kind) {
     let log = bare(kind)
         .config("no-such-option yes")
         .try_start()
-        .err()
-        .expect("the start is refused");
+        .expect_err("the start is refused");
     assert!(log.contains("no-such-option"), "{log}");
 }
 
@@ -200,8 +199,14 @@ fn panic_of(f: impl FnOnce()) -> String {
         .unwrap_or_default()
 }
 
+/// Tells the test that runs again as a process of its own to do so.
+const DIE: &str = "MODQ_TEST_DIE";
+
 #[test]
 fn servers_die_with_the_process_not_with_the_thread() {
+    if std::env::var_os(DIE).is_some() {
+        start_a_server_and_die();
+    }
     let server = std::thread::spawn(|| bare(Kind::Redis70).start())
         .join()
         .unwrap();
@@ -210,15 +215,12 @@ fn servers_die_with_the_process_not_with_the_thread() {
         simple("PONG"),
         "outlives the thread that started it"
     );
-    // A process that starts a server and kills itself takes the server with it: this very binary, run again.
+    // A process that starts a server and kills itself takes the server with it: this very test, run again.
     let me = std::env::current_exe().unwrap();
+    let name = "harness::servers_die_with_the_process_not_with_the_thread";
     let out = std::process::Command::new(me)
-        .args([
-            "--exact",
-            "harness::starts_a_server_and_dies",
-            "--nocapture",
-        ])
-        .env("MODQ_TEST_DIE", "1")
+        .args(["--exact", name, "--nocapture"])
+        .env(DIE, "1")
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&out.stdout);
@@ -231,21 +233,37 @@ fn servers_die_with_the_process_not_with_the_thread() {
     });
 }
 
-/// The other half of the test above; on its own it does nothing.
-#[test]
-fn starts_a_server_and_dies() {
-    if std::env::var_os("MODQ_TEST_DIE").is_some() {
-        let server = bare(Kind::Redis70).start();
-        println!("started on {}", server.port());
-        // SAFETY: ends this process, which is the point.
-        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
-    }
+/// The other half of the test above.
+fn start_a_server_and_die() {
+    let server = bare(Kind::Redis70).start();
+    println!("started on {}", server.port());
+    // SAFETY: ends this process, which is the point.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
+fn a_client_reconnects_where_its_connection_was_closed(kind: Kind) {
+    let mut server = bare(kind).start();
+    let mut c = Reconnecting::new(&server);
+    let id = c.try_line("CLIENT ID").expect("it connects");
+    assert_eq!(c.try_line("CLIENT ID"), Some(id.clone()), "and stays so");
+    assert_eq!(
+        server.client().line("CLIENT KILL TYPE normal"),
+        Value::Int(1)
+    );
+    assert_eq!(c.try_line("CLIENT ID"), None);
+    assert_ne!(c.try_line("CLIENT ID").expect("it connects"), id);
+    server.kill9();
+    assert_eq!(c.try_line("PING"), None);
+    assert_eq!(c.try_line("PING"), None, "there is nothing to connect to");
+    server.start_again();
+    assert_eq!(c.try_line("PING"), Some(simple("PONG")));
 }
 
 matrix!(
     a_server_answers_and_stops,
     wire_shapes_are_exact,
     blocked_clients_can_be_watched,
+    a_client_reconnects_where_its_connection_was_closed,
     data_survives_as_configured,
     replicas_catch_up,
     a_crash_fails_the_test,

@@ -1,16 +1,19 @@
 //! A Redis Cluster of primaries on this machine.
 
-use super::wait::{PATIENCE, parse_info, wait_until};
-use super::{Builder, Client, Kind, Server};
+use crate::wait::{PATIENCE, wait_until};
+use crate::{Builder, Client, Kind, Server, parse_info};
 
 const SLOTS: usize = 16384;
 
 /// Primaries with the slots shared out evenly, in order of their index.
+#[derive(Debug)]
 pub struct Cluster {
+    /// The servers.
     pub nodes: Vec<Server>,
 }
 
 impl Cluster {
+    /// A cluster of `n` servers with the module.
     #[track_caller]
     pub fn start(n: usize, kind: Kind) -> Cluster {
         Cluster::start_with(n, kind, |node| node)
@@ -73,6 +76,7 @@ impl Cluster {
         self.owner(key).client()
     }
 
+    /// The hash slot of a key.
     #[track_caller]
     pub fn slot(&self, key: impl AsRef<[u8]>) -> i64 {
         self.nodes[0]

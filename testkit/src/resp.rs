@@ -7,10 +7,13 @@ use std::io::{self, BufRead, Read};
 /// One reply, exactly as the server shaped it.
 #[derive(Clone, PartialEq)]
 pub enum Value {
+    /// `+text`, such as a status.
     Simple(String),
     /// `-CODE message`, and RESP3's blob errors.
     Error(String),
+    /// `:n`.
     Int(i64),
+    /// `$length`, a string of any bytes.
     Bulk(Vec<u8>),
     /// RESP2 `$-1`.
     NullBulk,
@@ -18,14 +21,21 @@ pub enum Value {
     NullArray,
     /// RESP3 `_`.
     Null,
+    /// `*n`.
     Array(Vec<Value>),
+    /// RESP3 `%n`.
     Map(Vec<(Value, Value)>),
+    /// RESP3 `~n`.
     Set(Vec<Value>),
+    /// RESP3 `>n`, which comes between replies.
     Push(Vec<Value>),
+    /// RESP3 `,n`.
     Double(f64),
+    /// RESP3 `#t` and `#f`.
     Bool(bool),
+    /// RESP3 `(n`, its digits.
     BigNumber(String),
-    /// The three letters of the format, and the text.
+    /// RESP3 `=length`: the three letters of the format, and the text.
     Verbatim(String, Vec<u8>),
 }
 
@@ -75,11 +85,14 @@ impl Value {
         })
     }
 
+    /// Whether it is one of the three nulls.
+    #[must_use]
     pub fn is_null(&self) -> bool {
         matches!(self, Value::NullBulk | Value::NullArray | Value::Null)
     }
 
     /// The code an error starts with; empty for anything else.
+    #[must_use]
     pub fn err_code(&self) -> &str {
         match self {
             Value::Error(message) => message.split(' ').next().unwrap_or(""),
@@ -87,6 +100,7 @@ impl Value {
         }
     }
 
+    /// The number of an integer.
     #[track_caller]
     pub fn int(&self) -> i64 {
         match self {
@@ -96,6 +110,7 @@ impl Value {
     }
 
     /// The bytes of a bulk, simple or verbatim string.
+    #[must_use]
     #[track_caller]
     pub fn bytes(&self) -> &[u8] {
         match self {
@@ -106,12 +121,14 @@ impl Value {
     }
 
     /// The same as text.
+    #[must_use]
     #[track_caller]
     pub fn text(&self) -> String {
         lossy(self.bytes())
     }
 
     /// The elements of an array, a set or a push.
+    #[must_use]
     #[track_caller]
     pub fn items(&self) -> &[Value] {
         match self {
@@ -121,6 +138,7 @@ impl Value {
     }
 
     /// The field-value pairs of a RESP3 map, or of the flat array that stands for one in RESP2.
+    #[must_use]
     #[track_caller]
     pub fn pairs(&self) -> Vec<(Value, Value)> {
         match self {
@@ -134,6 +152,7 @@ impl Value {
     }
 
     /// The value of a map's field (see `pairs`).
+    #[must_use]
     #[track_caller]
     pub fn field(&self, name: &str) -> Value {
         let mut found = self
@@ -257,37 +276,41 @@ impl<T: Into<Value>> From<Vec<T>> for Value {
 }
 
 /// A simple string, such as a status.
+#[must_use]
 pub fn simple(text: &str) -> Value {
     Value::Simple(text.into())
 }
 
 /// The status OK.
+#[must_use]
 pub fn ok() -> Value {
     simple("OK")
 }
 
 /// A bulk string.
+#[must_use]
 pub fn bulk(bytes: impl AsRef<[u8]>) -> Value {
     Value::Bulk(bytes.as_ref().into())
 }
 
 /// An array reply: `arr!["item", 3, ok(), arr![]]`.
+#[macro_export]
 macro_rules! arr {
-    ($($item:expr),* $(,)?) => { $crate::support::Value::Array(vec![$($crate::support::Value::from($item)),*]) };
+    ($($item:expr),* $(,)?) => { $crate::Value::Array(vec![$($crate::Value::from($item)),*]) };
 }
-pub(crate) use arr;
 
 /// A RESP3 map reply: `map!{"lock" => 300000}`.
+#[macro_export]
 macro_rules! map {
     ($($field:expr => $value:expr),* $(,)?) => {
-        $crate::support::Value::Map(vec![
-            $(($crate::support::Value::from($field), $crate::support::Value::from($value))),*
+        $crate::Value::Map(vec![
+            $(($crate::Value::from($field), $crate::Value::from($value))),*
         ])
     };
 }
-pub(crate) use map;
 
 /// Asserts that a reply is an error with exactly this code, and, if given, that its message contains a text.
+#[macro_export]
 macro_rules! assert_err {
     ($reply:expr, $code:expr $(, $part:expr)?) => {{
         let reply = $reply;
@@ -295,4 +318,3 @@ macro_rules! assert_err {
         $(assert!(format!("{reply:?}").contains($part), "expected {:?} in {reply:?}", $part);)?
     }};
 }
-pub(crate) use assert_err;

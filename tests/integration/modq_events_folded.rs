@@ -1,0 +1,338 @@
+//! The audit log is enough to know the queue: an ordinary consumer folds it, and has what the server has.
+
+use super::modq_events::{Fields, fields};
+use modq_testkit::*;
+use std::collections::BTreeMap;
+
+/// What a consumer knows of one item.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Item {
+    fields: Fields,
+}
+
+/// What a consumer knows of one queue.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Folded {
+    items: BTreeMap<String, Item>,
+    totals: BTreeMap<&'static str, i64>,
+}
+
+impl Folded {
+    fn fold(&mut self, event: &Fields) {
+        let mut count = |what| *self.totals.entry(what).or_default() += 1;
+        match &*event["ev"] {
+            "submit" => count("submitted"),
+            "resolve" => count("resolved"),
+            "cancel" => count("cancelled"),
+            "release" => count("released"),
+            "expire" => count("expired"),
+            "dead" => {
+                count("expired");
+                count("died");
+            }
+            _ => {}
+        }
+        let id = event["item"].clone();
+        match &*event["ev"] {
+            "cancel" | "resolve" | "move_out" => {
+                self.items.remove(&id).expect("it was there");
+                return;
+            }
+            "submit" | "move_in" => {
+                let old = self.items.insert(id.clone(), Item::default());
+                assert_eq!(old, None, "{event:?}");
+            }
+            _ => {}
+        }
+        let item = &mut self.items.get_mut(&id).expect("it is there").fields;
+        let told = event.iter();
+        let told = told.filter(|(f, _)| !["ev", "key", "item", "at"].contains(&f.as_str()));
+        item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
+        if item["state"] != "locked" {
+            item.retain(|field, _| !["moderator", "token", "deadline"].contains(&field.as_str()));
+        }
+    }
+}
+
+/// A consumer of a group, as any client would write it; it may die with entries it has not acknowledged.
+struct Consumer {
+    seen: BTreeMap<(u64, u64), Fields>,
+}
+
+impl Consumer {
+    fn id(entry: &Value) -> (u64, u64) {
+        let id = entry[0].text();
+        let (ms, seq) = id.split_once('-').unwrap();
+        (ms.parse().unwrap(), seq.parse().unwrap())
+    }
+
+    fn take(&mut self, c: &mut Client, entries: &[Value], acknowledge: bool) {
+        for entry in entries {
+            if acknowledge {
+                self.seen.insert(Consumer::id(entry), fields(entry));
+                let done = c.cmd(&["XACK", "ev", "audit", &entry[0].text()]);
+                assert_eq!(done, Value::Int(1));
+            }
+        }
+    }
+
+    /// Reads what is new. Without `acknowledge` the entries are lost with the consumer.
+    fn read(&mut self, c: &mut Client, name: &str, acknowledge: bool) {
+        loop {
+            let reply = c.cmd(&[
+                "XREADGROUP",
+                "GROUP",
+                "audit",
+                name,
+                "COUNT",
+                "50",
+                "BLOCK",
+                "1",
+                "STREAMS",
+                "ev",
+                ">",
+            ]);
+            if reply.is_null() {
+                return;
+            }
+            self.take(c, reply[0][1].items(), acknowledge);
+            if !acknowledge {
+                return;
+            }
+        }
+    }
+
+    /// Takes over what dead consumers left.
+    fn take_over(&mut self, c: &mut Client, name: &str) {
+        let mut cursor = "0-0".to_owned();
+        loop {
+            let reply = c.cmd(&["XAUTOCLAIM", "ev", "audit", name, "0", &cursor]);
+            self.take(c, reply[1].items(), true);
+            cursor = reply[0].text();
+            if cursor == "0-0" {
+                return;
+            }
+        }
+    }
+
+    fn folded(&self) -> BTreeMap<String, Folded> {
+        let mut queues: BTreeMap<String, Folded> = BTreeMap::new();
+        let mut last = 0;
+        for event in self.seen.values() {
+            let at = event["at"].parse::<u64>().unwrap();
+            assert!(at >= last, "{event:?}");
+            last = at;
+            queues.entry(event["key"].clone()).or_default().fold(event);
+        }
+        queues
+    }
+}
+
+/// What the server says of a queue, in the shape of what a consumer knows.
+fn asked(c: &mut Client, key: &str) -> Folded {
+    let mut folded = Folded::default();
+    for state in ["READY", "LOCKED", "DELAYED", "DEAD"] {
+        let mut cursor = "0".to_owned();
+        loop {
+            let page = c.cmd(&["MODQ.LIST", key, state, "CURSOR", &cursor]);
+            for row in page[1].items() {
+                let id = row[0].text();
+                let item = c.cmd(&["MODQ.GET", key, &id]);
+                assert_eq!(item.field("state").text(), state.to_lowercase());
+                let mut known = Fields::new();
+                for (field, value) in item.pairs() {
+                    let field = field.text();
+                    let value = match &value {
+                        _ if field == "payload" || field == "item" => continue,
+                        _ if value.is_null() => continue,
+                        Value::Array(names) if names.is_empty() => continue,
+                        Value::Array(names) => {
+                            let names = names.iter().map(|n| format!("\"{}\"", n.text()));
+                            format!("[{}]", names.collect::<Vec<_>>().join(","))
+                        }
+                        Value::Int(n) => n.to_string(),
+                        other => other.text(),
+                    };
+                    known.insert(field, value);
+                }
+                folded.items.insert(id, Item { fields: known });
+            }
+            cursor = page[0].text();
+            if cursor == "0" {
+                break;
+            }
+        }
+    }
+    let stats = c.cmd(&["MODQ.STATS", key]);
+    for name in [
+        "submitted",
+        "resolved",
+        "cancelled",
+        "released",
+        "expired",
+        "died",
+    ] {
+        let n = stats.field(name).int();
+        if n > 0 {
+            folded.totals.insert(name, n);
+        }
+    }
+    let in_state = |state: &str| {
+        let items = folded.items.values();
+        items.filter(|i| i.fields["state"] == state).count() as i64
+    };
+    for state in ["ready", "locked", "delayed", "dead"] {
+        assert_eq!(stats.field(state).int(), in_state(state), "{state}");
+    }
+    folded
+}
+
+#[track_caller]
+fn compare(c: &mut Client, consumer: &mut Consumer) {
+    wait_until("nothing is about to happen by itself", PATIENCE, || {
+        ["q", "r"].iter().all(|key| {
+            let now = now_ms();
+            let far = |state: &str, field: &str, c: &mut Client| {
+                let rows = c.line(&format!("MODQ.LIST {key} {state} COUNT 1000"));
+                rows[1].items().iter().all(|row| {
+                    let at = c.cmd(&["MODQ.GET", key, &row[0].text()]).field(field);
+                    matches!(at, Value::Int(at) if at > now + 60_000)
+                })
+            };
+            far("LOCKED", "deadline", c)
+                && far("DELAYED", "due", c)
+                && c.cmd(&["MODQ.STATS", key]).field("deferred") == Value::Int(0)
+        })
+    });
+    consumer.read(c, "last", true);
+    consumer.take_over(c, "last");
+    let folded = consumer.folded();
+    for key in ["q", "r"] {
+        let mut known = folded[key].clone();
+        for item in known.items.values_mut() {
+            // Lists that are empty, and times that are not set, are told as such or not at all.
+            item.fields.retain(|_, value| value != "[]");
+            item.fields.entry("due".into()).or_insert("0".into());
+        }
+        assert_eq!(known, asked(c, key), "{key}");
+    }
+}
+
+/// Any command on one of the queues `q` and `r`.
+fn random_line(c: &mut Client, random: &mut Random) -> String {
+    let key = *random.pick(&["q", "r"]);
+    let item = format!("i{}", random.below(40));
+    let who = *random.pick(&["ann", "bob", "cy"]);
+    let lock = *random.pick(&[1, 5, 20, 3_600_000]);
+    let token = field_or_null(c, key, &item, "token");
+    match random.below(16) {
+        0..=3 => format!(
+            "MODQ.SUBMIT {key} {item} p PRIORITY {} TAGS {}",
+            random.below(4),
+            random.pick(&["0", "1 x", "2 x y"])
+        ),
+        4 => format!(
+            "MODQ.SUBMIT {key} {item} p BOOST {} ONDUP BUMP",
+            random.below(900)
+        ),
+        5 => format!(
+            "MODQ.SUBMIT {key} {item} p DELAY {} ONDUP REPLACE EXCLUDE 1 {who}",
+            random.pick(&[1, 3_600_000])
+        ),
+        6..=8 => format!(
+            "MODQ.CLAIM {key} {who} NEW COUNT {} LOCK {lock} TAGS 2 x y",
+            1 + random.below(3)
+        ),
+        9 => format!("MODQ.RESOLVE {key} {item} {token} DECISION ok"),
+        10 => format!(
+            "MODQ.RELEASE {key} {item} {token} {}",
+            random.pick(&["SKIP", "DELAY 2", "SKIP DELAY 3600000"])
+        ),
+        11 => format!(
+            "MODQ.UPDATE {key} {item} PRIORITY {} EXCLUDE {}",
+            random.below(9),
+            random.pick(&["0", "1 ann", "2 bob cy"])
+        ),
+        12 => format!("MODQ.ASSIGN {key} {item} {who} LOCK {lock}"),
+        13 => {
+            let to = if key == "q" { "r" } else { "q" };
+            let token = if token == "0" {
+                String::new()
+            } else {
+                format!("TOKEN {token}")
+            };
+            format!("MODQ.MOVE {key} {to} {item} {token}")
+        }
+        14 => format!("MODQ.REVIVE {key} {item}"),
+        _ => random
+            .pick(&[
+                format!("MODQ.CANCEL {key} {item}"),
+                format!("MODQ.EXTEND {key} {item} {token} 50"),
+                format!("MODQ.JOIN {key} {who} TTL {lock} TAGS 1 x"),
+                format!("MODQ.LEAVE {key} {who} RELEASE"),
+            ])
+            .clone(),
+    }
+}
+
+/// Some hundreds of commands on the queues `q` and `r`.
+fn work(c: &mut Client, random: &mut Random, consumer: &mut Consumer, rounds: usize) {
+    for round in 0..rounds {
+        let line = random_line(c, random);
+        let reply = c.line(&line);
+        assert_ne!(reply.err_code(), "ERR", "{line}: {reply:?}");
+        if round % 50 == 49 {
+            // Every other consumer dies with what it has read.
+            consumer.read(c, &format!("c{round}"), round % 100 == 99);
+            if random.once_in(3) {
+                consumer.take_over(c, "heir");
+            }
+        }
+    }
+}
+
+/// A field of an item, 0 if there is none.
+fn field_or_null(c: &mut Client, key: &str, item: &str, name: &str) -> String {
+    let reply = c.cmd(&["MODQ.GET", key, item]);
+    if reply.is_null() {
+        return "0".into();
+    }
+    match reply.field(name) {
+        Value::Int(n) => n.to_string(),
+        _ => "0".into(),
+    }
+}
+
+fn folding_the_stream_gives_the_queue(kind: Kind) {
+    let mut server = Server::builder(kind).aof().start();
+    let replica = Server::builder(kind).replica_of(&server).start();
+    let mut c = server.client();
+    for key in ["q", "r"] {
+        c.expect_ok(&format!(
+            "MODQ.CONFIGURE {key} EVENTS ev EVENTSMAXLEN 1000000 MAXEXPIRIES 3 LATE ACCEPT"
+        ));
+    }
+    c.expect_ok("XGROUP CREATE ev audit 0 MKSTREAM");
+    let mut consumer = Consumer {
+        seen: BTreeMap::new(),
+    };
+    let mut random = Random::new(kind as u64 + 7);
+    work(&mut c, &mut random, &mut consumer, 700);
+    compare(&mut c, &mut consumer);
+    server.kill9();
+    server.start_again();
+    let mut c = server.client();
+    compare(&mut c, &mut consumer);
+    work(&mut c, &mut random, &mut consumer, 300);
+    // What the replica has is whole at any time: here with deadlines about to pass.
+    wait_replica_synced(&server, &replica);
+    server.kill9();
+    let mut r = replica.client();
+    r.expect_ok("REPLICAOF NO ONE");
+    work(&mut r, &mut random, &mut consumer, 300);
+    compare(&mut r, &mut consumer);
+    let kinds: std::collections::BTreeSet<_> = consumer.seen.values().map(|e| &*e["ev"]).collect();
+    assert!(kinds.len() >= 15, "all but undo and the like: {kinds:?}");
+}
+
+matrix!(folding_the_stream_gives_the_queue);
