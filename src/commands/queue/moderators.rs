@@ -1,14 +1,14 @@
 //! Commands of moderators, who take items and decide on them: CLAIM, MCLAIM, RESOLVE, RELEASE,
 //! EXTEND, and JOIN and LEAVE for the line of those who wait.
 
-use super::{count, delay, item, lock, moderator, rev, tags, token};
+use super::{count, delay, item, lock, moderator, ms, rev, tags, token};
 use crate::commands::counted_keys;
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::{Missing, run, run_and_show};
 use crate::host::replies::reply_claim;
 use crate::host::waiting::{self, WaitRequest};
-use crate::server::args::{Args, Parser, ServerStr};
+use crate::server::args::{Args, Parser, ServerStr, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
@@ -22,9 +22,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.claim",
         flags: c"write fast blocking",
+        categories: c"write fast blocking",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] [NEW]",
+        integers: &["n", "ms"],
         summary: "Locks the next items for a moderator, after those they hold already.",
         complexity: "O(log n) for each item and each tag combination in use, with n items",
         handler: entry(claim),
@@ -32,10 +34,12 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.mclaim",
         flags: c"write getkeys-api blocking",
+        categories: c"write slow blocking",
         keys: Keys::ChangesCounted,
         arity: -4,
         syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] \
                  [NEW]",
+        integers: &["numkeys", "n", "ms"],
         summary: "Claims from the first of several queues that has something.",
         complexity: "as MODQ.CLAIM for each key",
         handler: entry_located(mclaim, counted_keys),
@@ -43,9 +47,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.resolve",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item token [REV rev] [DECISION decision]",
+        integers: &["token", "rev"],
         summary: "Ends an item with a decision on it.",
         complexity: "O(log n) with n items",
         handler: entry(resolve),
@@ -53,9 +59,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.release",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item token [SKIP] [DELAY ms]",
+        integers: &["token", "ms"],
         summary: "Gives a locked item back to its own place in the queue.",
         complexity: "O(log n) with n items",
         handler: entry(release),
@@ -63,9 +71,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.extend",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: 5,
         syntax: "key item token ms",
+        integers: &["token", "ms"],
         summary: "Sets the deadline of a lock anew, counted from now.",
         complexity: "O(log n) with n locks",
         handler: entry(extend),
@@ -73,9 +83,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.join",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [TTL ms] [COUNT n] [TAGS n [tag …]]",
+        integers: &["ms", "n"],
         summary: "Registers a moderator as waiting, or gives their sign of life.",
         complexity: "O(log n) for each tag combination in use, with n items",
         handler: entry(join),
@@ -83,9 +95,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.leave",
         flags: c"write",
+        categories: c"write slow",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [RELEASE]",
+        integers: &[],
         summary: "Takes a moderator out of line, and gives back what they hold if asked to.",
         complexity: "O(log n) for each lock given back, with n items",
         handler: entry(leave),
@@ -141,7 +155,17 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A moderator and the options of CLAIM: the claim, and for how long to wait if at all.
+words! {
+    enum ClaimOption {
+        Count = "COUNT",
+        Lock = "LOCK",
+        Block = "BLOCK",
+        Tags = "TAGS",
+        New = "NEW",
+    }
+}
+
+/// A moderator and the options of CLAIM and MCLAIM: the claim, and for how long to wait if at all.
 fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<Millis>), Refusal> {
     let mut claim = Claim {
         moderator: moderator(parser)?,
@@ -152,12 +176,12 @@ fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<Milli
     };
     let mut block = None;
     while parser.more() {
-        match parser.option(&["COUNT", "LOCK", "BLOCK", "TAGS", "NEW"])? {
-            0 => claim.count = count(parser)?,
-            1 => claim.lock = Some(lock(parser)?),
-            2 => block = Some(parser.unsigned("BLOCK", 0..=MAX_DURATION).map(Millis)?),
-            3 => claim.tags = Some(tags(parser)?),
-            _ => claim.new_only = true,
+        match parser.option()? {
+            ClaimOption::Count => claim.count = count(parser)?,
+            ClaimOption::Lock => claim.lock = Some(lock(parser)?),
+            ClaimOption::Block => block = Some(ms(parser, "BLOCK", 0..=MAX_DURATION)?),
+            ClaimOption::Tags => claim.tags = Some(tags(parser)?),
+            ClaimOption::New => claim.new_only = true,
         }
     }
     Ok((claim, block))
@@ -191,6 +215,7 @@ fn claim_from(
     })
 }
 
+/// Has the client wait for `block` ms if it asked to and may; else the reply is null at once.
 fn wait_or_null(
     ctx: Context<'_>,
     keys: Vec<ServerStr<'_>>,
@@ -216,6 +241,13 @@ fn wait_or_null(
     }
 }
 
+words! {
+    enum ResolveOption {
+        Rev = "REV",
+        Decision = "DECISION",
+    }
+}
+
 fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let mut resolve = Resolve {
@@ -225,14 +257,23 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         decision: None,
     };
     while parser.more() {
-        match parser.option(&["REV", "DECISION"])? {
-            0 => resolve.rev = Some(rev(&mut parser)?),
-            _ => resolve.decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?),
+        match parser.option()? {
+            ResolveOption::Rev => resolve.rev = Some(rev(&mut parser)?),
+            ResolveOption::Decision => {
+                resolve.decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?);
+            }
         }
     }
     run(ctx, args, resolve)?;
     ctx.reply_ok();
     Ok(())
+}
+
+words! {
+    enum ReleaseOption {
+        Skip = "SKIP",
+        Delay = "DELAY",
+    }
 }
 
 fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -244,9 +285,9 @@ fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         delay: Millis::ZERO,
     };
     while parser.more() {
-        match parser.option(&["SKIP", "DELAY"])? {
-            0 => release.skip = true,
-            _ => release.delay = delay(&mut parser)?,
+        match parser.option()? {
+            ReleaseOption::Skip => release.skip = true,
+            ReleaseOption::Delay => release.delay = delay(&mut parser)?,
         }
     }
     run(ctx, args, release)?;
@@ -259,11 +300,19 @@ fn extend(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let extend = Extend {
         id: item(&mut parser)?,
         token: token(&mut parser)?,
-        span: parser.unsigned("ms", 1..=MAX_DURATION).map(Millis)?,
+        span: ms(&mut parser, "ms", 1..=MAX_DURATION)?,
     };
     let deadline = run(ctx, args, extend)?;
     ctx.reply_integer(deadline.0 as i64);
     Ok(())
+}
+
+words! {
+    enum JoinOption {
+        Ttl = "TTL",
+        Count = "COUNT",
+        Tags = "TAGS",
+    }
 }
 
 fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -273,10 +322,10 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ..Join::default()
     };
     while parser.more() {
-        match parser.option(&["TTL", "COUNT", "TAGS"])? {
-            0 => join.ttl = Some(parser.unsigned("TTL", 1..=MAX_DURATION).map(Millis)?),
-            1 => join.count = Some(count(&mut parser)? as u64),
-            _ => join.tags = Some(tags(&mut parser)?),
+        match parser.option()? {
+            JoinOption::Ttl => join.ttl = Some(ms(&mut parser, "TTL", 1..=MAX_DURATION)?),
+            JoinOption::Count => join.count = Some(count(&mut parser)? as u64),
+            JoinOption::Tags => join.tags = Some(tags(&mut parser)?),
         }
     }
     ctx.reply_status(match run(ctx, args, &join)? {
@@ -286,6 +335,12 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum LeaveOption {
+        Release = "RELEASE",
+    }
+}
+
 fn leave(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let mut leave = Leave {
@@ -293,7 +348,7 @@ fn leave(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         release: false,
     };
     while parser.more() {
-        parser.option(&["RELEASE"])?;
+        let LeaveOption::Release = parser.option()?;
         leave.release = true;
     }
     ctx.reply_integer(run(ctx, args, leave)?.into());

@@ -1,9 +1,9 @@
 //! Commands of producers, who put items into queues: SUBMIT, CANCEL, UPDATE.
 
-use super::{delay, item, priority, rev, tags};
+use super::{MS, delay, item, priority, rev, tags};
 use crate::host::queues::run;
 use crate::host::settings;
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
@@ -16,10 +16,12 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.submit",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS n [tag …]] \
                  [EXCLUDE n [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
+        integers: &["priority", "ms", "n"],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         handler: entry(submit),
@@ -27,9 +29,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.cancel",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev]",
+        integers: &["rev"],
         summary: "Removes an item, if it is still at the given revision.",
         complexity: "O(log n) with n items",
         handler: entry(cancel),
@@ -37,10 +41,12 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.update",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
                  [TAGS n [tag …]] [EXCLUDE n [moderator …]]",
+        integers: &["rev", "priority", "ms", "n"],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         handler: entry(update),
@@ -53,11 +59,31 @@ fn payload<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
 
 fn boost(parser: &mut Parser<'_>) -> Result<i64, Refusal> {
     let most = MAX_DURATION as i64;
-    parser.number("BOOST", -most..=most)
+    parser.number_of("BOOST", -most..=most, MS)
 }
 
 fn exclude<'a>(parser: &mut Parser<'a>) -> Result<Vec<&'a Bytes>, Refusal> {
     parser.counted("EXCLUDE", MAX_EXCLUDE, 1..=MAX_ID, Bytes::new)
+}
+
+words! {
+    enum SubmitOption {
+        Priority = "PRIORITY",
+        Boost = "BOOST",
+        Delay = "DELAY",
+        Tags = "TAGS",
+        Exclude = "EXCLUDE",
+        OnDuplicate = "ONDUP",
+    }
+}
+
+words! {
+    impl for OnDuplicate {
+        Keep = "KEEP",
+        Bump = "BUMP",
+        Replace = "REPLACE",
+        Error = "ERROR",
+    }
 }
 
 fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -68,13 +94,13 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ..Submit::default()
     };
     while parser.more() {
-        match parser.option(&["PRIORITY", "BOOST", "DELAY", "TAGS", "EXCLUDE", "ONDUP"])? {
-            0 => submit.priority = Some(priority(&mut parser)?),
-            1 => submit.boost = Some(boost(&mut parser)?),
-            2 => submit.delay = delay(&mut parser)?,
-            3 => submit.tags = Some(tags(&mut parser)?),
-            4 => submit.excluded = Some(exclude(&mut parser)?),
-            _ => submit.on_duplicate = on_duplicate(&mut parser)?,
+        match parser.option()? {
+            SubmitOption::Priority => submit.priority = Some(priority(&mut parser)?),
+            SubmitOption::Boost => submit.boost = Some(boost(&mut parser)?),
+            SubmitOption::Delay => submit.delay = delay(&mut parser)?,
+            SubmitOption::Tags => submit.tags = Some(tags(&mut parser)?),
+            SubmitOption::Exclude => submit.excluded = Some(exclude(&mut parser)?),
+            SubmitOption::OnDuplicate => submit.on_duplicate = parser.one_of("ONDUP")?,
         }
     }
     ctx.reply_status(match run(ctx, args, submit)? {
@@ -88,14 +114,10 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn on_duplicate(parser: &mut Parser<'_>) -> Result<OnDuplicate, Refusal> {
-    let ways = ["KEEP", "BUMP", "REPLACE", "ERROR"];
-    Ok(match parser.one_of("ONDUP", &ways)? {
-        0 => OnDuplicate::Keep,
-        1 => OnDuplicate::Bump,
-        2 => OnDuplicate::Replace,
-        _ => OnDuplicate::Error,
-    })
+words! {
+    enum CancelOption {
+        Rev = "REV",
+    }
 }
 
 fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -105,11 +127,22 @@ fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         rev: None,
     };
     while parser.more() {
-        parser.option(&["REV"])?;
+        let CancelOption::Rev = parser.option()?;
         cancel.rev = Some(rev(&mut parser)?);
     }
     ctx.reply_integer(run(ctx, args, cancel)?.into());
     Ok(())
+}
+
+words! {
+    enum UpdateOption {
+        Rev = "REV",
+        Priority = "PRIORITY",
+        Boost = "BOOST",
+        Payload = "PAYLOAD",
+        Tags = "TAGS",
+        Exclude = "EXCLUDE",
+    }
 }
 
 fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -119,13 +152,13 @@ fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ..Update::default()
     };
     while parser.more() {
-        match parser.option(&["REV", "PRIORITY", "BOOST", "PAYLOAD", "TAGS", "EXCLUDE"])? {
-            0 => update.rev = Some(rev(&mut parser)?),
-            1 => update.priority = Some(priority(&mut parser)?),
-            2 => update.boost = Some(boost(&mut parser)?),
-            3 => update.payload = Some(payload(&mut parser)?),
-            4 => update.tags = Some(tags(&mut parser)?),
-            _ => update.excluded = Some(exclude(&mut parser)?),
+        match parser.option()? {
+            UpdateOption::Rev => update.rev = Some(rev(&mut parser)?),
+            UpdateOption::Priority => update.priority = Some(priority(&mut parser)?),
+            UpdateOption::Boost => update.boost = Some(boost(&mut parser)?),
+            UpdateOption::Payload => update.payload = Some(payload(&mut parser)?),
+            UpdateOption::Tags => update.tags = Some(tags(&mut parser)?),
+            UpdateOption::Exclude => update.excluded = Some(exclude(&mut parser)?),
         }
     }
     match run(ctx, args, update)? {

@@ -1,9 +1,9 @@
 //! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
 
-use super::{item, lock, moderator, only_count, priority};
+use super::{item, lock, moderator, ms, only_count, priority};
 use crate::host::queues::{read, run, run_move};
 use crate::host::streams::create_stream;
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, Words, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
@@ -13,14 +13,17 @@ use modq_core::queue::{
     Unpause,
 };
 use modq_core::units::Token;
+use std::ops::RangeInclusive;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.assign",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item moderator [LOCK ms]",
+        integers: &["ms"],
         summary: "Locks an item for a named moderator, whatever their tags.",
         complexity: "O(log n) with n items",
         handler: entry(assign),
@@ -28,9 +31,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.move",
         flags: c"write deny-oom",
+        categories: c"write slow",
         keys: Keys::ChangesTwo,
         arity: -4,
         syntax: "source destination item [TOKEN token] [PRIORITY priority]",
+        integers: &["token", "priority"],
         summary: "Moves an item to another queue.",
         complexity: "O(log n) with n items",
         handler: entry(move_item),
@@ -38,9 +43,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.pause",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -2,
         syntax: "key [<IN | OUT | ALL>]",
+        integers: &[],
         summary: "Has a queue refuse new items, hand out none, or both.",
         complexity: "O(1)",
         handler: entry(pause),
@@ -48,9 +55,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.unpause",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -2,
         syntax: "key [<IN | OUT | ALL>]",
+        integers: &[],
         summary: "Ends a pause.",
         complexity: "O(1), and the matches that are caught up in the background",
         handler: entry(unpause),
@@ -58,9 +67,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.revive",
         flags: c"write",
+        categories: c"write slow",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key <item [item …] | ALL [COUNT n]>",
+        integers: &["n"],
         summary: "Makes dead items ready again.",
         complexity: "O(log n) for each, with n items",
         handler: entry(revive),
@@ -68,24 +79,22 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.configure",
         flags: c"write deny-oom getkeys-api",
+        categories: c"write slow",
         keys: Keys::ChangesEvents,
         arity: -2,
         syntax: "key [LOCK ms] [MAXEXPIRIES n] [MAXLEN n] [CAPACITY n] [LATE <ACCEPT | REJECT>] \
                  [AGING ms] [EVENTS stream] [EVENTSMAXLEN n]",
+        integers: &["ms", "n"],
         summary: "Sets a queue up, or shows how it is.",
         complexity: "O(1); O(n) with n moderators in line if CAPACITY changes",
         handler: entry_located(configure, keys_with_events),
     },
 ];
 
-/// Where the keys of CONFIGURE are: the queue, and the stream that EVENTS names.
-fn keys_with_events(args: Args<'_>) -> Vec<usize> {
-    let names = (2..args.count()).step_by(2);
-    let stream = names
-        .filter(|at| args.get(*at).eq_ignore_ascii_case(b"EVENTS"))
-        .map(|at| at + 1)
-        .filter(|at| *at < args.count() && !args.get(*at).is_empty());
-    (1..args.count().min(2)).chain(stream).collect()
+words! {
+    enum AssignOption {
+        Lock = "LOCK",
+    }
 }
 
 fn assign(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -96,7 +105,7 @@ fn assign(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         lock: None,
     };
     while parser.more() {
-        parser.option(&["LOCK"])?;
+        let AssignOption::Lock = parser.option()?;
         assign.lock = Some(lock(&mut parser)?);
     }
     let token = run(ctx, args, assign)?;
@@ -104,8 +113,14 @@ fn assign(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum MoveOption {
+        Token = "TOKEN",
+        Priority = "PRIORITY",
+    }
+}
+
 fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    let (source, destination) = (args.string(1), args.string(2));
     let mut parser = Parser::new(args, 3);
     let mut request = Move {
         id: item(&mut parser)?,
@@ -113,12 +128,12 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         priority: None,
     };
     while parser.more() {
-        match parser.option(&["TOKEN", "PRIORITY"])? {
-            0 => {
+        match parser.option()? {
+            MoveOption::Token => {
                 let token = parser.unsigned("TOKEN", 0..=i64::MAX as u64)?;
                 request.token = Some(Token(token));
             }
-            _ => request.priority = Some(priority(&mut parser)?),
+            MoveOption::Priority => request.priority = Some(priority(&mut parser)?),
         }
     }
     if args.get(1) == args.get(2) {
@@ -126,9 +141,17 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             "ERR source and destination must be different keys",
         ));
     }
-    run_move(ctx, source, destination, request)?;
+    run_move(ctx, args.string(1), args.string(2), request)?;
     ctx.reply_ok();
     Ok(())
+}
+
+words! {
+    impl for Sides {
+        In = "IN",
+        Out = "OUT",
+        All = "ALL",
+    }
 }
 
 /// The sides of a queue that PAUSE and UNPAUSE are about.
@@ -136,11 +159,7 @@ fn sides(args: Args<'_>) -> Result<Sides, Refusal> {
     let mut parser = Parser::new(args, 2);
     let sides = match parser.more() {
         false => Sides::All,
-        true => match parser.one_of("side", &["IN", "OUT", "ALL"])? {
-            0 => Sides::In,
-            1 => Sides::Out,
-            _ => Sides::All,
-        },
+        true => parser.one_of("side")?,
     };
     parser.end()?;
     Ok(sides)
@@ -180,42 +199,67 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Where the keys of CONFIGURE are: the queue, and the stream that EVENTS names.
+fn keys_with_events(args: Args<'_>) -> Vec<usize> {
+    let names = (2..args.count()).step_by(2);
+    let stream = names
+        .filter(|at| ConfigureOption::find(args.get(*at)) == Some(ConfigureOption::Events))
+        .map(|at| at + 1)
+        .filter(|at| *at < args.count() && !args.get(*at).is_empty());
+    (1..args.count().min(2)).chain(stream).collect()
+}
+
+words! {
+    enum ConfigureOption {
+        Lock = "LOCK",
+        MaxExpiries = "MAXEXPIRIES",
+        MaxLen = "MAXLEN",
+        Capacity = "CAPACITY",
+        Late = "LATE",
+        Aging = "AGING",
+        Events = "EVENTS",
+        EventsMaxLen = "EVENTSMAXLEN",
+    }
+}
+
+words! {
+    impl for Late {
+        Accept = "ACCEPT",
+        Reject = "REJECT",
+    }
+}
+
+/// The options of CONFIGURE.
+fn read_settings<'a>(parser: &mut Parser<'a>) -> Result<Configure<'a>, Refusal> {
+    const ANY: RangeInclusive<u64> = 0..=i64::MAX as u64;
+    let mut given = Configure::default();
+    while parser.more() {
+        match parser.option()? {
+            ConfigureOption::Lock => given.lock = Some(lock(parser)?),
+            ConfigureOption::MaxExpiries => {
+                given.max_expiries = Some(parser.unsigned("MAXEXPIRIES", ANY)?);
+            }
+            ConfigureOption::MaxLen => given.max_len = Some(parser.unsigned("MAXLEN", ANY)?),
+            ConfigureOption::Capacity => given.capacity = Some(parser.unsigned("CAPACITY", ANY)?),
+            ConfigureOption::Late => given.late = Some(parser.one_of("LATE")?),
+            ConfigureOption::Aging => given.aging = Some(ms(parser, "AGING", 0..=MAX_AGING)?.0),
+            ConfigureOption::Events => given.events = Some(parser.word("EVENTS")?),
+            ConfigureOption::EventsMaxLen => {
+                given.events_max_len = Some(parser.unsigned("EVENTSMAXLEN", ANY)?);
+            }
+        }
+    }
+    Ok(given)
+}
+
 fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     if !parser.more() {
         return show_settings(ctx, args);
     }
-    const MOST: u64 = i64::MAX as u64;
-    const OPTIONS: &[&str] = &[
-        "LOCK",
-        "MAXEXPIRIES",
-        "MAXLEN",
-        "CAPACITY",
-        "LATE",
-        "AGING",
-        "EVENTS",
-        "EVENTSMAXLEN",
-    ];
-    let mut configure = Configure::default();
-    while parser.more() {
-        match parser.option(OPTIONS)? {
-            0 => configure.lock = Some(lock(&mut parser)?),
-            1 => configure.max_expiries = Some(parser.unsigned("MAXEXPIRIES", 0..=MOST)?),
-            2 => configure.max_len = Some(parser.unsigned("MAXLEN", 0..=MOST)?),
-            3 => configure.capacity = Some(parser.unsigned("CAPACITY", 0..=MOST)?),
-            4 => {
-                let late = match parser.one_of("LATE", &["ACCEPT", "REJECT"])? {
-                    0 => Late::Accept,
-                    _ => Late::Reject,
-                };
-                configure.late = Some(late);
-            }
-            5 => configure.aging = Some(parser.unsigned("AGING", 0..=MAX_AGING)?),
-            6 => configure.events = Some(parser.word("EVENTS")?),
-            _ => configure.events_max_len = Some(parser.unsigned("EVENTSMAXLEN", 0..=MOST)?),
-        }
-    }
-    let stream = configure.events.filter(|name| !name.is_empty());
+    let given = read_settings(&mut parser)?;
+    // An empty name ends the writing of events.
+    let stream = given.events.filter(|name| !name.is_empty());
     if let Some(stream) = stream {
         if stream == args.get(1) {
             return Err(Refusal::fixed(
@@ -226,7 +270,7 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             return Err(Error::Events.into());
         }
     }
-    run(ctx, args, configure)?;
+    run(ctx, args, given)?;
     if let Some(stream) = stream {
         create_stream(ctx, stream);
     }
@@ -246,11 +290,10 @@ fn show_settings(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     ] {
         ctx.field(name).reply_integer(n as i64);
     }
-    let late = match settings.late {
-        Late::Accept => "accept",
-        Late::Reject => "reject",
-    };
-    ctx.field("late").reply_bytes(late.as_bytes());
+    ctx.field("late").reply_bytes(match settings.late {
+        Late::Accept => b"accept",
+        Late::Reject => b"reject",
+    });
     ctx.field("aging").reply_integer(settings.aging as i64);
     ctx.field("events").reply_bytes(&settings.events);
     ctx.field("eventsmaxlen")
