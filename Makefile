@@ -6,7 +6,7 @@ export PORT ?= 6379
 # Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help setup servers build run test test-module demo bench clean
+.PHONY: help setup servers build run test test-module demo bench deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,12 +20,14 @@ test: ## format, lints, and every test on every server
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --release --lib
+	@scripts/faulty.sh
 	cargo test --workspace --lib --tests --no-fail-fast
 
 test-module: ## the module alone: build it, then its tests and the core's
 	@scripts/setup.sh --test
 	@scripts/servers.sh
 	cargo build --release --lib
+	@scripts/faulty.sh
 	cargo test -p modq-core -p modq --lib --tests --no-fail-fast
 
 demo: build ## a moderation desk at work, on a server of its own
@@ -43,6 +45,11 @@ setup: ## install what building and running needs and is missing
 servers: ## fetch the servers the tests run on into .servers/
 	@scripts/setup.sh --test
 	@scripts/servers.sh
+
+# Not part of `make test`: building cargo-deny takes about ten minutes, once.
+deny: ## licenses, sources and duplicate versions of the dependencies, by deny.toml
+	@[ -x .servers/tools/bin/cargo-deny ] || cargo install cargo-deny --version 0.18.3 --locked --root .servers/tools
+	.servers/tools/bin/cargo-deny check licenses bans sources
 
 clean: ## remove what was built (not .servers/ or data/)
 	cargo clean

@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod counted_tree;
+mod inject;
 pub mod limiter;
 pub mod queue;
 mod slab;

@@ -13,6 +13,7 @@ mod modq_events_folded;
 mod modq_events_refused;
 mod modq_line;
 mod modq_moderators;
+mod modq_panic;
 mod modq_persistence;
 mod modq_producers;
 mod modq_producers_changes;

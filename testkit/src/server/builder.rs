@@ -1,17 +1,25 @@
 //! How a server is to be started.
 
 use super::Server;
-use super::module::module;
+use super::module::{faulty_module, module};
 use super::program::{Kind, Program};
 use crate::Clock;
 use std::path::PathBuf;
+
+/// Which build of the module a server loads.
+#[derive(Clone, Copy, Debug)]
+enum Module {
+    None,
+    UnderTest,
+    Faulty,
+}
 
 /// How a server is to be started. [`Server::builder`] and [`Server::installed`] make one.
 #[derive(Clone, Debug)]
 pub struct Builder {
     pub(super) program: Program,
     config: Vec<String>,
-    module: bool,
+    module: Module,
     module_args: Vec<String>,
     own_modules: bool,
     pub(super) files: Vec<(String, Vec<u8>)>,
@@ -24,7 +32,7 @@ impl Builder {
         Builder {
             program,
             config: Vec::new(),
-            module: true,
+            module: Module::UnderTest,
             module_args: Vec::new(),
             own_modules: true,
             files: Vec::new(),
@@ -51,7 +59,14 @@ impl Builder {
     /// Leaves the module under test out.
     #[must_use]
     pub fn without_module(mut self) -> Self {
-        self.module = false;
+        self.module = Module::None;
+        self
+    }
+
+    /// Loads the build of the module that panics when a test asks for it, in place of the usual one.
+    #[must_use]
+    pub fn faulty_module(mut self) -> Self {
+        self.module = Module::Faulty;
         self
     }
 
@@ -136,8 +151,12 @@ impl Builder {
         if self.own_modules {
             lines.extend(self.program.own_modules());
         }
-        if self.module {
-            let path = module()?;
+        let path = match self.module {
+            Module::None => None,
+            Module::UnderTest => Some(module()?),
+            Module::Faulty => Some(faulty_module()?),
+        };
+        if let Some(path) = path {
             let args = self.module_args.join(" ");
             lines.push(format!("loadmodule {} {args}", path.display()));
         }

@@ -16,6 +16,16 @@ pub(super) fn module() -> Result<PathBuf, String> {
     CHECKED.get_or_init(find).clone()
 }
 
+/// The build that panics when a test asks for it, by `scripts/faulty.sh`.
+pub(super) fn faulty_module() -> Result<PathBuf, String> {
+    static CHECKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let find = || {
+        let built = up_to_date(place::target().join("faulty/release/libmodq.so"));
+        built.map_err(|why| format!("{why} (for this build: scripts/faulty.sh)"))
+    };
+    CHECKED.get_or_init(find).clone()
+}
+
 /// The module at this path, unless one of its sources has changed since it was built. Cargo names them, those of the
 /// workspace's other crates as well, in the `.d` file beside it.
 fn up_to_date(path: PathBuf) -> Result<PathBuf, String> {

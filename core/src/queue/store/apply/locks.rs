@@ -4,6 +4,7 @@ use super::{
     Applied, ApplyError, LineChange, MAX_TIME, Outcome, check, check_due, check_name, check_place,
     check_time, count,
 };
+use crate::inject;
 use crate::queue::effect::Effect;
 use crate::queue::store::{Exclusion, ItemSlot, Lock, Place, State, Store};
 use crate::units::Time;
@@ -25,7 +26,9 @@ impl Store {
         check_name(moderator)?;
         check(*token > self.last_token && token.0 < MAX_TIME)?;
         check_time(*deadline)?;
+        inject::panic_if(moderator, "panic before a lock");
         self.leave_state(slot);
+        inject::panic_if(moderator, "panic in a lock");
         self.forget_late(slot);
         let waited = at.since(self.waiting_since(slot));
         let deliveries = &mut self.items[slot].deliveries;
