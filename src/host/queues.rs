@@ -122,9 +122,77 @@ pub fn write_to<R>(
     result
 }
 
+/// What MOVE is asked.
+pub struct Move<'a> {
+    /// The item to move.
+    pub item: &'a [u8],
+    /// The token of the lock it must be under, if it is locked.
+    pub token: Option<u64>,
+    /// The priority it has from now on, if not that which it had.
+    pub priority: Option<i32>,
+}
+
+/// Moves an item from the queue at `source` to that at `destination`, two different keys.
+///
+/// # Errors
+/// If there is no such item, one of the queues does not let it pass, or a key holds another type.
+pub fn move_item(
+    ctx: Context<'_>,
+    source: ServerStr<'_>,
+    destination: ServerStr<'_>,
+    wish: &Move<'_>,
+) -> Result<(), Refusal> {
+    let mut from = Key::<QueueKey>::open(ctx, source, Mode::Write)?;
+    let mut to = Key::<QueueKey>::open(ctx, destination, Mode::Write)?;
+    let now = clock::now();
+    let Some(stored) = from.get_mut() else {
+        return Err(Error::NoItem.into());
+    };
+    let (mut fx, mut to_fx) = (Effects::default(), Effects::default());
+    fx.gate = gate(ctx, stored);
+    to_fx.gate = to
+        .get()
+        .map_or(Gate::Open, |receiving| gate(ctx, receiving));
+    // Each side catches up first, so that tokens and deadlines are judged as they are now.
+    catch_up(ctx, source, stored, now, COMMAND_BUDGET, &mut fx);
+    if let Some(receiving) = to.get_mut() {
+        catch_up(ctx, destination, receiving, now, COMMAND_BUDGET, &mut to_fx);
+    }
+    let moved = stored
+        .queue
+        .check_move_out(now, wish.item, wish.token)
+        .and_then(|out| {
+            to.get()
+                .map_or(Ok(()), |r| r.queue.check_move_in(wish.item))?;
+            fx.admit().and_then(|()| to_fx.admit())?;
+            Ok(out)
+        });
+    if let Ok(out) = &moved {
+        if to.get().is_none() {
+            let mut created = Box::<QueueKey>::default();
+            waiting::tell_queue(&mut created, ctx.db(), destination.bytes(), now);
+            to.set(created);
+        }
+        if let Some(receiving) = to.get_mut() {
+            let (source, to) = (&mut stored.queue, &mut receiving.queue);
+            source.move_item(now, out.clone(), wish.priority, to, &mut fx, &mut to_fx);
+        }
+    }
+    if let Some(receiving) = to.get_mut() {
+        replicate(ctx, destination, receiving, &to_fx, now);
+    }
+    replicate(ctx, source, stored, &fx, now);
+    drop((from, to));
+    // Who reads a stream that both queues share is told that the item left before it arrives.
+    announce(ctx, source, &mut fx, now);
+    announce(ctx, destination, &mut to_fx, now);
+    moved?;
+    Ok(())
+}
+
 /// Does what is due on a queue, at most `budget` steps of it. Answers how many.
 #[inline]
-pub fn catch_up(
+fn catch_up(
     ctx: Context<'_>,
     name: ServerStr<'_>,
     stored: &mut QueueKey,
@@ -145,13 +213,7 @@ pub fn catch_up(
 
 /// Sends what happened to a queue to replicas and the AOF.
 #[inline]
-pub fn replicate(
-    ctx: Context<'_>,
-    name: ServerStr<'_>,
-    stored: &mut QueueKey,
-    fx: &Effects,
-    now: Now,
-) {
+fn replicate(ctx: Context<'_>, name: ServerStr<'_>, stored: &mut QueueKey, fx: &Effects, now: Now) {
     if fx.record.is_empty() {
         return;
     }
@@ -163,7 +225,7 @@ pub fn replicate(
 
 /// Tells everybody else what happened, once the key is closed.
 #[inline]
-pub fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
+fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
     if !fx.events.is_empty() {
         write_events(ctx, name.bytes(), fx);
     }

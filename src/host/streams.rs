@@ -20,7 +20,7 @@ pub fn events_dropped() -> u64 {
 
 /// What the event stream of a queue lets happen.
 #[inline]
-pub fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
+pub(super) fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
     let stream = &stored.queue.settings().events;
     if stream.is_empty() {
         return Gate::Open;

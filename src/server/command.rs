@@ -3,7 +3,7 @@
 
 use super::api::api;
 use super::context::Context;
-use super::docs;
+use super::docs::{self, Arg, Kind};
 use super::guard::RawHandler;
 use redis_module::raw;
 use std::ffi::{CStr, CString, c_int};
@@ -14,58 +14,55 @@ const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 /// Where a command has its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keys {
-    /// None of the arguments is one.
+    /// No argument is a key.
     None,
-    /// The first argument is one, only read.
+    /// The first argument is a key, which is only read.
     Reads,
-    /// The first argument is one, and may be created, changed or deleted.
+    /// The first argument is a key, which may be created, changed or deleted.
     Changes,
-    /// The first two arguments are ones like that.
+    /// The first two arguments are such keys.
     ChangesTwo,
-    /// The first argument says how many follow.
+    /// The first argument says how many such keys follow.
     ChangesCounted,
-    /// The first argument is one, and so is what follows the word EVENTS.
+    /// The first argument is such a key, and so is what follows the word EVENTS.
     ChangesEvents,
 }
 
-/// One command as it is registered and documented.
+/// One command or subcommand, as it is registered and documented.
 pub struct Command {
+    /// The name, in lower case; of a subcommand without its container's.
     pub name: &'static CStr,
-    /// The server's command flags.
+    /// The server's command flags: what the command does, and when it may run.
     pub flags: &'static CStr,
+    /// The ACL categories. From 7.2 on; before that, modules' commands can be in none.
+    pub categories: &'static CStr,
+    /// Where its keys are.
     pub keys: Keys,
-    /// Words at the least (negative) or exactly, the name included.
+    /// How many words it has, its name (or both its names) included: exactly so many, or if
+    /// negative, at least so many.
     pub arity: i32,
-    /// The arguments, as the documentation shows them; see `redis::docs`.
+    /// The arguments as the documentation shows them; see [`docs::parse`].
     pub syntax: &'static str,
+    /// The words of `syntax` that stand for integers.
+    pub integers: &'static [&'static str],
+    /// What it does, in a sentence.
     pub summary: &'static str,
+    /// What it costs.
     pub complexity: &'static str,
-    /// Replies itself unless it refuses; see `redis::guard::entry`.
-    pub handler: RawHandler,
-}
-
-/// A subcommand, without keys, as it is registered and documented.
-pub struct Subcommand {
-    pub name: &'static CStr,
-    pub flags: &'static CStr,
-    /// Words at the least (negative) or exactly, both names included.
-    pub arity: i32,
-    pub syntax: &'static str,
-    pub summary: &'static str,
-    pub complexity: &'static str,
+    /// Runs it. It replies itself unless it refuses; see [`entry`](super::guard::entry).
     pub handler: RawHandler,
 }
 
 /// A command that is nothing but its subcommands.
 pub struct Container {
-    /// Its name.
+    /// The name, in lower case.
     pub name: &'static CStr,
-    /// What its subcommands are about.
+    /// What the subcommands are about.
     pub summary: &'static str,
-    /// What COMMAND DOCS says of its cost.
+    /// What it costs.
     pub complexity: &'static str,
-    /// The subcommands.
-    pub subcommands: &'static [Subcommand],
+    /// The subcommands. They have no keys.
+    pub subcommands: &'static [Command],
 }
 
 /// Registers a command, during load.
@@ -73,15 +70,16 @@ pub struct Container {
 /// # Errors
 /// What the server refused, for its log.
 pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
-    // The old way to say where keys are; the key specs below say it better.
+    // Where the keys are, as servers were told before there were key specs.
     let (first, last) = match command.keys {
         Keys::Reads | Keys::Changes | Keys::ChangesEvents => (1, 1),
         Keys::ChangesTwo => (1, 2),
         Keys::None | Keys::ChangesCounted => (0, 0),
     };
-    // SAFETY: a static name and a handler of the right type.
-    let handle = unsafe {
-        let created = api!(RedisModule_CreateCommand(
+    // SAFETY: during load, with a static name and static flags and a handler of the right type;
+    // the server copies name and flags.
+    let status = unsafe {
+        api!(RedisModule_CreateCommand(
             ctx.raw(),
             command.name.as_ptr(),
             Some(command.handler),
@@ -89,25 +87,14 @@ pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), &'static str>
             first,
             last,
             i32::from(first > 0)
-        ));
-        if created == ERR {
-            return Err("a command is refused (another module has it?)");
-        }
-        api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()))
+        ))
     };
-    let blocks = command.syntax.contains("[BLOCK ");
-    let internal = command.name.to_bytes().contains(&b'_');
-    let more = [(blocks, " blocking"), (internal, " admin dangerous")];
-    let more: String = more.iter().filter(|m| m.0).map(|m| m.1).collect();
-    put_in_categories(handle, command.flags, &more)?;
-    describe(
-        handle,
-        command.arity,
-        command.syntax,
-        command.summary,
-        command.complexity,
-        command.keys,
-    )
+    if status == ERR {
+        return Err(TAKEN);
+    }
+    let handle = find(ctx, command.name);
+    put_in_categories(handle, command.categories)?;
+    describe(handle, &command.about())
 }
 
 /// Registers a container and its subcommands, during load.
@@ -115,75 +102,70 @@ pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), &'static str>
 /// # Errors
 /// What the server refused, for its log.
 pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(), &'static str> {
-    let parent = container.name;
-    // SAFETY: a static name; a container has no handler.
-    let handle = unsafe {
-        let created = api!(RedisModule_CreateCommand(
+    // SAFETY: as in `register`; a container has no handler.
+    let status = unsafe {
+        api!(RedisModule_CreateCommand(
             ctx.raw(),
-            parent.as_ptr(),
+            container.name.as_ptr(),
             None,
             c"".as_ptr(),
             0,
             0,
             0
-        ));
-        if created == ERR {
-            return Err("a command is refused (another module has it?)");
-        }
-        api!(RedisModule_GetCommand(ctx.raw(), parent.as_ptr()))
+        ))
     };
+    if status == ERR {
+        return Err(TAKEN);
+    }
+    let parent = find(ctx, container.name);
     describe(
-        handle,
-        -2,
-        "",
-        container.summary,
-        container.complexity,
-        Keys::None,
+        parent,
+        &About {
+            arity: -2,
+            summary: container.summary,
+            complexity: container.complexity,
+            keys: Keys::None,
+            args: Vec::new(),
+        },
     )?;
     for sub in container.subcommands {
-        let full = [parent.to_bytes(), b"|", sub.name.to_bytes()].concat();
-        let full = CString::new(full).unwrap_or_default();
-        // SAFETY: names that live through the calls and a handler of the right type.
-        let handle = unsafe {
-            let created = api!(RedisModule_CreateSubcommand(
-                handle,
+        // SAFETY: as in `register`, and `parent` was registered just now.
+        let status = unsafe {
+            api!(RedisModule_CreateSubcommand(
+                parent,
                 sub.name.as_ptr(),
                 Some(sub.handler),
                 sub.flags.as_ptr(),
                 0,
                 0,
                 0
-            ));
-            if created == ERR {
-                return Err("a subcommand is refused");
-            }
-            api!(RedisModule_GetCommand(ctx.raw(), full.as_ptr()))
+            ))
         };
-        put_in_categories(handle, sub.flags, "")?;
-        describe(
-            handle,
-            sub.arity,
-            sub.syntax,
-            sub.summary,
-            sub.complexity,
-            Keys::None,
-        )?;
+        if status == ERR {
+            return Err("a subcommand is refused");
+        }
+        let name = [container.name.to_bytes(), b"|", sub.name.to_bytes()].concat();
+        let handle = find(ctx, &CString::new(name).unwrap_or_default());
+        put_in_categories(handle, sub.categories)?;
+        describe(handle, &sub.about())?;
     }
     Ok(())
 }
 
-/// Puts a command into the ACL categories that the server puts its own into for such flags. Below
-/// 7.2 modules' commands can be in none.
+const TAKEN: &str = "a command is refused (another module has it?)";
+
+/// The server's handle of a command that was registered.
+fn find(ctx: Context<'_>, name: &CStr) -> *mut raw::RedisModuleCommand {
+    // SAFETY: the context is valid and the name lives through the call.
+    unsafe { api!(RedisModule_GetCommand(ctx.raw(), name.as_ptr())) }
+}
+
 fn put_in_categories(
     handle: *mut raw::RedisModuleCommand,
-    flags: &CStr,
-    more: &str,
+    categories: &CStr,
 ) -> Result<(), &'static str> {
-    let has = |flag: &[u8]| flags.to_bytes().split(|b| *b == b' ').any(|f| f == flag);
-    let kind = if has(b"readonly") { "read" } else { "write" };
-    let speed = if has(b"fast") { "fast" } else { "slow" };
-    let categories = CString::new(format!("{kind} {speed}{more}")).unwrap_or_default();
-    // SAFETY: a command just made, during load; the server copies the categories.
+    // SAFETY: the server's functions were filled in before; below 7.2 this one is not there. The
+    // command was registered just now, and the server copies the categories.
     let status = unsafe {
         raw::RedisModule_SetCommandACLCategories.map_or(OK, |set| set(handle, categories.as_ptr()))
     };
@@ -193,33 +175,64 @@ fn put_in_categories(
     Ok(())
 }
 
-/// Tells the server what COMMAND and COMMAND DOCS say of a command.
-fn describe(
-    handle: *mut raw::RedisModuleCommand,
+/// What COMMAND and COMMAND DOCS say of a command.
+struct About {
     arity: i32,
-    syntax: &str,
-    summary: &str,
-    complexity: &str,
+    summary: &'static str,
+    complexity: &'static str,
     keys: Keys,
-) -> Result<(), &'static str> {
-    let leak = |text: &str| {
-        CString::new(text)
-            .unwrap_or_default()
-            .into_raw()
-            .cast_const()
-    };
-    // SAFETY: an all-zero description is an empty one; the server copies what it points to.
+    args: Vec<Arg>,
+}
+
+impl Command {
+    fn about(&self) -> About {
+        About {
+            arity: self.arity,
+            summary: self.summary,
+            complexity: self.complexity,
+            keys: self.keys,
+            args: self.arguments(),
+        }
+    }
+
+    /// The argument tree: the syntax, and which of the arguments are keys.
+    ///
+    /// # Panics
+    /// If the syntax is malformed, or is not one of a command that has such keys.
+    pub fn arguments(&self) -> Vec<Arg> {
+        let mut args = docs::parse(self.syntax, self.integers);
+        let keys = match self.keys {
+            Keys::None => 0..0,
+            Keys::Reads | Keys::Changes | Keys::ChangesEvents => 0..1,
+            Keys::ChangesTwo => 0..2,
+            // The first says how many; the second is marked as repeated.
+            Keys::ChangesCounted => 1..2,
+        };
+        args[keys].iter_mut().for_each(|arg| arg.kind = Kind::Key);
+        if self.keys == Keys::ChangesEvents {
+            let follows = |arg: &&mut Arg| arg.token.as_deref() == Some("EVENTS");
+            let stream = args.iter_mut().find(follows);
+            stream.expect("a syntax with EVENTS").kind = Kind::Key;
+        }
+        args
+    }
+}
+
+/// Tells the server what COMMAND and COMMAND DOCS say of a command.
+fn describe(handle: *mut raw::RedisModuleCommand, about: &About) -> Result<(), &'static str> {
+    // SAFETY: an all-zero description is an empty one. The texts, key specs and arguments it
+    // points to are never freed and end as the server wants them to.
     let status = unsafe {
         let mut info: raw::RedisModuleCommandInfo = std::mem::zeroed();
         info.version = &INFO_VERSION.0;
-        info.summary = leak(summary);
-        info.complexity = leak(complexity);
-        info.since = leak(env!("CARGO_PKG_VERSION"));
-        info.arity = arity;
-        if keys != Keys::None {
-            info.key_specs = Box::leak(Box::new(key_specs(keys))).as_mut_ptr();
+        info.summary = docs::leak(about.summary);
+        info.complexity = docs::leak(about.complexity);
+        info.since = docs::leak(env!("CARGO_PKG_VERSION"));
+        info.arity = about.arity;
+        if about.keys != Keys::None {
+            info.key_specs = Box::leak(Box::new(key_specs(about.keys))).as_mut_ptr();
         }
-        info.args = docs::to_raw(&docs::parse(syntax));
+        info.args = docs::to_raw(&about.args);
         api!(RedisModule_SetCommandInfo(handle, &info))
     };
     if status == ERR {
@@ -231,7 +244,7 @@ fn describe(
 /// The layout of the structures that describe a command.
 struct InfoVersion(raw::RedisModuleCommandInfoVersion);
 
-// SAFETY: never changed.
+// SAFETY: it is never changed.
 unsafe impl Sync for InfoVersion {}
 
 static INFO_VERSION: InfoVersion = InfoVersion(raw::RedisModuleCommandInfoVersion {
@@ -243,9 +256,10 @@ static INFO_VERSION: InfoVersion = InfoVersion(raw::RedisModuleCommandInfoVersio
 
 /// Where a command has its keys, ended by an empty entry.
 fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
-    // SAFETY: an all-zero entry is the end mark.
+    // SAFETY: an all-zero entry is valid: it is the end mark.
     let mut specs: [raw::RedisModuleCommandKeySpec; 3] = unsafe { std::mem::zeroed() };
-    specs[0].flags = u64::from(match keys {
+    let spec = &mut specs[0];
+    spec.flags = u64::from(match keys {
         Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
         _ => {
             raw::REDISMODULE_CMD_KEY_RW
@@ -253,27 +267,28 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
                 | raw::REDISMODULE_CMD_KEY_UPDATE
         }
     });
-    specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-    specs[0].bs.index.pos = 1;
+    spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+    spec.bs.index.pos = 1;
     if keys == Keys::ChangesCounted {
-        specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
-        specs[0].fk.keynum.keynumidx = 0;
-        specs[0].fk.keynum.firstkey = 1;
-        specs[0].fk.keynum.keystep = 1;
+        spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
+        spec.fk.keynum.keynumidx = 0;
+        spec.fk.keynum.firstkey = 1;
+        spec.fk.keynum.keystep = 1;
     } else {
-        specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-        specs[0].fk.range.lastkey = i32::from(keys == Keys::ChangesTwo);
-        specs[0].fk.range.keystep = 1;
-        specs[0].fk.range.limit = 0;
+        spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+        spec.fk.range.lastkey = i32::from(keys == Keys::ChangesTwo);
+        spec.fk.range.keystep = 1;
+        spec.fk.range.limit = 0;
     }
     if keys == Keys::ChangesEvents {
         specs[1] = specs[0];
-        // An empty name is no key: only the command itself can tell (see `keys_with_events`).
-        specs[1].flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
-        specs[1].begin_search_type =
+        let stream = &mut specs[1];
+        // An empty name is no key, which no key spec can say: the handler's `locate` does.
+        stream.flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
+        stream.begin_search_type =
             raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
-        specs[1].bs.keyword.keyword = c"EVENTS".as_ptr();
-        specs[1].bs.keyword.startfrom = 2;
+        stream.bs.keyword.keyword = c"EVENTS".as_ptr();
+        stream.bs.keyword.startfrom = 2;
     }
     specs
 }

@@ -1,4 +1,4 @@
-//! Commands that charge a request to limits, or say what they would answer: CHECK, PEEK, MCHECK.
+//! Commands that charge a request to limits, or say what charging would answer: CHECK, PEEK, MCHECK.
 
 use super::{Draft, OUT_OF_MEMORY, Specs};
 use crate::commands::counted_keys;
@@ -7,7 +7,7 @@ use crate::host::limiter_keys::{LimitKey, carry_out, count_log_full};
 use crate::host::policies::with_policies;
 use crate::host::settings;
 use crate::host::totals::count_request;
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, Words, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{self, Context, Refusal};
 use crate::server::guard::{entry, entry_located};
@@ -18,51 +18,92 @@ use modq_core::limiter::{
 };
 use smallvec::SmallVec;
 
-macro_rules! checking {
-    ($name:literal, $flags:literal, $keys:expr_2021, $summary:literal, $handler:expr_2021) => {
-        Command {
-            name: $name,
-            flags: $flags,
-            keys: $keys,
-            arity: -4,
-            syntax: "key <quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst] \
-                     [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst]]… \
-                     | POLICY name> [COST cost] [ID request] [PARTIAL] [DETAIL]",
-            summary: $summary,
-            complexity: "O(1) for each limit; LOG: O(log n) with n charges in the window",
-            handler: entry($handler),
-        }
-    };
-}
+const CHECK_SYNTAX: &str = "key <quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst] \
+     [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst]]… \
+     | POLICY name> [COST cost] [ID request] [PARTIAL] [DETAIL]";
+const CHECK_COMPLEXITY: &str = "O(1) for each limit; LOG: O(log n) with n charges in the window";
 
 pub(super) static COMMANDS: &[Command] = &[
-    checking!(
-        c"ratelimit.check",
-        c"write fast",
-        Keys::Changes,
-        "Charges a request to all limits of a subject, or to none.",
-        check
-    ),
-    checking!(
-        c"ratelimit.peek",
-        c"readonly fast",
-        Keys::Reads,
-        "What RATELIMIT.CHECK would answer now, charging nothing.",
-        peek
-    ),
+    Command {
+        name: c"ratelimit.check",
+        flags: c"write fast",
+        categories: c"write fast",
+        keys: Keys::Changes,
+        arity: -4,
+        syntax: CHECK_SYNTAX,
+        integers: &["quota", "window", "burst", "cost"],
+        summary: "Charges a request to all limits of a subject, or to none.",
+        complexity: CHECK_COMPLEXITY,
+        handler: entry(check),
+    },
+    Command {
+        name: c"ratelimit.peek",
+        flags: c"readonly fast",
+        categories: c"read fast",
+        keys: Keys::Reads,
+        arity: -4,
+        syntax: CHECK_SYNTAX,
+        integers: &["quota", "window", "burst", "cost"],
+        summary: "What RATELIMIT.CHECK would answer now, charging nothing.",
+        complexity: CHECK_COMPLEXITY,
+        handler: entry(peek),
+    },
     Command {
         name: c"ratelimit.mcheck",
         flags: c"write fast getkeys-api",
+        categories: c"write fast",
         keys: Keys::ChangesCounted,
         arity: -6,
         syntax: "numkeys key [key …] LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
                  [BURST burst] [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
                  [BURST burst]]… [COST cost]",
+        integers: &["numkeys", "quota", "window", "burst", "cost"],
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
         handler: entry_located(mcheck, counted_keys),
     },
 ];
+
+fn log_max() -> usize {
+    settings::LOG_MAX_ENTRIES.get() as usize
+}
+
+// ---- CHECK and PEEK ----
+
+words! {
+    /// What may follow the key or the first limit of CHECK and PEEK.
+    enum CheckOption {
+        Cost = "COST",
+        Id = "ID",
+        Partial = "PARTIAL",
+        Detail = "DETAIL",
+        Limit = "LIMIT",
+        Algo = "ALGO",
+        Burst = "BURST",
+        Policy = "POLICY",
+    }
+}
+
+impl CheckOption {
+    /// Whether it may stand before POLICY, so that no limit begins the command.
+    fn goes_before_policy(self) -> bool {
+        !matches!(
+            self,
+            CheckOption::Limit | CheckOption::Algo | CheckOption::Burst
+        )
+    }
+
+    /// What to say of an option that has no place beside what the command began with.
+    #[cold]
+    fn misplaced(self) -> Refusal {
+        Refusal::fixed(match self {
+            CheckOption::Limit => "ERR LIMIT adds to a quota and window, not to a POLICY",
+            CheckOption::Algo => "ERR ALGO belongs to a limit, not to a POLICY",
+            CheckOption::Burst => "ERR BURST belongs to a limit, not to a POLICY",
+            _ => "ERR POLICY takes the place of limits: give one or the other",
+        })
+    }
+}
 
 /// What CHECK and PEEK are asked.
 struct Asked<'a> {
@@ -84,18 +125,6 @@ impl Asked<'_> {
     }
 }
 
-const OPTIONS: [&str; 8] = [
-    "COST", "ID", "PARTIAL", "DETAIL", "LIMIT", "ALGO", "BURST", "POLICY",
-];
-
-/// Whether a word in the place of a quota is one of the options that may stand before POLICY.
-fn goes_before_policy(word: &[u8]) -> bool {
-    let options = ["POLICY", "COST", "ID", "PARTIAL", "DETAIL"];
-    options
-        .iter()
-        .any(|option| word.eq_ignore_ascii_case(option.as_bytes()))
-}
-
 fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
     let mut parser = Parser::new(args, 2);
     let mut asked = Asked {
@@ -105,63 +134,74 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
         partial: false,
         detail: false,
     };
-    let mut policy = None;
-    let mut draft = None;
+    let (mut policy, mut draft) = (None, None);
     // Limits begin with their numbers; a policy is an option like others, and they have no order.
-    if !parser.peek().is_some_and(goes_before_policy) {
+    let first = parser.peek().and_then(CheckOption::find);
+    if !first.is_some_and(CheckOption::goes_before_policy) {
         draft = Some(Draft::read(&mut parser)?);
     }
     while parser.more() {
-        let option = parser.option_of(&OPTIONS)?;
+        let option = parser.repeatable_option()?;
         match (option, &mut draft) {
-            (0..=3, _) => {
-                parser.once(&OPTIONS, option)?;
-                match option {
-                    0 => asked.cost = parser.unsigned("COST", 0..=MAX_VALUE)?,
-                    1 => asked.id = Some(parser.bytes("ID", 1..=MAX_ID_BYTES)?),
-                    2 => asked.partial = true,
-                    _ => asked.detail = true,
-                }
+            (CheckOption::Cost, _) => {
+                parser.once(option)?;
+                asked.cost = parser.unsigned("COST", 0..=MAX_VALUE)?;
             }
-            (4, Some(_)) => {
-                if let Some(done) = draft.take() {
-                    done.add_to(&mut asked.limits)?;
-                }
-                draft = Some(Draft::read(&mut parser)?);
+            (CheckOption::Id, _) => {
+                parser.once(option)?;
+                asked.id = Some(parser.bytes("ID", 1..=MAX_ID_BYTES)?);
             }
-            (5, Some(draft)) => draft.algo(&mut parser)?,
-            (6, Some(draft)) => draft.burst(&mut parser)?,
-            (7, None) => {
-                parser.once(&OPTIONS, option)?;
+            (CheckOption::Partial, _) => {
+                parser.once(option)?;
+                asked.partial = true;
+            }
+            (CheckOption::Detail, _) => {
+                parser.once(option)?;
+                asked.detail = true;
+            }
+            (CheckOption::Limit, Some(_)) => {
+                next_limit(&mut parser, &mut draft, &mut asked.limits)?;
+            }
+            (CheckOption::Algo, Some(draft)) => draft.algo(&mut parser)?,
+            (CheckOption::Burst, Some(draft)) => draft.burst(&mut parser)?,
+            (CheckOption::Policy, None) => {
+                parser.once(option)?;
                 policy = Some(parser.bytes("POLICY", 1..=MAX_ID_BYTES)?);
             }
-            _ => {
-                return Err(Refusal::fixed(match option {
-                    4 => "ERR LIMIT adds to a quota and window, not to a POLICY",
-                    5 => "ERR ALGO belongs to a limit, not to a POLICY",
-                    6 => "ERR BURST belongs to a limit, not to a POLICY",
-                    _ => "ERR POLICY takes the place of limits: give one or the other",
-                }));
-            }
+            (option, _) => return Err(option.misplaced()),
         }
     }
-    if let Some(done) = draft {
-        done.add_to(&mut asked.limits)?;
-        if asked.limits.len() > 1 {
-            LimitSpec::check_list(&asked.limits)?;
+    match draft {
+        Some(done) => {
+            done.add_to(&mut asked.limits)?;
+            if asked.limits.len() > 1 {
+                LimitSpec::check_list(&asked.limits)?;
+            }
         }
-    } else {
         // Last: what is wrong with the words is wrong whether there is such a policy or not.
-        let name = policy.ok_or(Refusal::missing("quota"))?;
-        asked.limits = with_policies(|p| p.get(name).map(SmallVec::from)).ok_or(Refusal::fixed(
-            "NOPOLICY no policy of this name; see RATELIMIT.POLICY SET",
-        ))?;
+        None => asked.limits = limits_of(policy.ok_or(Refusal::missing("quota"))?)?,
     }
     Ok(asked)
 }
 
-fn log_max() -> usize {
-    settings::LOG_MAX_ENTRIES.get() as usize
+/// Ends the limit that is being read, if one is, and begins the next.
+fn next_limit(
+    parser: &mut Parser<'_>,
+    draft: &mut Option<Draft>,
+    limits: &mut Specs,
+) -> Result<(), Refusal> {
+    if let Some(done) = draft.take() {
+        done.add_to(limits)?;
+    }
+    *draft = Some(Draft::read(parser)?);
+    Ok(())
+}
+
+fn limits_of(policy: &[u8]) -> Result<Specs, Refusal> {
+    let limits = with_policies(|policies| policies.get(policy).map(SmallVec::from));
+    limits.ok_or(Refusal::fixed(
+        "NOPOLICY no policy of this name; see RATELIMIT.POLICY SET",
+    ))
 }
 
 fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -210,7 +250,8 @@ fn peek(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn reply_five(ctx: Context<'_>, decision: &Decision<'_>) {
+/// The five integers of a verdict; the array around them is the caller's.
+fn reply_verdict(ctx: Context<'_>, decision: &Decision<'_>) {
     ctx.reply_integer(decision.allowed);
     ctx.reply_integer(decision.limit);
     ctx.reply_integer(decision.remaining);
@@ -230,7 +271,7 @@ fn reply_decision(
         (None, false) => 5,
     };
     ctx.reply_array(len);
-    reply_five(ctx, decision);
+    reply_verdict(ctx, decision);
     if len > 5 {
         ctx.reply_integer(decision.granted as i64);
     }
@@ -248,7 +289,26 @@ fn reply_decision(
     }
 }
 
-fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+// ---- MCHECK ----
+
+words! {
+    /// What may follow the keys of MCHECK.
+    enum MultiCheckOption {
+        Cost = "COST",
+        Limit = "LIMIT",
+        Algo = "ALGO",
+        Burst = "BURST",
+    }
+}
+
+/// How many keys MCHECK is given, with a limit for each, and what is charged to all.
+struct MultiAsked {
+    numkeys: usize,
+    limits: Specs,
+    cost: u64,
+}
+
+fn parse_mcheck(args: Args<'_>) -> Result<MultiAsked, Refusal> {
     let mut parser = Parser::new(args, 1);
     let most = MAX_LIMITS_PER_REQUEST as i64;
     let numkeys = parser.number("numkeys", 1..=most)? as usize;
@@ -260,36 +320,39 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
         names.push(name);
     }
-    let mut specs = Specs::new();
-    let mut draft: Option<Draft> = None;
-    let mut cost = 1;
-    const OPTIONS: [&str; 4] = ["COST", "LIMIT", "ALGO", "BURST"];
+    let (mut limits, mut draft, mut cost) = (Specs::new(), None::<Draft>, 1);
     while parser.more() {
-        let option = parser.option_of(&OPTIONS)?;
+        let option = parser.repeatable_option()?;
         match (option, &mut draft) {
-            (0, _) => {
-                parser.once(&OPTIONS, option)?;
+            (MultiCheckOption::Cost, _) => {
+                parser.once(option)?;
                 cost = parser.unsigned("COST", 0..=MAX_VALUE)?;
             }
-            (1, _) => {
-                if let Some(done) = draft.take() {
-                    done.add_to(&mut specs)?;
-                }
-                draft = Some(Draft::read(&mut parser)?);
+            (MultiCheckOption::Limit, _) => next_limit(&mut parser, &mut draft, &mut limits)?,
+            (MultiCheckOption::Algo, Some(draft)) => draft.algo(&mut parser)?,
+            (MultiCheckOption::Burst, Some(draft)) => draft.burst(&mut parser)?,
+            (MultiCheckOption::Algo | MultiCheckOption::Burst, None) => {
+                return Err(Refusal::fixed("ERR ALGO and BURST must follow a LIMIT"));
             }
-            (2, Some(draft)) => draft.algo(&mut parser)?,
-            (3, Some(draft)) => draft.burst(&mut parser)?,
-            _ => return Err(Refusal::fixed("ERR ALGO and BURST must follow a LIMIT")),
         }
     }
     if let Some(done) = draft {
-        done.add_to(&mut specs)?;
+        done.add_to(&mut limits)?;
     }
-    if specs.len() != numkeys {
+    if limits.len() != numkeys {
         return Err(Refusal::fixed("ERR LIMIT must be given once for each key"));
     }
+    Ok(MultiAsked {
+        numkeys,
+        limits,
+        cost,
+    })
+}
+
+fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let asked = parse_mcheck(args)?;
     let mut keys: SmallVec<[Key<'_, LimitKey>; 4]> = SmallVec::new();
-    for i in 0..numkeys {
+    for i in 0..asked.numkeys {
         keys.push(Key::open(ctx, args.string(2 + i), Mode::Write)?);
     }
     let now = clock::now().ms;
@@ -299,7 +362,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         let limiters: SmallVec<[&Limiter; 4]> = limiters
             .map(|key| key.get().map_or(&empty, |stored| &stored.limiter))
             .collect();
-        check_all(now, &limiters, &specs, cost, log_max())?
+        check_all(now, &limiters, &asked.limits, asked.cost, log_max())?
     };
     if decision.keys.iter().any(|key| key.log_full) {
         count_log_full();
@@ -314,12 +377,12 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     count_request(decision.allowed);
-    ctx.reply_array(2 + numkeys);
+    ctx.reply_array(2 + asked.numkeys);
     ctx.reply_integer(decision.allowed.into());
     ctx.reply_integer(decision.retry_after);
     for verdict in &decision.keys {
         ctx.reply_array(5);
-        reply_five(ctx, verdict);
+        reply_verdict(ctx, verdict);
     }
     Ok(())
 }

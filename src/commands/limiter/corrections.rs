@@ -1,8 +1,9 @@
 //! Commands that correct what was charged: REFUND, RESET, BLOCK.
 
+use super::ms;
 use crate::host::clock;
 use crate::host::limiter_keys::{LimitKey, carry_out};
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
@@ -13,9 +14,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"ratelimit.refund",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: 4,
         syntax: "key <COST cost | ID request>",
+        integers: &["cost"],
         summary: "Gives back units, or what a request charged.",
         complexity: "O(n) with n charges given back",
         handler: entry(refund),
@@ -23,9 +26,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"ratelimit.reset",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: 2,
         syntax: "key",
+        integers: &[],
         summary: "Forgets everything charged, blocked and remembered.",
         complexity: "O(1)",
         handler: entry(reset),
@@ -33,16 +38,19 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"ratelimit.block",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: 3,
         syntax: "key ms",
+        integers: &["ms"],
         summary: "Denies everything for some time; 0 lifts it.",
         complexity: "O(1)",
         handler: entry(block),
     },
 ];
 
-/// Runs a command that has an effect on a limiter or none. Answers what applying answered.
+/// Runs a command that has one effect on a limiter, or none. Answers the units given back, or none
+/// if there was no effect.
 fn change<'e>(
     ctx: Context<'_>,
     args: Args<'_>,
@@ -60,14 +68,22 @@ fn change<'e>(
     }
 }
 
+words! {
+    /// What is given back.
+    enum RefundOption {
+        Cost = "COST",
+        Id = "ID",
+    }
+}
+
 fn refund(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let given = match parser.option(&["COST", "ID"])? {
-        0 => {
+    let given = match parser.option()? {
+        RefundOption::Cost => {
             let units = parser.unsigned("COST", 0..=MAX_VALUE)?;
             change(ctx, args, |limiter, now| limiter.refund_cost(now, units))?
         }
-        _ => {
+        RefundOption::Id => {
             let id = parser.bytes("ID", 1..=MAX_ID_BYTES)?;
             change(ctx, args, |limiter, now| limiter.refund_id(now, id))?
         }
@@ -83,7 +99,7 @@ fn reset(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn block(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    let ms = Parser::new(args, 2).ms("ms", 0..=MAX_VALUE)?;
+    let ms = ms(&mut Parser::new(args, 2), "ms", 0..=MAX_VALUE)?;
     change(ctx, args, |limiter, now| limiter.block(now, ms))?;
     ctx.reply_ok();
     Ok(())

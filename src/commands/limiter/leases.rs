@@ -1,9 +1,9 @@
 //! Commands on leases, which limit how many run at a time: ACQUIRE, RELEASE, LEASES.
 
-use super::OUT_OF_MEMORY;
+use super::{OUT_OF_MEMORY, ms};
 use crate::host::clock;
 use crate::host::limiter_keys::{LeaseKey, carry_out};
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{self, Context, Refusal};
 use crate::server::guard::entry;
@@ -14,9 +14,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"ratelimit.acquire",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -6,
         syntax: "key max id TTL ms [COST cost]",
+        integers: &["max", "ms", "cost"],
         summary: "Takes or renews a lease, if there is room.",
         complexity: "O(log n) with n leases",
         handler: entry(acquire),
@@ -24,9 +26,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"ratelimit.release",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: 3,
         syntax: "key id",
+        integers: &[],
         summary: "Ends a lease.",
         complexity: "O(log n) with n leases",
         handler: entry(release),
@@ -34,14 +38,23 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"ratelimit.leases",
         flags: c"readonly",
+        categories: c"read slow",
         keys: Keys::Reads,
         arity: 2,
         syntax: "key",
+        integers: &[],
         summary: "The live leases, the earliest to expire first.",
         complexity: "O(n) with n leases",
         handler: entry(leases),
     },
 ];
+
+words! {
+    enum AcquireOption {
+        Ttl = "TTL",
+        Cost = "COST",
+    }
+}
 
 fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
@@ -49,9 +62,9 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let id = parser.bytes("id", 1..=MAX_ID_BYTES)?;
     let (mut ttl, mut cost) = (None, 1);
     while parser.more() {
-        match parser.option(&["TTL", "COST"])? {
-            0 => ttl = Some(parser.ms("TTL", 1..=MAX_VALUE)?),
-            _ => cost = parser.unsigned("COST", 1..=MAX_VALUE)?,
+        match parser.option()? {
+            AcquireOption::Ttl => ttl = Some(ms(&mut parser, "TTL", 1..=MAX_VALUE)?),
+            AcquireOption::Cost => cost = parser.unsigned("COST", 1..=MAX_VALUE)?,
         }
     }
     let ttl = ttl.ok_or(Refusal::missing("TTL"))?;

@@ -14,8 +14,9 @@ use modq_core::limiter::{
 };
 pub use policies::POLICY;
 use smallvec::SmallVec;
+use std::ops::RangeInclusive;
 
-/// The commands, by what they are about.
+/// The commands with keys, by what they are about.
 pub(super) static COMMANDS: [&[Command]; 3] =
     [checks::COMMANDS, corrections::COMMANDS, leases::COMMANDS];
 
@@ -44,9 +45,20 @@ impl From<LimitError> for Refusal {
 const OUT_OF_MEMORY: Refusal =
     Refusal::fixed("OOM command not allowed when used memory > 'maxmemory'.");
 
+/// A duration in milliseconds.
+fn ms(
+    parser: &mut Parser<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+) -> Result<u64, Refusal> {
+    parser.unsigned_of(name, range, ", in milliseconds")
+}
+
+/// The limits of one command: most have one or two.
 type Specs = SmallVec<[LimitSpec; 2]>;
 
-/// One limit as it is being read.
+/// One limit while it is being read. Its options may come in any order behind its quota and
+/// window, so it is complete when the next limit begins, or the command ends.
 struct Draft {
     quota: u64,
     window: u64,
@@ -55,15 +67,17 @@ struct Draft {
 }
 
 impl Draft {
+    /// Reads quota and window, with which a limit begins.
     fn read(parser: &mut Parser<'_>) -> Result<Draft, Refusal> {
         Ok(Draft {
             quota: parser.unsigned("quota", 1..=MAX_VALUE)?,
-            window: parser.ms("window", 1..=MAX_VALUE)?,
+            window: ms(parser, "window", 1..=MAX_VALUE)?,
             algo: None,
             burst: None,
         })
     }
 
+    /// Reads what follows ALGO.
     fn algo(&mut self, parser: &mut Parser<'_>) -> Result<(), Refusal> {
         if self.algo.is_some() {
             return Err(Refusal::fixed("ERR ALGO is given twice for one limit"));
@@ -75,6 +89,7 @@ impl Draft {
         Ok(())
     }
 
+    /// Reads what follows BURST.
     fn burst(&mut self, parser: &mut Parser<'_>) -> Result<(), Refusal> {
         if self.burst.is_some() {
             return Err(Refusal::fixed("ERR BURST is given twice for one limit"));
@@ -83,6 +98,7 @@ impl Draft {
         Ok(())
     }
 
+    /// The limit is complete: checks it and adds it to the others.
     fn add_to(self, specs: &mut Specs) -> Result<(), Refusal> {
         if specs.len() == MAX_LIMITS_PER_REQUEST {
             return Err(SpecError::Count.into());

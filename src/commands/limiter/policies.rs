@@ -2,8 +2,8 @@
 
 use super::{Draft, Specs};
 use crate::host::policies::with_policies;
-use crate::server::args::{Args, Parser};
-use crate::server::command::{Container, Subcommand};
+use crate::server::args::{Args, Parser, words};
+use crate::server::command::{Command, Container, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use modq_core::limiter::{LimitSpec, MAX_ID_BYTES};
@@ -17,48 +17,63 @@ pub static POLICY: Container = Container {
     subcommands: SUBCOMMANDS,
 };
 
-static SUBCOMMANDS: &[Subcommand] = &[
-    Subcommand {
+static SUBCOMMANDS: &[Command] = &[
+    Command {
         name: c"set",
         flags: c"write deny-oom",
+        categories: c"write slow",
+        keys: Keys::None,
         arity: -5,
         syntax: LIMITS_OF_POLICY,
+        integers: &["quota", "window", "burst"],
         summary: "Sets the limits a name stands for.",
         complexity: "O(log n) with n policies",
         handler: entry(policy_set),
     },
-    Subcommand {
+    Command {
         name: c"get",
         flags: c"readonly fast",
+        categories: c"read fast",
+        keys: Keys::None,
         arity: 3,
         syntax: "name",
+        integers: &[],
         summary: "The limits a name stands for.",
         complexity: "O(log n) with n policies",
         handler: entry(policy_get),
     },
-    Subcommand {
+    Command {
         name: c"del",
         flags: c"write fast",
+        categories: c"write fast",
+        keys: Keys::None,
         arity: 3,
         syntax: "name",
+        integers: &[],
         summary: "Forgets a policy.",
         complexity: "O(log n) with n policies",
         handler: entry(policy_del),
     },
-    Subcommand {
+    Command {
         name: c"list",
         flags: c"readonly",
+        categories: c"read slow",
+        keys: Keys::None,
         arity: 2,
         syntax: "",
+        integers: &[],
         summary: "The names of all policies.",
         complexity: "O(n) with n policies",
         handler: entry(policy_list),
     },
-    Subcommand {
+    Command {
         name: c"help",
         flags: c"readonly fast allow-loading allow-stale",
+        categories: c"read fast",
+        keys: Keys::None,
         arity: 2,
         syntax: "",
+        integers: &[],
         summary: "The subcommands and what they do.",
         complexity: "O(1)",
         handler: entry(policy_help),
@@ -84,16 +99,28 @@ const POLICY_HELP: [&CStr; 12] = [
     c"    Print this help.",
 ];
 
+words! {
+    /// What may follow the first limit.
+    enum SetOption {
+        Limit = "LIMIT",
+        Algo = "ALGO",
+        Burst = "BURST",
+    }
+}
+
 fn policy_set(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let name = parser.bytes("name", 1..=MAX_ID_BYTES)?;
     let mut specs = Specs::new();
     let mut draft = Draft::read(&mut parser)?;
     while parser.more() {
-        match parser.option_of(&["LIMIT", "ALGO", "BURST"])? {
-            0 => std::mem::replace(&mut draft, Draft::read(&mut parser)?).add_to(&mut specs)?,
-            1 => draft.algo(&mut parser)?,
-            _ => draft.burst(&mut parser)?,
+        match parser.repeatable_option()? {
+            SetOption::Limit => {
+                let next = Draft::read(&mut parser)?;
+                std::mem::replace(&mut draft, next).add_to(&mut specs)?;
+            }
+            SetOption::Algo => draft.algo(&mut parser)?,
+            SetOption::Burst => draft.burst(&mut parser)?,
         }
     }
     draft.add_to(&mut specs)?;

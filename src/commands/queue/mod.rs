@@ -6,11 +6,12 @@ mod producers;
 mod readers;
 mod supervisors;
 
-use crate::server::args::Parser;
+use crate::server::args::{Parser, words};
 use crate::server::command::Command;
 use crate::server::context::Refusal;
 use modq_core::queue::{MAX_COUNT, MAX_DURATION, MAX_ID, MAX_TAG, MAX_TAGS};
 use serde_bytes::Bytes;
+use std::ops::RangeInclusive;
 
 /// The commands, by who uses them.
 pub(super) static COMMANDS: [&[Command]; 4] = [
@@ -19,6 +20,18 @@ pub(super) static COMMANDS: [&[Command]; 4] = [
     supervisors::COMMANDS,
     readers::COMMANDS,
 ];
+
+/// A duration in milliseconds.
+fn ms(
+    parser: &mut Parser<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+) -> Result<u64, Refusal> {
+    parser.unsigned_of(name, range, MS)
+}
+
+/// How errors say that a number is in milliseconds.
+const MS: &str = " (ms)";
 
 fn item<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
     parser.bytes("item", 1..=MAX_ID)
@@ -34,7 +47,7 @@ fn priority(parser: &mut Parser<'_>) -> Result<i32, Refusal> {
 }
 
 fn delay(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
-    parser.unsigned("DELAY", 0..=MAX_DURATION)
+    ms(parser, "DELAY", 0..=MAX_DURATION)
 }
 
 fn tags<'a>(parser: &mut Parser<'a>) -> Result<Vec<&'a Bytes>, Refusal> {
@@ -48,18 +61,24 @@ fn count(parser: &mut Parser<'_>) -> Result<usize, Refusal> {
 /// How many a page of a listing has if COUNT does not say.
 const PAGE: usize = 100;
 
+words! {
+    enum OnlyCount {
+        Count = "COUNT",
+    }
+}
+
 /// COUNT where there is no other option.
 fn only_count(parser: &mut Parser<'_>, default: usize) -> Result<usize, Refusal> {
     let mut most = default;
     while parser.more() {
-        parser.option(&["COUNT"])?;
+        let OnlyCount::Count = parser.option()?;
         most = count(parser)?;
     }
     Ok(most)
 }
 
 fn lock(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
-    parser.unsigned("LOCK", 1..=MAX_DURATION)
+    ms(parser, "LOCK", 1..=MAX_DURATION)
 }
 
 fn token(parser: &mut Parser<'_>) -> Result<u64, Refusal> {

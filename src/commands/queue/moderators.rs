@@ -1,14 +1,14 @@
 //! Commands of moderators, who take items and decide on them: CLAIM, MCLAIM, RESOLVE, RELEASE,
 //! EXTEND, and JOIN and LEAVE for the line of those who wait.
 
-use super::{count, delay, item, lock, moderator, rev, tags, token};
+use super::{count, delay, item, lock, moderator, ms, rev, tags, token};
 use crate::commands::counted_keys;
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::{Work, write, write_to};
 use crate::host::replies::reply_claim;
 use crate::host::waiting::{self, WaitRequest};
-use crate::server::args::{Args, Parser, ServerStr};
+use crate::server::args::{Args, Parser, ServerStr, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
@@ -19,9 +19,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.claim",
         flags: c"write fast blocking",
+        categories: c"write fast blocking",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] [NEW]",
+        integers: &["n", "ms"],
         summary: "Locks the next items for a moderator, after those they hold already.",
         complexity: "O(log n) for each item and each tag combination in use, with n items",
         handler: entry(claim),
@@ -29,10 +31,12 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.mclaim",
         flags: c"write getkeys-api blocking",
+        categories: c"write slow blocking",
         keys: Keys::ChangesCounted,
         arity: -4,
         syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] \
                  [NEW]",
+        integers: &["numkeys", "n", "ms"],
         summary: "Claims from the first of several queues that has something.",
         complexity: "as MODQ.CLAIM for each key",
         handler: entry_located(mclaim, counted_keys),
@@ -40,9 +44,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.resolve",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item token [REV rev] [DECISION decision]",
+        integers: &["token", "rev"],
         summary: "Ends an item with a decision on it.",
         complexity: "O(log n) with n items",
         handler: entry(resolve),
@@ -50,9 +56,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.release",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item token [SKIP] [DELAY ms]",
+        integers: &["token", "ms"],
         summary: "Gives a locked item back to its own place in the queue.",
         complexity: "O(log n) with n items",
         handler: entry(release),
@@ -60,9 +68,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.extend",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: 5,
         syntax: "key item token ms",
+        integers: &["token", "ms"],
         summary: "Sets the deadline of a lock anew, counted from now.",
         complexity: "O(log n) with n locks",
         handler: entry(extend),
@@ -70,9 +80,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.join",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [TTL ms] [COUNT n] [TAGS n [tag …]]",
+        integers: &["ms", "n"],
         summary: "Registers a moderator as waiting, or gives their sign of life.",
         complexity: "O(log n) for each tag combination in use, with n items",
         handler: entry(join),
@@ -80,9 +92,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.leave",
         flags: c"write",
+        categories: c"write slow",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key moderator [RELEASE]",
+        integers: &[],
         summary: "Takes a moderator out of line, and gives back what they hold if asked to.",
         complexity: "O(log n) for each lock given back, with n items",
         handler: entry(leave),
@@ -134,7 +148,17 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A moderator and the options of CLAIM: the claim, and for how long to wait if at all.
+words! {
+    enum ClaimOption {
+        Count = "COUNT",
+        Lock = "LOCK",
+        Block = "BLOCK",
+        Tags = "TAGS",
+        New = "NEW",
+    }
+}
+
+/// A moderator and the options of CLAIM and MCLAIM: the claim, and for how long to wait if at all.
 fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<u64>), Refusal> {
     let mut claim = Claim {
         moderator: moderator(parser)?,
@@ -145,12 +169,12 @@ fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<u64>)
     };
     let mut block = None;
     while parser.more() {
-        match parser.option(&["COUNT", "LOCK", "BLOCK", "TAGS", "NEW"])? {
-            0 => claim.count = count(parser)?,
-            1 => claim.lock = Some(lock(parser)?),
-            2 => block = Some(parser.unsigned("BLOCK", 0..=MAX_DURATION)?),
-            3 => claim.tags = Some(tags(parser)?),
-            _ => claim.new_only = true,
+        match parser.option()? {
+            ClaimOption::Count => claim.count = count(parser)?,
+            ClaimOption::Lock => claim.lock = Some(lock(parser)?),
+            ClaimOption::Block => block = Some(ms(parser, "BLOCK", 0..=MAX_DURATION)?),
+            ClaimOption::Tags => claim.tags = Some(tags(parser)?),
+            ClaimOption::New => claim.new_only = true,
         }
     }
     Ok((claim, block))
@@ -185,6 +209,7 @@ fn claim_from(
     })
 }
 
+/// Has the client wait for `block` ms if it asked to and may; else the reply is null at once.
 fn wait_or_null(
     ctx: Context<'_>,
     keys: Vec<ServerStr<'_>>,
@@ -210,15 +235,24 @@ fn wait_or_null(
     }
 }
 
+words! {
+    enum ResolveOption {
+        Rev = "REV",
+        Decision = "DECISION",
+    }
+}
+
 fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let id = item(&mut parser)?;
     let token = token(&mut parser)?;
     let (mut at_rev, mut decision) = (None, None);
     while parser.more() {
-        match parser.option(&["REV", "DECISION"])? {
-            0 => at_rev = Some(rev(&mut parser)?),
-            _ => decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?),
+        match parser.option()? {
+            ResolveOption::Rev => at_rev = Some(rev(&mut parser)?),
+            ResolveOption::Decision => {
+                decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?);
+            }
         }
     }
     write(ctx, args, |work| {
@@ -232,15 +266,22 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum ReleaseOption {
+        Skip = "SKIP",
+        Delay = "DELAY",
+    }
+}
+
 fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let id = item(&mut parser)?;
     let token = token(&mut parser)?;
     let (mut skip, mut after) = (false, 0);
     while parser.more() {
-        match parser.option(&["SKIP", "DELAY"])? {
-            0 => skip = true,
-            _ => after = delay(&mut parser)?,
+        match parser.option()? {
+            ReleaseOption::Skip => skip = true,
+            ReleaseOption::Delay => after = delay(&mut parser)?,
         }
     }
     write(ctx, args, |work| {
@@ -255,12 +296,20 @@ fn extend(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let id = item(&mut parser)?;
     let token = token(&mut parser)?;
-    let ms = parser.unsigned("ms", 1..=MAX_DURATION)?;
+    let duration = ms(&mut parser, "ms", 1..=MAX_DURATION)?;
     let deadline = write(ctx, args, |work| {
-        Ok(work.queue.extend(work.now, id, token, ms, work.fx)?)
+        Ok(work.queue.extend(work.now, id, token, duration, work.fx)?)
     })?;
     ctx.reply_integer(deadline as i64);
     Ok(())
+}
+
+words! {
+    enum JoinOption {
+        Ttl = "TTL",
+        Count = "COUNT",
+        Tags = "TAGS",
+    }
 }
 
 fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -270,10 +319,10 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ..Join::default()
     };
     while parser.more() {
-        match parser.option(&["TTL", "COUNT", "TAGS"])? {
-            0 => join.ttl = Some(parser.unsigned("TTL", 1..=MAX_DURATION)?),
-            1 => join.count = Some(count(&mut parser)? as u64),
-            _ => join.tags = Some(tags(&mut parser)?),
+        match parser.option()? {
+            JoinOption::Ttl => join.ttl = Some(ms(&mut parser, "TTL", 1..=MAX_DURATION)?),
+            JoinOption::Count => join.count = Some(count(&mut parser)? as u64),
+            JoinOption::Tags => join.tags = Some(tags(&mut parser)?),
         }
     }
     let joined = write(ctx, args, |work| {
@@ -286,12 +335,18 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum LeaveOption {
+        Release = "RELEASE",
+    }
+}
+
 fn leave(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let name = moderator(&mut parser)?;
     let mut give_back = false;
     while parser.more() {
-        parser.option(&["RELEASE"])?;
+        let LeaveOption::Release = parser.option()?;
         give_back = true;
     }
     let was_in_line = write(ctx, args, |work| {

@@ -1,9 +1,9 @@
 //! Commands of producers, who put items into queues: SUBMIT, CANCEL, UPDATE.
 
-use super::{delay, item, priority, rev, tags};
+use super::{MS, delay, item, priority, rev, tags};
 use crate::host::queues::write;
 use crate::host::settings;
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
@@ -14,10 +14,12 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.submit",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS n [tag …]] \
                  [EXCLUDE n [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
+        integers: &["priority", "ms", "n"],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         handler: entry(submit),
@@ -25,9 +27,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.cancel",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev]",
+        integers: &["rev"],
         summary: "Removes an item, if it is still at the given revision.",
         complexity: "O(log n) with n items",
         handler: entry(cancel),
@@ -35,10 +39,12 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.update",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
                  [TAGS n [tag …]] [EXCLUDE n [moderator …]]",
+        integers: &["rev", "priority", "ms", "n"],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         handler: entry(update),
@@ -51,11 +57,31 @@ fn payload<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
 
 fn boost(parser: &mut Parser<'_>) -> Result<i64, Refusal> {
     let most = MAX_DURATION as i64;
-    parser.number("BOOST", -most..=most)
+    parser.number_of("BOOST", -most..=most, MS)
 }
 
 fn exclude<'a>(parser: &mut Parser<'a>) -> Result<Vec<&'a Bytes>, Refusal> {
     parser.counted("EXCLUDE", MAX_EXCLUDE, 1..=MAX_ID, Bytes::new)
+}
+
+words! {
+    enum SubmitOption {
+        Priority = "PRIORITY",
+        Boost = "BOOST",
+        Delay = "DELAY",
+        Tags = "TAGS",
+        Exclude = "EXCLUDE",
+        OnDuplicate = "ONDUP",
+    }
+}
+
+words! {
+    impl for OnDuplicate {
+        Keep = "KEEP",
+        Bump = "BUMP",
+        Replace = "REPLACE",
+        Error = "ERROR",
+    }
 }
 
 fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -66,13 +92,13 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ..Submit::default()
     };
     while parser.more() {
-        match parser.option(&["PRIORITY", "BOOST", "DELAY", "TAGS", "EXCLUDE", "ONDUP"])? {
-            0 => submit.priority = Some(priority(&mut parser)?),
-            1 => submit.boost = Some(boost(&mut parser)?),
-            2 => submit.delay = delay(&mut parser)?,
-            3 => submit.tags = Some(tags(&mut parser)?),
-            4 => submit.excluded = Some(exclude(&mut parser)?),
-            _ => submit.on_duplicate = on_duplicate(&mut parser)?,
+        match parser.option()? {
+            SubmitOption::Priority => submit.priority = Some(priority(&mut parser)?),
+            SubmitOption::Boost => submit.boost = Some(boost(&mut parser)?),
+            SubmitOption::Delay => submit.delay = delay(&mut parser)?,
+            SubmitOption::Tags => submit.tags = Some(tags(&mut parser)?),
+            SubmitOption::Exclude => submit.excluded = Some(exclude(&mut parser)?),
+            SubmitOption::OnDuplicate => submit.on_duplicate = parser.one_of("ONDUP")?,
         }
     }
     let submitted = write(ctx, args, |work| {
@@ -89,14 +115,10 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn on_duplicate(parser: &mut Parser<'_>) -> Result<OnDuplicate, Refusal> {
-    let ways = ["KEEP", "BUMP", "REPLACE", "ERROR"];
-    Ok(match parser.one_of("ONDUP", &ways)? {
-        0 => OnDuplicate::Keep,
-        1 => OnDuplicate::Bump,
-        2 => OnDuplicate::Replace,
-        _ => OnDuplicate::Error,
-    })
+words! {
+    enum CancelOption {
+        Rev = "REV",
+    }
 }
 
 fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -104,7 +126,7 @@ fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let id = item(&mut parser)?;
     let mut at_rev = None;
     while parser.more() {
-        parser.option(&["REV"])?;
+        let CancelOption::Rev = parser.option()?;
         at_rev = Some(rev(&mut parser)?);
     }
     let cancelled = write(ctx, args, |work| {
@@ -114,18 +136,29 @@ fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum UpdateOption {
+        Rev = "REV",
+        Priority = "PRIORITY",
+        Boost = "BOOST",
+        Payload = "PAYLOAD",
+        Tags = "TAGS",
+        Exclude = "EXCLUDE",
+    }
+}
+
 fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let id = item(&mut parser)?;
     let mut change = Change::default();
     while parser.more() {
-        match parser.option(&["REV", "PRIORITY", "BOOST", "PAYLOAD", "TAGS", "EXCLUDE"])? {
-            0 => change.rev = Some(rev(&mut parser)?),
-            1 => change.priority = Some(priority(&mut parser)?),
-            2 => change.boost = Some(boost(&mut parser)?),
-            3 => change.payload = Some(payload(&mut parser)?),
-            4 => change.tags = Some(tags(&mut parser)?),
-            _ => change.excluded = Some(exclude(&mut parser)?),
+        match parser.option()? {
+            UpdateOption::Rev => change.rev = Some(rev(&mut parser)?),
+            UpdateOption::Priority => change.priority = Some(priority(&mut parser)?),
+            UpdateOption::Boost => change.boost = Some(boost(&mut parser)?),
+            UpdateOption::Payload => change.payload = Some(payload(&mut parser)?),
+            UpdateOption::Tags => change.tags = Some(tags(&mut parser)?),
+            UpdateOption::Exclude => change.excluded = Some(exclude(&mut parser)?),
         }
     }
     let updated = write(ctx, args, |work| {

@@ -6,21 +6,23 @@ use crate::host::queue_key::QueueKey;
 use crate::host::queues::read;
 use crate::host::replies::reply_claim;
 use crate::host::waiting;
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use crate::server::types::Stored;
-use modq_core::queue::{ClaimView, Reason, State, state_name};
+use modq_core::queue::{ClaimView, Queue, Reason, State, state_name};
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.get",
         flags: c"readonly fast",
+        categories: c"read fast",
         keys: Keys::Reads,
         arity: 3,
         syntax: "key item",
+        integers: &[],
         summary: "Everything about one item.",
         complexity: "O(1), and O(1) for each tag and excluded moderator",
         handler: entry(get),
@@ -28,9 +30,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.len",
         flags: c"readonly fast",
+        categories: c"read fast",
         keys: Keys::Reads,
         arity: -2,
         syntax: "key [<READY | LOCKED | DELAYED | DEAD>]",
+        integers: &[],
         summary: "How many items are in a queue, or in one state.",
         complexity: "O(1)",
         handler: entry(len),
@@ -38,9 +42,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.peek",
         flags: c"readonly",
+        categories: c"read slow",
         keys: Keys::Reads,
         arity: -2,
         syntax: "key [COUNT n] [FOR moderator [TAGS n [tag …]]]",
+        integers: &["n"],
         summary: "The next items in the order they would be claimed.",
         complexity: "O(log n) for each item and each tag combination in use, with n items",
         handler: entry(peek),
@@ -48,9 +54,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.position",
         flags: c"readonly fast",
+        categories: c"read fast",
         keys: Keys::Reads,
         arity: 3,
         syntax: "key item",
+        integers: &[],
         summary: "Where an item stands: 1 for the next to be claimed.",
         complexity: "O(log n) for each tag combination in use, with n items",
         handler: entry(position),
@@ -58,9 +66,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.list",
         flags: c"readonly",
+        categories: c"read slow",
         keys: Keys::Reads,
         arity: -3,
         syntax: "key <READY | LOCKED | DELAYED | DEAD> [CURSOR cursor] [COUNT n]",
+        integers: &["cursor", "n"],
         summary: "A page of the items in one state, in the order they arrived.",
         complexity: "O(log n + page), READY: at most 10,000 items more are looked at",
         handler: entry(list),
@@ -68,9 +78,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.held",
         flags: c"readonly",
+        categories: c"read slow",
         keys: Keys::Reads,
         arity: -3,
         syntax: "key moderator [COUNT n]",
+        integers: &["n"],
         summary: "The items a moderator holds, as CLAIM answers them.",
         complexity: "O(n) with n items held",
         handler: entry(held),
@@ -78,9 +90,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.waiters",
         flags: c"readonly",
+        categories: c"read slow",
         keys: Keys::Reads,
         arity: -2,
         syntax: "key [COUNT n]",
+        integers: &["n"],
         summary: "The moderators in line, the longest waiting first.",
         complexity: "O(n) with n moderators answered",
         handler: entry(waiters),
@@ -88,9 +102,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.stats",
         flags: c"readonly",
+        categories: c"read slow",
         keys: Keys::Reads,
         arity: 2,
         syntax: "key",
+        integers: &[],
         summary: "Counts, ages, totals and percentiles of a queue.",
         complexity: "O(1) in the number of items; O(n) for the n tag combinations and priorities",
         handler: entry(stats),
@@ -98,23 +114,24 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.why",
         flags: c"readonly fast",
+        categories: c"read fast",
         keys: Keys::Reads,
         arity: -4,
         syntax: "key item moderator [TAGS n [tag …]]",
+        integers: &["n"],
         summary: "Why an item would not go to a moderator now.",
         complexity: "O(log n) for each tag combination in use, with n items",
         handler: entry(why),
     },
 ];
 
-fn state(parser: &mut Parser<'_>) -> Result<State, Refusal> {
-    let states = ["READY", "LOCKED", "DELAYED", "DEAD"];
-    Ok(match parser.one_of("state", &states)? {
-        0 => State::Ready,
-        1 => State::Locked,
-        2 => State::Delayed,
-        _ => State::Dead,
-    })
+words! {
+    impl for State {
+        Ready = "READY",
+        Locked = "LOCKED",
+        Delayed = "DELAYED",
+        Dead = "DEAD",
+    }
 }
 
 fn get(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -165,7 +182,7 @@ fn len(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let state = match parser.more() {
         false => None,
-        true => Some(state(&mut parser)?),
+        true => Some(parser.one_of("state")?),
     };
     parser.end()?;
     let len = read(ctx, args, |queue, _| match state {
@@ -176,14 +193,22 @@ fn len(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum PeekOption {
+        Count = "COUNT",
+        For = "FOR",
+        Tags = "TAGS",
+    }
+}
+
 fn peek(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let (mut most, mut name, mut given) = (1, None, None);
     while parser.more() {
-        match parser.option(&["COUNT", "FOR", "TAGS"])? {
-            0 => most = count(&mut parser)?,
-            1 => name = Some(moderator(&mut parser)?),
-            _ => given = Some(tags(&mut parser)?),
+        match parser.option()? {
+            PeekOption::Count => most = count(&mut parser)?,
+            PeekOption::For => name = Some(moderator(&mut parser)?),
+            PeekOption::Tags => given = Some(tags(&mut parser)?),
         }
     }
     if given.is_some() && name.is_none() {
@@ -209,14 +234,21 @@ fn position(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum ListOption {
+        Cursor = "CURSOR",
+        Count = "COUNT",
+    }
+}
+
 fn list(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let state = state(&mut parser)?;
+    let state: State = parser.one_of("state")?;
     let (mut cursor, mut most) = (0, PAGE);
     while parser.more() {
-        match parser.option(&["CURSOR", "COUNT"])? {
-            0 => cursor = parser.unsigned("CURSOR", 0..=i64::MAX as u64)?,
-            _ => most = count(&mut parser)?,
+        match parser.option()? {
+            ListOption::Cursor => cursor = parser.unsigned("CURSOR", 0..=i64::MAX as u64)?,
+            ListOption::Count => most = count(&mut parser)?,
         }
     }
     let replied = read(ctx, args, |queue, now| {
@@ -305,10 +337,7 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             (&absent.queue, summary)
         }
     };
-    let stats = queue.stats();
-    let by_tag = queue.ready_by_tag();
-    let by_priority: Vec<(i32, usize)> = queue.ready_by_priority().take(100).collect();
-    let mut numbers: Vec<(&'static str, u64)> = vec![
+    let numbers = [
         ("ready", summary.ready as u64),
         ("locked", summary.locked as u64),
         ("delayed", summary.delayed as u64),
@@ -317,26 +346,10 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ("deferred", queue.overdue(now) as u64),
         ("oldest_ready_ms", queue.oldest_ready_ms(now)),
         ("oldest_item_ms", queue.oldest_item_ms(now)),
-        ("submitted", stats.submitted),
-        ("resolved", stats.resolved),
-        ("cancelled", stats.cancelled),
-        ("released", stats.released),
-        ("expired", stats.expired),
-        ("died", stats.died),
     ];
-    for (names, histogram) in [
-        (["wait_ms_p50", "wait_ms_p95", "wait_ms_p99"], &stats.wait),
-        (
-            ["handle_ms_p50", "handle_ms_p95", "handle_ms_p99"],
-            &stats.handle,
-        ),
-    ] {
-        for (name, percent) in names.into_iter().zip([50, 95, 99]) {
-            numbers.push((name, histogram.percentile(percent)));
-        }
-    }
-    ctx.reply_map(numbers.len() + 4);
-    for (name, n) in numbers {
+    let totals = totals(queue);
+    ctx.reply_map(numbers.len() + totals.len() + 4);
+    for (name, n) in numbers.into_iter().chain(totals) {
         ctx.field(name).reply_integer(n as i64);
     }
     let paused: &[u8] = match queue.paused() {
@@ -347,18 +360,59 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     };
     ctx.field("paused").reply_bytes(paused);
     ctx.field("bytes").reply_integer(bytes as i64);
-    let shown = by_tag.len().min(1000);
+    reply_ready_by_tag(ctx, queue);
+    reply_ready_by_priority(ctx, queue);
+    Ok(())
+}
+
+/// What has become of the items of a queue, and how long it took.
+fn totals(queue: &Queue) -> [(&'static str, u64); 12] {
+    let stats = queue.stats();
+    let (wait, handle) = (&stats.wait, &stats.handle);
+    [
+        ("submitted", stats.submitted),
+        ("resolved", stats.resolved),
+        ("cancelled", stats.cancelled),
+        ("released", stats.released),
+        ("expired", stats.expired),
+        ("died", stats.died),
+        ("wait_ms_p50", wait.percentile(50)),
+        ("wait_ms_p95", wait.percentile(95)),
+        ("wait_ms_p99", wait.percentile(99)),
+        ("handle_ms_p50", handle.percentile(50)),
+        ("handle_ms_p95", handle.percentile(95)),
+        ("handle_ms_p99", handle.percentile(99)),
+    ]
+}
+
+/// How many tags and priorities STATS shows.
+const TAGS_SHOWN: usize = 1000;
+const PRIORITIES_SHOWN: usize = 100;
+
+fn reply_ready_by_tag(ctx: Context<'_>, queue: &Queue) {
+    let by_tag = queue.ready_by_tag();
+    let shown = by_tag.len().min(TAGS_SHOWN);
     ctx.field("by_tag").reply_map(shown);
     for (tag, n) in by_tag.iter().take(shown) {
         ctx.reply_bytes(tag);
         ctx.reply_integer(*n as i64);
     }
+}
+
+fn reply_ready_by_priority(ctx: Context<'_>, queue: &Queue) {
+    let by_priority = queue.ready_by_priority().take(PRIORITIES_SHOWN);
+    let by_priority: Vec<(i32, usize)> = by_priority.collect();
     ctx.field("by_priority").reply_map(by_priority.len());
     for (priority, n) in by_priority {
         ctx.reply_bytes(priority.to_string().as_bytes());
         ctx.reply_integer(n as i64);
     }
-    Ok(())
+}
+
+words! {
+    enum WhyOption {
+        Tags = "TAGS",
+    }
 }
 
 fn why(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -367,7 +421,7 @@ fn why(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let name = moderator(&mut parser)?;
     let mut given = None;
     while parser.more() {
-        parser.option(&["TAGS"])?;
+        let WhyOption::Tags = parser.option()?;
         given = Some(tags(&mut parser)?);
     }
     let reasons = read(ctx, args, |queue, now| {

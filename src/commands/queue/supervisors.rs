@@ -1,25 +1,25 @@
 //! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
 
-use super::{item, lock, moderator, only_count, priority};
-use crate::host::clock;
-use crate::host::queue_key::QueueKey;
-use crate::host::queues::{COMMAND_BUDGET, Work, announce, catch_up, read, replicate, write};
-use crate::host::streams::{create_stream, gate};
-use crate::host::waiting;
-use crate::server::args::{Args, Parser};
+use super::{item, lock, moderator, ms, only_count, priority};
+use crate::host::queues::{self, COMMAND_BUDGET, Move, Work, read, write};
+use crate::host::streams::create_stream;
+use crate::server::args::{Args, Parser, Words, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
-use crate::server::key::{Found, Key, Mode, Name, look};
-use modq_core::queue::{Effects, Error, Gate, MAX_AGING, MAX_COUNT, Settings};
+use crate::server::key::{Found, Name, look};
+use modq_core::queue::{Error, Gate, MAX_AGING, MAX_COUNT, Settings};
+use std::ops::RangeInclusive;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.assign",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item moderator [LOCK ms]",
+        integers: &["ms"],
         summary: "Locks an item for a named moderator, whatever their tags.",
         complexity: "O(log n) with n items",
         handler: entry(assign),
@@ -27,9 +27,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.move",
         flags: c"write deny-oom",
+        categories: c"write slow",
         keys: Keys::ChangesTwo,
         arity: -4,
         syntax: "source destination item [TOKEN token] [PRIORITY priority]",
+        integers: &["token", "priority"],
         summary: "Moves an item to another queue.",
         complexity: "O(log n) with n items",
         handler: entry(move_item),
@@ -37,9 +39,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.pause",
         flags: c"write deny-oom fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -2,
         syntax: "key [<IN | OUT | ALL>]",
+        integers: &[],
         summary: "Has a queue refuse new items, hand out none, or both.",
         complexity: "O(1)",
         handler: entry(pause),
@@ -47,9 +51,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.unpause",
         flags: c"write fast",
+        categories: c"write fast",
         keys: Keys::Changes,
         arity: -2,
         syntax: "key [<IN | OUT | ALL>]",
+        integers: &[],
         summary: "Ends a pause.",
         complexity: "O(1), and the matches that are caught up in the background",
         handler: entry(unpause),
@@ -57,9 +63,11 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.revive",
         flags: c"write",
+        categories: c"write slow",
         keys: Keys::Changes,
         arity: -3,
         syntax: "key <item [item …] | ALL [COUNT n]>",
+        integers: &["n"],
         summary: "Makes dead items ready again.",
         complexity: "O(log n) for each, with n items",
         handler: entry(revive),
@@ -67,51 +75,60 @@ pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: c"modq.configure",
         flags: c"write deny-oom getkeys-api",
+        categories: c"write slow",
         keys: Keys::ChangesEvents,
         arity: -2,
         syntax: "key [LOCK ms] [MAXEXPIRIES n] [MAXLEN n] [CAPACITY n] [LATE <ACCEPT | REJECT>] \
                  [AGING ms] [EVENTS stream] [EVENTSMAXLEN n]",
+        integers: &["ms", "n"],
         summary: "Sets a queue up, or shows how it is.",
         complexity: "O(1); O(n) with n moderators in line if CAPACITY changes",
         handler: entry_located(configure, keys_with_events),
     },
 ];
 
-/// Where the keys of CONFIGURE are: the queue, and the stream that EVENTS names.
-fn keys_with_events(args: Args<'_>) -> Vec<usize> {
-    let names = (2..args.count()).step_by(2);
-    let stream = names
-        .filter(|at| args.get(*at).eq_ignore_ascii_case(b"EVENTS"))
-        .map(|at| at + 1)
-        .filter(|at| *at < args.count() && !args.get(*at).is_empty());
-    (1..args.count().min(2)).chain(stream).collect()
+words! {
+    enum AssignOption {
+        Lock = "LOCK",
+    }
 }
 
 fn assign(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let id = item(&mut parser)?;
     let name = moderator(&mut parser)?;
-    let mut ms = None;
+    let mut duration = None;
     while parser.more() {
-        parser.option(&["LOCK"])?;
-        ms = Some(lock(&mut parser)?);
+        let AssignOption::Lock = parser.option()?;
+        duration = Some(lock(&mut parser)?);
     }
     let token = write(ctx, args, |work| {
-        Ok(work.queue.assign(work.now, id, name, ms, work.fx)?)
+        Ok(work.queue.assign(work.now, id, name, duration, work.fx)?)
     })?;
     ctx.reply_integer(token as i64);
     Ok(())
 }
 
+words! {
+    enum MoveOption {
+        Token = "TOKEN",
+        Priority = "PRIORITY",
+    }
+}
+
 fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    let (source, destination) = (args.string(1), args.string(2));
     let mut parser = Parser::new(args, 3);
-    let id = item(&mut parser)?;
-    let (mut with_token, mut with_priority) = (None, None);
+    let mut wish = Move {
+        item: item(&mut parser)?,
+        token: None,
+        priority: None,
+    };
     while parser.more() {
-        match parser.option(&["TOKEN", "PRIORITY"])? {
-            0 => with_token = Some(parser.unsigned("TOKEN", 0..=i64::MAX as u64)?),
-            _ => with_priority = Some(priority(&mut parser)?),
+        match parser.option()? {
+            MoveOption::Token => {
+                wish.token = Some(parser.unsigned("TOKEN", 0..=i64::MAX as u64)?);
+            }
+            MoveOption::Priority => wish.priority = Some(priority(&mut parser)?),
         }
     }
     if args.get(1) == args.get(2) {
@@ -119,68 +136,29 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             "ERR source and destination must be different keys",
         ));
     }
-    let mut from = Key::<QueueKey>::open(ctx, source, Mode::Write)?;
-    let mut to = Key::<QueueKey>::open(ctx, destination, Mode::Write)?;
-    let now = clock::now();
-    let Some(stored) = from.get_mut() else {
-        return Err(Error::NoItem.into());
-    };
-    let (mut fx, mut to_fx) = (Effects::default(), Effects::default());
-    fx.gate = gate(ctx, stored);
-    to_fx.gate = to
-        .get()
-        .map_or(Gate::Open, |receiving| gate(ctx, receiving));
-    // Each side catches up first, so that tokens and deadlines are judged as they are now.
-    catch_up(ctx, source, stored, now, COMMAND_BUDGET, &mut fx);
-    if let Some(receiving) = to.get_mut() {
-        catch_up(ctx, destination, receiving, now, COMMAND_BUDGET, &mut to_fx);
-    }
-    let moved = stored
-        .queue
-        .check_move_out(now, id, with_token)
-        .and_then(|out| {
-            to.get().map_or(Ok(()), |r| r.queue.check_move_in(id))?;
-            fx.admit().and_then(|()| to_fx.admit())?;
-            Ok(out)
-        });
-    if let Ok(out) = &moved {
-        if to.get().is_none() {
-            let mut created = Box::<QueueKey>::default();
-            let name = destination.bytes();
-            waiting::tell_queue(&mut created, ctx.db(), name, now);
-            to.set(created);
-        }
-        if let Some(receiving) = to.get_mut() {
-            let (source, to) = (&mut stored.queue, &mut receiving.queue);
-            source.move_item(now, out.clone(), with_priority, to, &mut fx, &mut to_fx);
-        }
-    }
-    if let Some(receiving) = to.get_mut() {
-        replicate(ctx, destination, receiving, &to_fx, now);
-    }
-    replicate(ctx, source, stored, &fx, now);
-    drop((from, to));
-    // Who reads a stream that both queues share is told that the item left before it arrives.
-    announce(ctx, source, &mut fx, now);
-    announce(ctx, destination, &mut to_fx, now);
-    moved?;
+    queues::move_item(ctx, args.string(1), args.string(2), &wish)?;
     ctx.reply_ok();
     Ok(())
 }
 
-/// The sides of a queue that PAUSE and UNPAUSE are about: input, output.
+words! {
+    /// The side of a queue that PAUSE and UNPAUSE are about.
+    enum Side {
+        In = "IN",
+        Out = "OUT",
+        All = "ALL",
+    }
+}
+
+/// Whether PAUSE and UNPAUSE are about the input, and about the output.
 fn sides(args: Args<'_>) -> Result<(bool, bool), Refusal> {
     let mut parser = Parser::new(args, 2);
-    let sides = match parser.more() {
-        false => (true, true),
-        true => match parser.one_of("side", &["IN", "OUT", "ALL"])? {
-            0 => (true, false),
-            1 => (false, true),
-            _ => (true, true),
-        },
+    let side = match parser.more() {
+        false => Side::All,
+        true => parser.one_of("side")?,
     };
     parser.end()?;
-    Ok(sides)
+    Ok((side != Side::Out, side != Side::In))
 }
 
 fn pause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -242,66 +220,105 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// One option of CONFIGURE.
-type SettingsChange<'a> = Box<dyn Fn(&mut Settings) + 'a>;
+/// Where the keys of CONFIGURE are: the queue, and the stream that EVENTS names.
+fn keys_with_events(args: Args<'_>) -> Vec<usize> {
+    let names = (2..args.count()).step_by(2);
+    let stream = names
+        .filter(|at| ConfigureOption::find(args.get(*at)) == Some(ConfigureOption::Events))
+        .map(|at| at + 1)
+        .filter(|at| *at < args.count() && !args.get(*at).is_empty());
+    (1..args.count().min(2)).chain(stream).collect()
+}
+
+words! {
+    enum ConfigureOption {
+        Lock = "LOCK",
+        MaxExpiries = "MAXEXPIRIES",
+        MaxLen = "MAXLEN",
+        Capacity = "CAPACITY",
+        Late = "LATE",
+        Aging = "AGING",
+        Events = "EVENTS",
+        EventsMaxLen = "EVENTSMAXLEN",
+    }
+}
+
+words! {
+    /// What becomes of a decision that comes after the lock's deadline, while nobody else has the item.
+    enum Late {
+        Accept = "ACCEPT",
+        Reject = "REJECT",
+    }
+}
+
+/// The settings that CONFIGURE is given; those that it is not given stay as they are.
+#[derive(Default)]
+struct GivenSettings<'a> {
+    lock: Option<u64>,
+    max_expiries: Option<u64>,
+    max_len: Option<u64>,
+    capacity: Option<u64>,
+    late: Option<Late>,
+    aging: Option<u64>,
+    events: Option<&'a [u8]>,
+    events_max_len: Option<u64>,
+}
+
+impl<'a> GivenSettings<'a> {
+    fn read(parser: &mut Parser<'a>) -> Result<GivenSettings<'a>, Refusal> {
+        const ANY: RangeInclusive<u64> = 0..=i64::MAX as u64;
+        let mut given = GivenSettings::default();
+        while parser.more() {
+            match parser.option()? {
+                ConfigureOption::Lock => given.lock = Some(lock(parser)?),
+                ConfigureOption::MaxExpiries => {
+                    given.max_expiries = Some(parser.unsigned("MAXEXPIRIES", ANY)?);
+                }
+                ConfigureOption::MaxLen => {
+                    given.max_len = Some(parser.unsigned("MAXLEN", ANY)?);
+                }
+                ConfigureOption::Capacity => {
+                    given.capacity = Some(parser.unsigned("CAPACITY", ANY)?);
+                }
+                ConfigureOption::Late => given.late = Some(parser.one_of("LATE")?),
+                ConfigureOption::Aging => given.aging = Some(ms(parser, "AGING", 0..=MAX_AGING)?),
+                ConfigureOption::Events => given.events = Some(parser.word("EVENTS")?),
+                ConfigureOption::EventsMaxLen => {
+                    given.events_max_len = Some(parser.unsigned("EVENTSMAXLEN", ANY)?);
+                }
+            }
+        }
+        Ok(given)
+    }
+
+    fn apply_to(&self, settings: &mut Settings) {
+        fn set<T>(setting: &mut T, given: Option<T>) {
+            if let Some(given) = given {
+                *setting = given;
+            }
+        }
+        set(&mut settings.lock, self.lock);
+        set(&mut settings.max_expiries, self.max_expiries);
+        set(&mut settings.max_len, self.max_len);
+        set(&mut settings.capacity, self.capacity);
+        set(
+            &mut settings.late_accept,
+            self.late.map(|late| late == Late::Accept),
+        );
+        set(&mut settings.aging, self.aging);
+        set(&mut settings.events, self.events.map(<[u8]>::to_vec));
+        set(&mut settings.events_max_len, self.events_max_len);
+    }
+}
 
 fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     if !parser.more() {
         return show_settings(ctx, args);
     }
-    const MOST: u64 = i64::MAX as u64;
-    const OPTIONS: &[&str] = &[
-        "LOCK",
-        "MAXEXPIRIES",
-        "MAXLEN",
-        "CAPACITY",
-        "LATE",
-        "AGING",
-        "EVENTS",
-        "EVENTSMAXLEN",
-    ];
-    let mut changes: Vec<SettingsChange<'_>> = Vec::new();
-    let mut stream = None;
-    while parser.more() {
-        let option = parser.option(OPTIONS)?;
-        changes.push(match option {
-            0 => {
-                let n = lock(&mut parser)?;
-                Box::new(move |s| s.lock = n)
-            }
-            1 => {
-                let n = parser.unsigned("MAXEXPIRIES", 0..=MOST)?;
-                Box::new(move |s| s.max_expiries = n)
-            }
-            2 => {
-                let n = parser.unsigned("MAXLEN", 0..=MOST)?;
-                Box::new(move |s| s.max_len = n)
-            }
-            3 => {
-                let n = parser.unsigned("CAPACITY", 0..=MOST)?;
-                Box::new(move |s| s.capacity = n)
-            }
-            4 => {
-                let accept = parser.one_of("LATE", &["ACCEPT", "REJECT"])? == 0;
-                Box::new(move |s| s.late_accept = accept)
-            }
-            5 => {
-                let n = parser.unsigned("AGING", 0..=MAX_AGING)?;
-                Box::new(move |s| s.aging = n)
-            }
-            6 => {
-                let name = parser.word("EVENTS")?;
-                stream = Some(name);
-                Box::new(move |s| s.events = name.to_vec())
-            }
-            _ => {
-                let n = parser.unsigned("EVENTSMAXLEN", 0..=MOST)?;
-                Box::new(move |s| s.events_max_len = n)
-            }
-        });
-    }
-    let stream = stream.filter(|name| !name.is_empty());
+    let given = GivenSettings::read(&mut parser)?;
+    // An empty name ends the writing of events.
+    let stream = given.events.filter(|name| !name.is_empty());
     if let Some(stream) = stream {
         if stream == args.get(1) {
             return Err(Refusal::fixed(
@@ -315,9 +332,9 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     write(ctx, args, |work| {
         let Work { queue, now, fx } = work;
         let mut settings = queue.settings().clone();
-        changes.iter().for_each(|change| change(&mut settings));
+        given.apply_to(&mut settings);
         queue.configure(*now, settings, fx)?;
-        // The timer does what is to go to a new stream, once that is there.
+        // If there is to be a new stream, the timer does this once the stream is there.
         if fx.gate == Gate::Open && stream.is_none() {
             queue.advance(*now, COMMAND_BUDGET, fx);
         }
