@@ -308,9 +308,10 @@ fn many_at_once_are_worked_off_in_portions(kind: Kind) {
         });
     }
     wait_replica_synced(&server, &replica);
-    // Beside those of 1000 SUBMITs and a CLAIM for each queue.
+    // Beside those of 1000 SUBMITs and a CLAIM for each queue. The SUBMITs did some of what was due; the locks ran out
+    // after them.
     let portions = command_calls(&mut replica.client(), "modq._q") - 2 * 1001;
-    assert!(portions >= 2000 / 7, "{portions} portions");
+    assert!(portions >= 2 * (500 / 7), "{portions} portions");
     let back = claims(&c.line("MODQ.CLAIM q n COUNT 1000"));
     let order: Vec<String> = back.iter().map(Claimed::id).collect();
     let expected: Vec<String> = ["i", "d"]

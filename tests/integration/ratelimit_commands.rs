@@ -142,43 +142,42 @@ fn docs_are_there(kind: Kind) {
     }
 }
 
+/// A client of a user with these rights and no others.
+fn as_user(server: &Server, rules: &str) -> Client {
+    let rules = format!("ACL SETUSER u reset on nopass {rules}");
+    server.client().expect_ok(&rules);
+    let mut c = server.client();
+    c.expect_ok("AUTH u x");
+    c
+}
+
+#[track_caller]
+fn allowed(c: &mut Client, line: &str) -> bool {
+    let reply = c.line(line);
+    match reply.err_code() {
+        "NOPERM" => false,
+        "" => true,
+        _ => panic!("{line}: {reply:?}"),
+    }
+}
+
 fn access_is_controlled(kind: Kind) {
     let server = Server::start(kind);
-    let mut admin = server.client();
-    let mut as_user = |rules: &str| {
-        admin.expect_ok(&format!("ACL SETUSER u reset on nopass {rules}"));
-        let mut c = server.client();
-        c.expect_ok("AUTH u x");
-        c
-    };
-    let allowed = |c: &mut Client, line: &str| {
-        let reply = c.line(line);
-        match reply.err_code() {
-            "NOPERM" => false,
-            "" => true,
-            _ => panic!("{line}: {reply:?}"),
-        }
-    };
-    let mut c = as_user("~u:* +ratelimit.check +ratelimit.mcheck");
-    assert!(allowed(&mut c, "RATELIMIT.CHECK u:1 5 60000"));
-    assert!(!allowed(&mut c, "RATELIMIT.CHECK other 5 60000"));
-    assert!(!allowed(&mut c, "RATELIMIT.PEEK u:1 5 60000"));
-    assert!(!allowed(&mut c, "RATELIMIT.RESET u:1"));
-    assert!(!allowed(&mut c, "RATELIMIT.POLICY LIST"));
-    assert!(allowed(
-        &mut c,
-        "RATELIMIT.MCHECK 2 u:1 u:2 LIMIT 5 60000 LIMIT 5 60000"
-    ));
-    assert!(!allowed(
-        &mut c,
-        "RATELIMIT.MCHECK 2 u:1 other LIMIT 5 60000 LIMIT 5 60000"
-    ));
-    assert!(!allowed(
-        &mut c,
-        "RATELIMIT.MCHECK 2 other u:1 LIMIT 5 60000 LIMIT 5 60000"
-    ));
+    let mut c = as_user(&server, "~u:* +ratelimit.check +ratelimit.mcheck");
+    for (line, may) in [
+        ("CHECK u:1 5 60000", true),
+        ("CHECK other 5 60000", false),
+        ("PEEK u:1 5 60000", false),
+        ("RESET u:1", false),
+        ("POLICY LIST", false),
+        ("MCHECK 2 u:1 u:2 LIMIT 5 60000 LIMIT 5 60000", true),
+        ("MCHECK 2 u:1 other LIMIT 5 60000 LIMIT 5 60000", false),
+        ("MCHECK 2 other u:1 LIMIT 5 60000 LIMIT 5 60000", false),
+    ] {
+        assert_eq!(allowed(&mut c, &format!("RATELIMIT.{line}")), may, "{line}");
+    }
     // Keys that may be read only.
-    let mut c = as_user("%R~u:* +@all");
+    let mut c = as_user(&server, "%R~u:* +@all");
     assert!(allowed(&mut c, "RATELIMIT.PEEK u:1 5 60000"));
     assert!(allowed(&mut c, "RATELIMIT.LEASES u:lease"));
     for line in [
@@ -193,49 +192,16 @@ fn access_is_controlled(kind: Kind) {
         assert!(!allowed(&mut c, line), "{line}");
     }
     // Subcommands one by one.
-    let mut c = as_user("~* +ratelimit.policy|get +ratelimit.policy|list");
+    let mut c = as_user(&server, "~* +ratelimit.policy|get +ratelimit.policy|list");
     assert!(allowed(&mut c, "RATELIMIT.POLICY GET p"));
     assert!(allowed(&mut c, "RATELIMIT.POLICY LIST"));
     assert!(!allowed(&mut c, "RATELIMIT.POLICY SET p 5 60000"));
     assert!(!allowed(&mut c, "RATELIMIT.POLICY DEL p"));
-    let mut c = as_user("~* +ratelimit.policy -ratelimit.policy|del");
+    let mut c = as_user(&server, "~* +ratelimit.policy -ratelimit.policy|del");
     assert!(allowed(&mut c, "RATELIMIT.POLICY SET p 5 60000"));
     assert!(!allowed(&mut c, "RATELIMIT.POLICY DEL p"));
-    // Categories, which 7.0 does not have for modules.
-    let mut c = as_user("~* +@read");
-    let has_categories = kind.redis_version() >= 72;
-    for (command, _) in COMMANDS {
-        let line = match command {
-            "ratelimit.check" => "RATELIMIT.CHECK u:1 5 60000",
-            "ratelimit.peek" => "RATELIMIT.PEEK u:1 5 60000",
-            "ratelimit.leases" => "RATELIMIT.LEASES none",
-            "ratelimit.reset" => "RATELIMIT.RESET none",
-            "ratelimit.policy|get" => "RATELIMIT.POLICY GET p",
-            "ratelimit.policy|list" => "RATELIMIT.POLICY LIST",
-            "ratelimit.policy|set" => "RATELIMIT.POLICY SET p 5 60000",
-            "ratelimit.policy|del" => "RATELIMIT.POLICY DEL p",
-            _ => continue,
-        };
-        let reads = ["peek", "leases", "get", "list"]
-            .iter()
-            .any(|end| command.ends_with(end));
-        assert_eq!(allowed(&mut c, line), reads && has_categories, "{line}");
-    }
-    let info = server
-        .client()
-        .line("COMMAND INFO ratelimit.check ratelimit.leases");
-    for (entry, expected) in info
-        .items()
-        .iter()
-        .zip([["@write", "@fast"], ["@read", "@slow"]])
-    {
-        let categories = entry[6].items().iter();
-        let categories: BTreeSet<String> = categories.map(Value::text).collect();
-        let expected = expected.map(String::from).into();
-        assert_eq!(categories == expected, has_categories, "{categories:?}");
-    }
     // In a script the user's rights are asked for as well.
-    let mut c = as_user("~u:* +eval +ratelimit.check");
+    let mut c = as_user(&server, "~u:* +eval +ratelimit.check");
     let script = "return redis.call('RATELIMIT.CHECK', KEYS[1], 5, 60000)";
     assert_eq!(cmd!(c, "EVAL", script, 1, "u:script")[0], Value::Int(1));
     let script = "return redis.call('RATELIMIT.RESET', KEYS[1])";
@@ -244,7 +210,37 @@ fn access_is_controlled(kind: Kind) {
         ["ERR", "NOPERM"].contains(&refused.err_code()),
         "{refused:?}"
     );
-    assert_eq!(admin.line("EXISTS u:script"), Value::Int(1));
+    assert_eq!(server.client().line("EXISTS u:script"), Value::Int(1));
+}
+
+/// Categories, which 7.0 does not have for modules.
+fn access_is_controlled_by_category(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = as_user(&server, "~* +@read");
+    let has_categories = kind.redis_version() >= 72;
+    for (line, reads) in [
+        ("RATELIMIT.CHECK u:1 5 60000", false),
+        ("RATELIMIT.PEEK u:1 5 60000", true),
+        ("RATELIMIT.LEASES none", true),
+        ("RATELIMIT.RESET none", false),
+        ("RATELIMIT.POLICY GET p", true),
+        ("RATELIMIT.POLICY LIST", true),
+        ("RATELIMIT.POLICY SET p 5 60000", false),
+        ("RATELIMIT.POLICY DEL p", false),
+    ] {
+        assert_eq!(allowed(&mut c, line), reads && has_categories, "{line}");
+    }
+    let mut admin = server.client();
+    for (command, expected) in [
+        ("ratelimit.check", ["@write", "@fast"]),
+        ("ratelimit.leases", ["@read", "@slow"]),
+    ] {
+        let info = cmd!(admin, "COMMAND", "INFO", command);
+        let categories = info[0][6].items().iter();
+        let categories: BTreeSet<String> = categories.map(Value::text).collect();
+        let expected = expected.map(String::from).into();
+        assert_eq!(categories == expected, has_categories, "{categories:?}");
+    }
 }
 
 fn works_in_a_cluster(kind: Kind) {
@@ -315,6 +311,7 @@ matrix!(
     keys_are_found,
     docs_are_there,
     access_is_controlled,
+    access_is_controlled_by_category,
     works_in_a_cluster,
     full_logs_are_counted,
 );

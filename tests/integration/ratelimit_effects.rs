@@ -26,6 +26,31 @@ fn state(c: &mut Client) -> [String; 4] {
     ]
 }
 
+/// Commands that change nothing, of keys that `set_up` makes or that are missing.
+const IDLE: [&str; 21] = [
+    "RATELIMIT.CHECK blocked 5 1000",
+    "RATELIMIT.CHECK blocked 5 1000 COST 0",
+    "RATELIMIT.CHECK missing 5 1000 COST 6",
+    "RATELIMIT.CHECK missing 5 1000 COST 0 ID i",
+    "RATELIMIT.CHECK missing POLICY none",
+    "RATELIMIT.CHECK string 5 1000",
+    "RATELIMIT.CHECK missing 5 1000 COST -1",
+    "RATELIMIT.MCHECK 2 missing string LIMIT 5 1000 LIMIT 5 1000",
+    "RATELIMIT.REFUND missing COST 1",
+    "RATELIMIT.RESET missing",
+    "RATELIMIT.BLOCK missing 0",
+    "RATELIMIT.ACQUIRE lease 2 you TTL 1000",
+    "RATELIMIT.ACQUIRE lease 2 you TTL 1000 COST 3",
+    "RATELIMIT.ACQUIRE lease 1 me TTL 1000 COST 2",
+    "RATELIMIT.ACQUIRE missing 1 me TTL 1000 COST 2",
+    "RATELIMIT.RELEASE lease you",
+    "RATELIMIT.RELEASE missing me",
+    "RATELIMIT.LEASES lease",
+    "RATELIMIT.POLICY DEL none",
+    "RATELIMIT.POLICY GET none",
+    "RATELIMIT.POLICY LIST",
+];
+
 /// Full limiters, and commands that change nothing: denials, known ids, units and ids that are not there, errors.
 fn set_up(c: &mut Client) -> Vec<String> {
     let mut idle = Vec::new();
@@ -65,32 +90,7 @@ fn set_up(c: &mut Client) -> Vec<String> {
         Value::Int(1)
     );
     c.expect_ok("SET string x");
-    idle.extend(
-        [
-            "RATELIMIT.CHECK blocked 5 1000",
-            "RATELIMIT.CHECK blocked 5 1000 COST 0",
-            "RATELIMIT.CHECK missing 5 1000 COST 6",
-            "RATELIMIT.CHECK missing 5 1000 COST 0 ID i",
-            "RATELIMIT.CHECK missing POLICY none",
-            "RATELIMIT.CHECK string 5 1000",
-            "RATELIMIT.CHECK missing 5 1000 COST -1",
-            "RATELIMIT.MCHECK 2 missing string LIMIT 5 1000 LIMIT 5 1000",
-            "RATELIMIT.REFUND missing COST 1",
-            "RATELIMIT.RESET missing",
-            "RATELIMIT.BLOCK missing 0",
-            "RATELIMIT.ACQUIRE lease 2 you TTL 1000",
-            "RATELIMIT.ACQUIRE lease 2 you TTL 1000 COST 3",
-            "RATELIMIT.ACQUIRE lease 1 me TTL 1000 COST 2",
-            "RATELIMIT.ACQUIRE missing 1 me TTL 1000 COST 2",
-            "RATELIMIT.RELEASE lease you",
-            "RATELIMIT.RELEASE missing me",
-            "RATELIMIT.LEASES lease",
-            "RATELIMIT.POLICY DEL none",
-            "RATELIMIT.POLICY GET none",
-            "RATELIMIT.POLICY LIST",
-        ]
-        .map(str::to_owned),
-    );
+    idle.extend(IDLE.map(str::to_owned));
     idle
 }
 
@@ -231,21 +231,25 @@ fn expires(c: &mut Client, key: &str) -> i64 {
     cmd!(c, "PEXPIRETIME", key).int()
 }
 
+/// Asserts that `at` is a window after a reply, as closely as the clock was seen.
+#[track_caller]
+fn within(what: &str, at: i64, since: &Timed, window: i64) {
+    let range = since.lo + window..=since.hi + window;
+    assert!(range.contains(&at), "{what}: {at} is not in {range:?}");
+}
+
+fn let_some_ms_go_by() {
+    let start = now_ms();
+    wait_until("the clock moves", PATIENCE, || now_ms() > start + 5);
+}
+
 fn keys_expire_when_nothing_is_in_use(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
-    let within = |what: &str, at: i64, since: &Timed, window: i64| {
-        let range = since.lo + window..=since.hi + window;
-        assert!(range.contains(&at), "{what}: {at} is not in {range:?}");
-    };
-    let pause = || {
-        let start = now_ms();
-        wait_until("the clock moves", PATIENCE, || now_ms() > start + 5);
-    };
     // LOG: a window after the newest charge; what was given back counts no more.
     let first = timed(&mut c, "RATELIMIT.CHECK log 5 60000");
     within("log", expires(&mut c, "log"), &first, 60_000);
-    pause();
+    let_some_ms_go_by();
     let second = timed(&mut c, "RATELIMIT.CHECK log 5 60000 COST 2");
     within("log", expires(&mut c, "log"), &second, 60_000);
     let ttl = timed(&mut c, "PTTL log");
@@ -254,7 +258,7 @@ fn keys_expire_when_nothing_is_in_use(kind: Kind) {
     within("log, refunded", expires(&mut c, "log"), &first, 60_000);
     // FIXED: when the window closes, that the first charge opened.
     let first = timed(&mut c, "RATELIMIT.CHECK fixed 5 60000 ALGO FIXED");
-    pause();
+    let_some_ms_go_by();
     c.line("RATELIMIT.CHECK fixed 5 60000 ALGO FIXED");
     within("fixed", expires(&mut c, "fixed"), &first, 60_000);
     // GCRA: when the bucket is empty.
@@ -265,7 +269,12 @@ fn keys_expire_when_nothing_is_in_use(kind: Kind) {
         "RATELIMIT.CHECK gcra2 3 1000 ALGO GCRA BURST 900 COST 900",
     );
     within("gcra", expires(&mut c, "gcra2"), &more, 300_000);
-    // COUNTER: when the share of its last bucket that is in the window rounds to none.
+}
+
+/// When the share of its last bucket that is in the window rounds to none.
+fn a_counter_expires_with_its_last_bucket(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
     let line = "RATELIMIT.CHECK counter 500 60000 ALGO COUNTER COST 100";
     let first = timed(&mut c, line);
     let at = expires(&mut c, "counter");
@@ -286,7 +295,12 @@ fn keys_expire_when_nothing_is_in_use(kind: Kind) {
         (first.lo..=first.hi).any(|t| rule(t) == at),
         "counter: {at}"
     );
-    // A key expires with the last thing in it: a limit, a block, an id.
+}
+
+/// A limit, a block, an id.
+fn a_key_expires_with_the_last_thing_in_it(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
     let both = timed(
         &mut c,
         "RATELIMIT.CHECK both 5 60000 LIMIT 5 70000 ALGO FIXED LIMIT 5 90000 ALGO GCRA",
@@ -306,7 +320,7 @@ fn keys_expire_when_nothing_is_in_use(kind: Kind) {
     assert_eq!(c.line("RATELIMIT.REFUND id COST 5"), Value::Int(1));
     within("id alone", expires(&mut c, "id"), &id, 90_000);
     let first = timed(&mut c, "RATELIMIT.CHECK idf 5 60000 ALGO FIXED");
-    pause();
+    let_some_ms_go_by();
     c.line("RATELIMIT.CHECK idf 5 60000 ALGO FIXED ID i");
     within(
         "id in a window that was open",
@@ -318,7 +332,12 @@ fn keys_expire_when_nothing_is_in_use(kind: Kind) {
     let lease = timed(&mut c, "RATELIMIT.ACQUIRE lease 5 a TTL 80000");
     c.line("RATELIMIT.ACQUIRE lease 5 b TTL 70000");
     within("lease", expires(&mut c, "lease"), &lease, 80_000);
-    // PEXPIRE by hand holds until the next change.
+}
+
+fn an_expiry_by_hand_holds_until_the_next_change(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    c.line("RATELIMIT.CHECK log 5 60000");
     assert_eq!(c.line("PEXPIRE log 1000000"), Value::Int(1));
     let charged = timed(&mut c, "RATELIMIT.CHECK log 5 60000");
     within("log", expires(&mut c, "log"), &charged, 60_000);
@@ -327,7 +346,7 @@ fn keys_expire_when_nothing_is_in_use(kind: Kind) {
     within("log", expires(&mut c, "log"), &charged, 60_000);
 }
 
-fn keys_vanish_by_themselves_and_when_emptied(kind: Kind) {
+fn keys_vanish_by_themselves(kind: Kind) {
     let (primary, replica) = observed(kind);
     let mut c = primary.client();
     let mut lines: Vec<(String, String)> = Vec::new();
@@ -371,7 +390,11 @@ fn keys_vanish_by_themselves_and_when_emptied(kind: Kind) {
     });
     wait_replica_synced(&primary, &replica);
     assert_eq!(replica.client().line("DBSIZE"), Value::Int(0));
+}
 
+fn keys_vanish_when_emptied(kind: Kind) {
+    let (primary, replica) = observed(kind);
+    let mut c = primary.client();
     for algo in ALGOS {
         let check = format!("RATELIMIT.CHECK k 5 3600000 ALGO {algo}");
         c.line(&format!("{check} COST 3"));
@@ -399,5 +422,9 @@ matrix!(
     watch_sees_changes_and_no_denials,
     client_tracking_sees_changes_and_no_denials,
     keys_expire_when_nothing_is_in_use,
-    keys_vanish_by_themselves_and_when_emptied,
+    a_counter_expires_with_its_last_bucket,
+    a_key_expires_with_the_last_thing_in_it,
+    an_expiry_by_hand_holds_until_the_next_change,
+    keys_vanish_by_themselves,
+    keys_vanish_when_emptied,
 );

@@ -2,26 +2,14 @@
 //! no records. An error at most, never a crash, and nothing left behind.
 
 use super::ratelimit_kit::*;
+use modq_testkit::dump::sign_dump;
 use modq_testkit::*;
 use std::time::Duration;
 
-/// CRC-64 as the servers use it for DUMP (Jones, reflected).
-fn crc64(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ u64::from(*byte), |crc, _| match crc & 1 {
-            1 => crc >> 1 ^ 0x95ac_9329_ac4b_c9b5,
-            _ => crc >> 1,
-        })
-    })
-}
-
 /// A payload whose checksum is right, whatever has been done to it.
-fn sealed(mut payload: Vec<u8>) -> Vec<u8> {
-    let body = payload.len().saturating_sub(8);
-    let crc = crc64(&payload[..body]);
-    payload.truncate(body);
-    payload.extend_from_slice(&crc.to_le_bytes());
-    payload
+fn sealed(payload: &[u8]) -> Vec<u8> {
+    let (body, footer) = payload.split_at(payload.len() - 10);
+    sign_dump(body, [footer[0], footer[1]])
 }
 
 /// Something damaged, the first `from` and the last `keep` bytes left as they are.
@@ -74,52 +62,44 @@ fn use_key(c: &mut Client, key: &str) {
     lines.iter().for_each(|_| drop(c.reply()));
 }
 
-fn damaged_payloads_are_refused(kind: Kind) {
+/// A server with a key of every shape, and the names and payloads of these. Payloads are not compressed: bytes as they
+/// are reach further into the decoder.
+fn dumped(kind: Kind) -> (Server, Client, Vec<(String, Vec<u8>)>) {
     let server = Server::start(kind);
     let mut c = server.client();
     c.set_timeout(Duration::from_secs(30));
-    // Bytes as they are reach further into the decoder than compressed ones.
     c.expect_ok("CONFIG SET rdbcompression no");
-    let keys = fill(&mut c);
-    let dumps: Vec<Vec<u8>> = keys
-        .iter()
-        .map(|key| cmd!(c, "DUMP", key).bytes().to_vec())
-        .collect();
+    let mut dump = |key: String| {
+        let dump = cmd!(c, "DUMP", key).bytes().to_vec();
+        (key, dump)
+    };
+    let keys = fill(&mut server.client());
+    let dumps = keys.into_iter().map(&mut dump).collect();
+    (server, c, dumps)
+}
+
+fn damaged_payloads_are_refused(kind: Kind) {
+    let (_server, mut c, dumps) = dumped(kind);
     let mut r = Random::new(3);
     let (mut refused, mut taken) = (0, 0);
-    for (key, dump) in keys.iter().zip(&dumps) {
+    for (key, dump) in &dumps {
         // Our reading of the checksum is the server's, or the rest would prove nothing.
-        assert_eq!(sealed(dump.clone()), *dump, "{key}");
+        assert_eq!(sealed(dump), *dump, "{key}");
         let mut wrong = dump.clone();
         wrong[dump.len() / 2] ^= 1;
         assert_err!(cmd!(c, "RESTORE", "broken", 0, wrong), "ERR", "checksum");
-        // Every truncation is refused, checksum or not. The last bytes are a version (2) and the checksum (8).
-        let body = dump.len() - 10;
-        for len in (10..body).step_by(1 + body / 150) {
-            let cut = sealed([&dump[..len], &dump[body..]].concat());
-            c.send(&[b"RESTORE", &b"broken"[..], b"0", &cut]);
-            let reply = c.reply();
-            assert_err!(reply, "ERR");
-        }
-        assert_eq!(c.line("EXISTS broken"), Value::Int(0));
         // The first byte says that a module's value follows, the next nine which one: 54 bits of name, 10 of version.
         for _ in 0..150 {
-            let bytes = sealed(damage(&mut r, dump, 10, 10));
+            let bytes = sealed(&damage(&mut r, dump, 10, 10));
             let reply = cmd!(c, "RESTORE", "broken", 0, bytes, "REPLACE");
-            match reply.err_code() {
-                "ERR" => {
-                    assert_eq!(
-                        c.line("EXISTS broken"),
-                        Value::Int(0),
-                        "nothing is left behind"
-                    );
-                    refused += 1;
-                }
-                _ => {
-                    assert_eq!(reply, ok());
-                    taken += 1;
-                    use_key(&mut c, "broken");
-                }
+            if reply == ok() {
+                taken += 1;
+                use_key(&mut c, "broken");
+            } else {
+                refused += 1;
+                assert_err!(reply, "ERR");
+                let left = c.line("EXISTS broken");
+                assert_eq!(left, Value::Int(0), "nothing is left behind");
             }
         }
         for version in [0, 2, 3, 1023] {
@@ -127,25 +107,41 @@ fn damaged_payloads_are_refused(kind: Kind) {
             let id = u64::from_be_bytes(other[2..10].try_into().unwrap());
             assert_eq!(id & 1023, 1, "the version is where it is thought to be");
             other[2..10].copy_from_slice(&(id & !1023 | version).to_be_bytes());
-            assert_err!(cmd!(c, "RESTORE", "broken", 0, sealed(other)), "ERR");
+            assert_err!(cmd!(c, "RESTORE", "broken", 0, sealed(&other)), "ERR");
         }
-        assert_eq!(
-            cmd!(c, "RESTORE", "whole", 0, dump, "REPLACE"),
-            ok(),
-            "{key}"
-        );
+        let whole = cmd!(c, "RESTORE", "whole", 0, dump, "REPLACE");
+        assert_eq!(whole, ok(), "{key}");
         assert_eq!(cmd!(c, "DUMP", "whole"), bulk(dump), "{key}");
     }
     assert!(
         refused > 500 && taken > 10,
         "{refused} refused, {taken} taken: there is nothing in this"
     );
-    // What is of one type is not taken as another, unless it is the same bytes: a block is a number, as a fence is.
-    let (lease, limiters) = (dumps.last().unwrap(), &dumps[..dumps.len() - 1]);
-    for (key, limiter) in keys.iter().zip(limiters) {
-        let as_limiter = sealed([&limiter[..10], &lease[10..]].concat());
+    assert_eq!(cmd!(c, "PING"), simple("PONG"));
+}
+
+/// Checksum or not.
+fn truncated_payloads_are_refused(kind: Kind) {
+    let (_server, mut c, dumps) = dumped(kind);
+    for (key, dump) in &dumps {
+        // The last bytes are a version (2) and the checksum (8).
+        let body = dump.len() - 10;
+        for len in (10..body).step_by(1 + body / 150) {
+            let cut = sealed(&[&dump[..len], &dump[body..]].concat());
+            assert_err!(cmd!(c, "RESTORE", "broken", 0, cut), "ERR");
+        }
+        assert_eq!(c.line("EXISTS broken"), Value::Int(0), "{key}");
+    }
+}
+
+/// What is of one type is not taken as another, unless it is the same bytes: a block is a number, as a fence is.
+fn payloads_of_another_type_are_refused(kind: Kind) {
+    let (_server, mut c, dumps) = dumped(kind);
+    let ((_, lease), limiters) = dumps.split_last().unwrap();
+    for (key, limiter) in limiters {
+        let as_limiter = sealed(&[&limiter[..10], &lease[10..]].concat());
         assert_err!(cmd!(c, "RESTORE", "broken", 0, as_limiter), "ERR");
-        let as_lease = sealed([&lease[..10], &limiter[10..]].concat());
+        let as_lease = sealed(&[&lease[..10], &limiter[10..]].concat());
         let reply = cmd!(c, "RESTORE", "broken", 0, as_lease);
         assert_eq!(reply == ok(), key == "blocked", "{key}: {reply:?}");
         use_key(&mut c, "broken");
@@ -153,8 +149,10 @@ fn damaged_payloads_are_refused(kind: Kind) {
     assert_eq!(cmd!(c, "PING"), simple("PONG"));
 }
 
+type Command = Vec<Vec<u8>>;
+
 /// Every command in a server's AOF files, base and increments.
-fn aof_commands(server: &Server) -> Vec<Vec<Vec<u8>>> {
+fn aof_commands(server: &Server) -> Vec<Command> {
     let directory = std::fs::read_dir(server.dir().join("appendonlydir")).unwrap();
     let mut files: Vec<_> = directory.map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|end| end == "aof"));
@@ -183,7 +181,7 @@ fn is(command: &[Vec<u8>], name: &str) -> bool {
 }
 
 /// A server with records of all kinds in its AOF: as they were applied, and as they were rewritten.
-fn recorded(kind: Kind) -> (Server, Vec<Vec<Vec<u8>>>) {
+fn recorded(kind: Kind) -> (Server, Vec<Command>) {
     let server = Server::builder(kind)
         .without_own_modules()
         .aof()
@@ -231,7 +229,7 @@ fn recorded(kind: Kind) -> (Server, Vec<Vec<Vec<u8>>>) {
 }
 
 fn internal_commands_are_refused(kind: Kind) {
-    let (source, records) = recorded(kind);
+    let (_source, records) = recorded(kind);
     let target = Server::builder(kind).without_own_modules().start();
     let replica = Server::builder(kind)
         .without_own_modules()
@@ -262,7 +260,18 @@ fn internal_commands_are_refused(kind: Kind) {
         (c.line("DBSIZE"), c.line("RATELIMIT.POLICY LIST")),
         (Value::Int(0), arr![])
     );
-    // Where it is allowed, a client can replay an AOF: what comes out is what was.
+}
+
+/// Where it is allowed, a client can replay an AOF: what comes out is what was.
+fn internal_commands_replay_an_aof(kind: Kind) {
+    let (source, records) = recorded(kind);
+    let target = Server::builder(kind).without_own_modules().start();
+    let replica = Server::builder(kind)
+        .without_own_modules()
+        .replica_of(&target)
+        .start();
+    wait_replica_synced(&target, &replica);
+    let (mut c, mut r) = (target.client(), replica.client());
     c.expect_ok("CONFIG SET modq.allow-apply yes");
     for command in &records {
         let reply = c.cmd(command);
@@ -290,11 +299,72 @@ fn internal_commands_are_refused(kind: Kind) {
         s.line("RATELIMIT.POLICY GET p")
     );
     c.expect_ok("CONFIG SET modq.allow-apply no");
-    assert_err!(c.cmd(internal[0]), "ERR", "internal");
+    let internal = records.iter().find(|command| command[0].contains(&b'_'));
+    assert_err!(c.cmd(internal.unwrap()), "ERR", "internal");
+}
+
+/// One of the records with something wrong about it: the record, or anything; or for a key that is there, of its type
+/// or not.
+fn spoiled(r: &mut Random, records: &[Command], keys: &[String], how: u32) -> Command {
+    let mut command = r.pick(records).clone();
+    match how {
+        0 => {
+            let i = 1 + r.below(command.len() - 1);
+            command[i] = (0..r.below(40)).map(|_| r.next() as u8).collect();
+        }
+        1 if command.len() > 2 => command[1] = r.pick(keys).clone().into(),
+        2 => *command.last_mut().unwrap() = r.pick(records).last().unwrap().clone(),
+        _ => {
+            let last = command.pop().unwrap();
+            command.push(match last.is_empty() {
+                true => vec![r.next() as u8],
+                false => damage(r, &last, 0, 0),
+            });
+        }
+    }
+    command
+}
+
+/// The data, and how many keys have expired.
+fn digest_and_expired(c: &mut Client) -> (String, String) {
+    let expired = |c: &mut Client| info(c, "stats")["expired_keys"].clone();
+    loop {
+        let before = expired(c);
+        let digest = debug_digest(c);
+        // Else a key went between the two looks.
+        if expired(c) == before {
+            return (digest, before);
+        }
+    }
+}
+
+/// Sends a record that may be wrong; whether it was taken. One that is refused changes nothing.
+fn takes(c: &mut Client, command: &Command) -> bool {
+    // A chunk that does not fit spoils what was loaded before it, and the past makes keys expire.
+    let spoils = is(command, "modq._load") && command[4] != b"first";
+    let before = (!spoils).then(|| digest_and_expired(c));
+    let reply = c.cmd(command);
+    if reply.err_code().is_empty() {
+        return true;
+    }
+    assert!(
+        ["ERR", "WRONGTYPE"].contains(&reply.err_code()),
+        "{reply:?}"
+    );
+    if let Some(before) = before {
+        let after = digest_and_expired(c);
+        let shown = command.iter().map(|word| word.escape_ascii().to_string());
+        let shown = shown.collect::<Vec<_>>().join(" ");
+        assert!(
+            after == before || after.1 != before.1,
+            "{reply:?} after {shown}"
+        );
+    }
+    false
 }
 
 fn garbage_is_refused(kind: Kind) {
-    let (_source, records) = recorded(kind);
+    let (_source, mut records) = recorded(kind);
     let target = Server::builder(kind)
         .without_own_modules()
         .module_args(&["allow-apply", "yes"])
@@ -306,74 +376,22 @@ fn garbage_is_refused(kind: Kind) {
     wait_replica_synced(&target, &replica);
     let mut c = target.client();
     let keys = fill(&mut c);
-    let records: Vec<_> = records
-        .iter()
-        .filter(|command| command[0].contains(&b'_'))
-        .collect();
+    records.retain(|command| command[0].contains(&b'_'));
     let mut r = Random::new(11);
     let (mut refused, mut taken) = (0, 0);
     for round in 0..1500 {
-        let mut command = records[r.below(records.len() as u64) as usize].clone();
-        // Damage the record, or anything; to a key that is there, of its type or not.
-        match round % 5 {
-            0 => {
-                let i = 1 + r.below(command.len() as u64 - 1) as usize;
-                command[i] = (0..r.below(40)).map(|_| r.next() as u8).collect();
-            }
-            1 if command.len() > 2 => {
-                command[1] = keys[r.below(keys.len() as u64) as usize].clone().into()
-            }
-            2 => {
-                let other = records[r.below(records.len() as u64) as usize];
-                *command.last_mut().unwrap() = other.last().unwrap().clone();
-            }
-            _ => {
-                let last = command.pop().unwrap();
-                command.push(if last.is_empty() {
-                    vec![r.next() as u8]
-                } else {
-                    damage(&mut r, &last, 0, 0)
-                });
-            }
-        }
-        // A chunk that does not fit spoils what was loaded before it, and the past makes keys expire.
-        let state = |c: &mut Client| loop {
-            let expired = |c: &mut Client| info(c, "stats")["expired_keys"].clone();
-            let before = expired(c);
-            let digest = debug_digest(c);
-            // Else a key went between the two looks.
-            if expired(c) == before {
-                break (digest, before);
-            }
-        };
-        let spoils = is(&command, "modq._load") && command[4] != b"first";
-        let before = (!spoils).then(|| state(&mut c));
-        let reply = c.cmd(&command);
-        if reply.err_code().is_empty() {
-            taken += 1;
-            if command.len() > 2 && r.below(4) == 0 {
-                let key = String::from_utf8_lossy(&command[1]).into_owned();
-                if !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()) {
-                    use_key(&mut c, &key);
-                    // Its lease of 50 ms would end between two looks at the state.
-                    c.line("DEL copied");
-                }
-            }
-        } else {
+        let command = spoiled(&mut r, &records, &keys, round % 5);
+        if !takes(&mut c, &command) {
             refused += 1;
-            assert!(
-                ["ERR", "WRONGTYPE"].contains(&reply.err_code()),
-                "{reply:?}"
-            );
-            if let Some(before) = before {
-                let after = state(&mut c);
-                let shown = command.iter().map(|word| word.escape_ascii().to_string());
-                let shown = || shown.collect::<Vec<_>>().join(" ");
-                assert!(
-                    after == before || after.1 != before.1,
-                    "{reply:?} after {}",
-                    shown()
-                );
+            continue;
+        }
+        taken += 1;
+        if command.len() > 2 && r.once_in(4) {
+            let key = String::from_utf8_lossy(&command[1]).into_owned();
+            if !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()) {
+                use_key(&mut c, &key);
+                // Its lease of 50 ms would end between two looks at the state.
+                c.line("DEL copied");
             }
         }
     }
@@ -392,6 +410,9 @@ fn garbage_is_refused(kind: Kind) {
 
 matrix!(
     damaged_payloads_are_refused,
+    truncated_payloads_are_refused,
+    payloads_of_another_type_are_refused,
     internal_commands_are_refused,
+    internal_commands_replay_an_aof,
     garbage_is_refused,
 );

@@ -37,32 +37,35 @@ fn acquire_renew_deny_release(kind: Kind) {
         arr![0, 0, 1, -1, 0]
     );
     assert_eq!(c.line("EXISTS none"), Value::Int(0));
+    // Those there are, the first to end first.
     let leases = c.line("RATELIMIT.LEASES k");
-    let expected = |id: &str, cost: i64, of: &Timed, ttl: i64, fence: i64, lease: &Value| {
-        assert_eq!(lease.items().len(), 4);
-        assert_eq!(
-            (lease[0].text(), lease[1].int(), lease[3].int()),
-            (id.into(), cost, fence)
-        );
-        assert!(
-            (of.lo + ttl..=of.hi + ttl).contains(&lease[2].int()),
-            "{lease:?}"
-        );
-    };
     assert_eq!(leases.items().len(), 2);
-    expected("b", 3, &b, 30_000, fence_b, &leases[0]);
-    expected("a", 1, &a, 60_000, fence_a, &leases[1]);
-    // A renewal: new TTL and cost, the same fence; it does not stand in its own way.
+    assert_lease(&leases[0], ("b", 3, fence_b), &b, 30_000);
+    assert_lease(&leases[1], ("a", 1, fence_a), &a, 60_000);
+}
+
+/// An element of LEASES: id, cost and fence, and that it ends `ttl` after it was taken.
+#[track_caller]
+fn assert_lease(lease: &Value, (id, cost, fence): (&str, i64, i64), taken: &Timed, ttl: i64) {
+    assert_eq!(lease.items().len(), 4);
+    assert_eq!(
+        (lease[0].text(), lease[1].int(), lease[3].int()),
+        (id.into(), cost, fence)
+    );
+    let range = taken.lo + ttl..=taken.hi + ttl;
+    assert!(range.contains(&lease[2].int()), "{lease:?}");
+}
+
+/// A renewal: new TTL and cost, the same fence; it does not stand in its own way.
+fn renewals_keep_the_fence(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    let a = timed(&mut c, "RATELIMIT.ACQUIRE k 5 a TTL 60000");
+    let fence_b = c.line("RATELIMIT.ACQUIRE k 5 b TTL 30000 COST 3")[4].int();
     let renewed = timed(&mut c, "RATELIMIT.ACQUIRE k 5 b TTL 90000 COST 4");
     assert_eq!(ints(&renewed.reply), [1, 5, 5, 0, fence_b]);
-    expected(
-        "b",
-        4,
-        &renewed,
-        90_000,
-        fence_b,
-        &c.line("RATELIMIT.LEASES k")[1],
-    );
+    let lease = &c.line("RATELIMIT.LEASES k")[1];
+    assert_lease(lease, ("b", 4, fence_b), &renewed, 90_000);
     // One that does not fit leaves the lease as it was.
     let before = (digest(&mut c, "k"), c.line("RATELIMIT.LEASES k"));
     let denied = timed(&mut c, "RATELIMIT.ACQUIRE k 5 b TTL 1000 COST 5");
@@ -80,6 +83,16 @@ fn acquire_renew_deny_release(kind: Kind) {
         c.line("RATELIMIT.ACQUIRE k 5 b TTL 10000"),
         arr![1, 2, 5, 0, fence_b]
     );
+}
+
+fn released_leases_are_gone(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    assert_eq!(
+        c.line("RATELIMIT.ACQUIRE k 5 a TTL 60000")[0],
+        Value::Int(1)
+    );
+    let fence_b = c.line("RATELIMIT.ACQUIRE k 5 b TTL 60000")[4].int();
     assert_eq!(c.line("RATELIMIT.RELEASE k nobody"), Value::Int(0));
     assert_eq!(c.line("RATELIMIT.RELEASE k b"), Value::Int(1));
     assert_eq!(c.line("RATELIMIT.RELEASE k b"), Value::Int(0));
@@ -226,6 +239,8 @@ fn at_most_100_000_leases(kind: Kind) {
 
 matrix!(
     acquire_renew_deny_release,
+    renewals_keep_the_fence,
+    released_leases_are_gone,
     leases_end_at_their_time,
     fences_grow,
     at_most_100_000_leases,

@@ -15,36 +15,36 @@ fn memory_full(c: &mut Client, full: bool) {
     c.line("DEL probe");
 }
 
-fn only_what_allocates_is_refused(kind: Kind) {
-    let server = Server::builder(kind)
-        .config("maxmemory-policy noeviction")
-        .start();
+/// A server whose memory is full. Of each algorithm there is a limiter of its name, with 60 of 100 charged by the
+/// request i, and one that is full; a key is blocked; there is a policy p, and a lease of which `me` and `you` hold 2
+/// and 1 of 5.
+fn full_server(kind: Kind) -> (Server, Client) {
+    let builder = Server::builder(kind).config("maxmemory-policy noeviction");
+    let server = builder.start();
     let mut c = server.client();
     c.expect_ok(&format!("SET ballast {}", "x".repeat(2_000_000)));
     for algo in ALGOS {
-        assert_eq!(
-            c.line(&format!(
-                "RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} COST 60 ID i"
-            ))[0],
-            Value::Int(1)
-        );
-        assert_eq!(
-            c.line(&format!(
-                "RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} COST 5"
-            ))[0],
-            Value::Int(1)
-        );
+        for line in [
+            format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} COST 60 ID i"),
+            format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} COST 5"),
+        ] {
+            assert_eq!(c.line(&line)[0], Value::Int(1), "{line}");
+        }
     }
     c.expect_ok("RATELIMIT.BLOCK blocked 3600000");
     c.expect_ok("RATELIMIT.POLICY SET p 100 3600000 ALGO GCRA");
-    let fence = c.line("RATELIMIT.ACQUIRE lease 5 me TTL 3600000 COST 2")[4].int();
-    assert_eq!(
-        c.line("RATELIMIT.ACQUIRE lease 5 you TTL 3600000")[0],
-        Value::Int(1)
-    );
+    for lease in ["me TTL 3600000 COST 2", "you TTL 3600000"] {
+        let reply = c.line(&format!("RATELIMIT.ACQUIRE lease 5 {lease}"));
+        assert_eq!(reply[0], Value::Int(1));
+    }
     memory_full(&mut c, true);
+    (server, c)
+}
+
+/// A new key, a new limit, an id, a lease.
+fn only_what_allocates_is_refused(kind: Kind) {
+    let (_server, mut c) = full_server(kind);
     let before = debug_digest(&mut c);
-    // What must allocate: a new key, a new limit, an id, a lease.
     for algo in ALGOS {
         for line in [
             format!("RATELIMIT.CHECK new 5 3600000 ALGO {algo}"),
@@ -65,70 +65,60 @@ fn only_what_allocates_is_refused(kind: Kind) {
         "refused, so nothing has changed"
     );
     assert_eq!(c.line("EXISTS new"), Value::Int(0));
-    // Denials, however they come about; cost 0; known requests.
+    // In scripts the same. (A transaction is refused by the servers themselves as it is queued.)
+    let script = "local denied = redis.call('RATELIMIT.CHECK', KEYS[1], 5, 1000, 'COST', 6) \
+                  local renewed = redis.call('RATELIMIT.ACQUIRE', KEYS[2], 5, 'me', 'TTL', 4000000) \
+                  local refused = redis.pcall('RATELIMIT.CHECK', KEYS[1], 5, 1000) \
+                  return {denied[4], renewed[1], refused.err}";
+    let reply = cmd!(c, "EVAL", script, 2, "new", "lease");
+    assert_eq!(ints(&reply), [-1, 1]);
+    assert!(reply[2].text().starts_with("OOM"), "{reply:?}");
+    // With room again all of it works.
+    memory_full(&mut c, false);
+    for algo in ALGOS {
+        let line = format!("RATELIMIT.CHECK new{algo} 5 3600000 ALGO {algo} ID i");
+        assert_eq!(c.line(&line)[0], Value::Int(1), "{line}");
+    }
+    let lease = c.line("RATELIMIT.ACQUIRE lease 5 other TTL 1000");
+    assert_eq!(lease[0], Value::Int(1));
+}
+
+/// Denials, however they come about; cost 0; known requests.
+fn what_changes_nothing_is_not_refused(kind: Kind) {
+    let (_server, mut c) = full_server(kind);
+    let before = debug_digest(&mut c);
     for algo in ALGOS {
         for (line, allowed) in [
-            (
-                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo}"),
-                0,
-            ),
-            (
-                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} ID fresh DETAIL"),
-                0,
-            ),
-            (
-                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} COST 9 PARTIAL"),
-                0,
-            ),
-            (
-                format!("RATELIMIT.CHECK full{algo} 5 3600000 ALGO {algo} LIMIT 9 1000"),
-                0,
-            ),
-            (
-                format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} COST 101"),
-                0,
-            ),
-            (
-                format!("RATELIMIT.CHECK new 5 3600000 ALGO {algo} COST 6"),
-                0,
-            ),
-            (
-                format!("RATELIMIT.CHECK new 5 3600000 ALGO {algo} COST 0"),
-                1,
-            ),
-            (
-                format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo} COST 60 ID i"),
-                1,
-            ),
-            (
-                format!(
-                    "RATELIMIT.MCHECK 2 new full{algo} LIMIT 5 1000 LIMIT 5 3600000 ALGO {algo}"
-                ),
-                0,
-            ),
-            (format!("RATELIMIT.PEEK new 5 3600000 ALGO {algo}"), 1),
-            (
-                format!("RATELIMIT.PEEK {algo} 100 3600000 ALGO {algo} ID fresh DETAIL"),
-                1,
-            ),
+            ("CHECK full@ 5 3600000 ALGO @", 0),
+            ("CHECK full@ 5 3600000 ALGO @ ID fresh DETAIL", 0),
+            ("CHECK full@ 5 3600000 ALGO @ COST 9 PARTIAL", 0),
+            ("CHECK full@ 5 3600000 ALGO @ LIMIT 9 1000", 0),
+            ("CHECK @ 100 3600000 ALGO @ COST 101", 0),
+            ("CHECK new 5 3600000 ALGO @ COST 6", 0),
+            ("CHECK new 5 3600000 ALGO @ COST 0", 1),
+            ("CHECK @ 100 3600000 ALGO @ COST 60 ID i", 1),
+            ("MCHECK 2 new full@ LIMIT 5 1000 LIMIT 5 3600000 ALGO @", 0),
+            ("PEEK new 5 3600000 ALGO @", 1),
+            ("PEEK @ 100 3600000 ALGO @ ID fresh DETAIL", 1),
         ] {
+            let line = format!("RATELIMIT.{}", line.replace('@', algo));
             let reply = c.line(&line);
             assert_eq!(reply.err_code(), "", "{line}: {reply:?}");
             assert_eq!(reply[0], Value::Int(allowed), "{line}");
         }
     }
     assert_eq!(c.line("RATELIMIT.CHECK blocked 5 1000")[0], Value::Int(0));
-    assert_eq!(
-        c.line("RATELIMIT.ACQUIRE lease 5 other TTL 1000 COST 9")[3],
-        Value::Int(-1)
-    );
-    assert_eq!(
-        c.line("RATELIMIT.ACQUIRE lease 3 other TTL 1000")[0],
-        Value::Int(0)
-    );
+    let never = c.line("RATELIMIT.ACQUIRE lease 5 other TTL 1000 COST 9");
+    assert_eq!(never[3], Value::Int(-1));
+    let denied = c.line("RATELIMIT.ACQUIRE lease 3 other TTL 1000");
+    assert_eq!(denied[0], Value::Int(0));
     assert_eq!(c.line("RATELIMIT.LEASES lease").items().len(), 2);
     assert_eq!(debug_digest(&mut c), before);
-    // Charges in place: where a number changes and nothing is added.
+}
+
+/// Charges in place, where a number changes and nothing is added.
+fn charges_in_place_are_not_refused(kind: Kind) {
+    let (_server, mut c) = full_server(kind);
     for algo in ["FIXED", "GCRA"] {
         for left in [39, 38] {
             let reply = c.line(&format!("RATELIMIT.CHECK {algo} 100 3600000 ALGO {algo}"));
@@ -148,55 +138,29 @@ fn only_what_allocates_is_refused(kind: Kind) {
             assert_eq!(ints(&reply)[..2], [1, 100], "{reply:?}");
         }
     }
-    // Renewals, releases, refunds, lifting a block, forgetting.
-    assert_eq!(
-        c.line("RATELIMIT.ACQUIRE lease 5 me TTL 4000000 COST 3"),
-        arr![1, 4, 5, 0, fence]
-    );
+}
+
+/// Renewals, releases, refunds, lifting a block, forgetting.
+fn what_gives_back_is_not_refused(kind: Kind) {
+    let (_server, mut c) = full_server(kind);
+    let renewed = c.line("RATELIMIT.ACQUIRE lease 5 me TTL 4000000 COST 3");
+    assert_eq!(ints(&renewed)[..4], [1, 4, 5, 0]);
     assert_eq!(c.line("RATELIMIT.RELEASE lease you"), Value::Int(1));
     for algo in ALGOS {
-        assert_eq!(
-            c.line(&format!("RATELIMIT.REFUND {algo} COST 2")),
-            Value::Int(2),
-            "{algo}"
-        );
-        assert!(
-            c.line(&format!("RATELIMIT.REFUND {algo} ID i")).int() > 0,
-            "{algo}"
-        );
-        assert_eq!(
-            c.line(&format!("RATELIMIT.RESET full{algo}")),
-            Value::Int(1),
-            "{algo}"
-        );
+        for (line, given_back) in [
+            (format!("REFUND {algo} COST 2"), 2),
+            (format!("REFUND {algo} ID i"), 58),
+            (format!("RESET full{algo}"), 1),
+        ] {
+            let reply = c.line(&format!("RATELIMIT.{line}"));
+            assert_eq!(reply, Value::Int(given_back), "{line}");
+        }
     }
     assert_eq!(c.line("RATELIMIT.RESET blocked"), Value::Int(1));
     assert_eq!(c.line("RATELIMIT.POLICY GET p")[0], bulk("limits"));
     assert_eq!(c.line("RATELIMIT.POLICY DEL p"), Value::Int(1));
-    // In scripts the same. (A transaction is refused by the servers themselves as it is queued.)
-    let script = "local denied = redis.call('RATELIMIT.CHECK', KEYS[1], 5, 1000, 'COST', 6) \
-                  local renewed = redis.call('RATELIMIT.ACQUIRE', KEYS[2], 5, 'me', 'TTL', 4000000) \
-                  local refused = redis.pcall('RATELIMIT.CHECK', KEYS[1], 5, 1000) \
-                  return {denied[4], renewed[1], refused.err}";
-    let reply = cmd!(c, "EVAL", script, 2, "new", "lease");
-    assert_eq!(ints(&reply), [-1, 1]);
-    assert!(reply[2].text().starts_with("OOM"), "{reply:?}");
-    memory_full(&mut c, false);
-    for algo in ALGOS {
-        assert_eq!(
-            c.line(&format!(
-                "RATELIMIT.CHECK new{algo} 5 3600000 ALGO {algo} ID i"
-            ))[0],
-            Value::Int(1)
-        );
-    }
-    assert_eq!(
-        c.line("RATELIMIT.ACQUIRE lease 5 other TTL 1000")[0],
-        Value::Int(1)
-    );
 }
 
-/// A replica takes what its primary did, whatever its own memory.
 /// What is large is freed in the background, on replicas too.
 fn a_reset_stalls_nobody(kind: Kind) {
     let server = Server::start(kind);
@@ -218,6 +182,7 @@ fn a_reset_stalls_nobody(kind: Kind) {
     }
 }
 
+/// It takes what its primary did, whatever its own memory.
 fn a_replica_is_not_refused(kind: Kind) {
     let primary = Server::start(kind);
     let replica = Server::builder(kind)
@@ -294,6 +259,9 @@ fn a_log_at_its_most_entries(kind: Kind) {
 
 matrix!(
     only_what_allocates_is_refused,
+    what_changes_nothing_is_not_refused,
+    charges_in_place_are_not_refused,
+    what_gives_back_is_not_refused,
     a_reset_stalls_nobody,
     a_replica_is_not_refused,
     a_log_at_its_most_entries,

@@ -5,7 +5,35 @@ use modq_testkit::*;
 
 const TOO_BIG: i64 = MAX + 1;
 
-fn numbers_in_and_out_of_range(kind: Kind) {
+/// The least that a number may be, a line with it at `#`, and what the error names.
+const NUMBERS: [(i64, &str, &str); 20] = [
+    (1, "RATELIMIT.CHECK k # 1000", "quota"),
+    (1, "RATELIMIT.CHECK k 5 #", "window"),
+    (0, "RATELIMIT.CHECK k 5 1000 COST #", "COST"),
+    (1, "RATELIMIT.CHECK k 5 1000 ALGO GCRA BURST #", "BURST"),
+    (1, "RATELIMIT.CHECK k 5 1000 LIMIT # 2000", "quota"),
+    (1, "RATELIMIT.CHECK k 5 1000 LIMIT 5 #", "window"),
+    (1, "RATELIMIT.PEEK k # 1000", "quota"),
+    (0, "RATELIMIT.PEEK k 5 1000 COST #", "COST"),
+    (1, "RATELIMIT.MCHECK # k LIMIT 5 1000", "numkeys"),
+    (1, "RATELIMIT.MCHECK 1 k LIMIT # 1000", "quota"),
+    (1, "RATELIMIT.MCHECK 1 k LIMIT 5 #", "window"),
+    (0, "RATELIMIT.MCHECK 1 k LIMIT 5 1000 COST #", "COST"),
+    (0, "RATELIMIT.REFUND k COST #", "COST"),
+    (0, "RATELIMIT.BLOCK k #", "ms"),
+    (1, "RATELIMIT.POLICY SET p # 1000", "quota"),
+    (1, "RATELIMIT.POLICY SET p 5 #", "window"),
+    (
+        1,
+        "RATELIMIT.POLICY SET p 5 1000 ALGO GCRA BURST #",
+        "BURST",
+    ),
+    (1, "RATELIMIT.ACQUIRE k # id TTL 1000", "max"),
+    (1, "RATELIMIT.ACQUIRE k 5 id TTL #", "TTL"),
+    (1, "RATELIMIT.ACQUIRE k 5 id TTL 1000 COST #", "COST"),
+];
+
+fn numbers_in_range(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
     let good = [
@@ -56,7 +84,11 @@ fn numbers_in_and_out_of_range(kind: Kind) {
             Value::Int(0)
         );
     }
+}
 
+fn numbers_in_and_out_of_range(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
     let numbers = |least: i64| {
         let mut bad: Vec<String> = [least - 1, TOO_BIG, i64::MAX, i64::MIN]
             .iter()
@@ -67,35 +99,13 @@ fn numbers_in_and_out_of_range(kind: Kind) {
         );
         bad
     };
-    let lines = [
-        (1, "RATELIMIT.CHECK k # 1000", "quota"),
-        (1, "RATELIMIT.CHECK k 5 #", "window"),
-        (0, "RATELIMIT.CHECK k 5 1000 COST #", "COST"),
-        (1, "RATELIMIT.CHECK k 5 1000 ALGO GCRA BURST #", "BURST"),
-        (1, "RATELIMIT.CHECK k 5 1000 LIMIT # 2000", "quota"),
-        (1, "RATELIMIT.CHECK k 5 1000 LIMIT 5 #", "window"),
-        (1, "RATELIMIT.PEEK k # 1000", "quota"),
-        (0, "RATELIMIT.PEEK k 5 1000 COST #", "COST"),
-        (1, "RATELIMIT.MCHECK # k LIMIT 5 1000", "numkeys"),
-        (1, "RATELIMIT.MCHECK 1 k LIMIT # 1000", "quota"),
-        (1, "RATELIMIT.MCHECK 1 k LIMIT 5 #", "window"),
-        (0, "RATELIMIT.MCHECK 1 k LIMIT 5 1000 COST #", "COST"),
-        (0, "RATELIMIT.REFUND k COST #", "COST"),
-        (0, "RATELIMIT.BLOCK k #", "ms"),
-        (1, "RATELIMIT.POLICY SET p # 1000", "quota"),
-        (1, "RATELIMIT.POLICY SET p 5 #", "window"),
-        (
-            1,
-            "RATELIMIT.POLICY SET p 5 1000 ALGO GCRA BURST #",
-            "BURST",
-        ),
-        (1, "RATELIMIT.ACQUIRE k # id TTL 1000", "max"),
-        (1, "RATELIMIT.ACQUIRE k 5 id TTL #", "TTL"),
-        (1, "RATELIMIT.ACQUIRE k 5 id TTL 1000 COST #", "COST"),
-    ];
-    c.line("FLUSHALL");
     let before = debug_digest(&mut c);
-    for (least, line, names) in lines {
+    for (least, line, names) in NUMBERS {
+        // The least is fine.
+        let reply = c.line(&line.replace('#', &least.to_string()));
+        assert_eq!(reply.err_code(), "", "{line}: {reply:?}");
+        c.expect_ok("FLUSHALL");
+        c.line("RATELIMIT.POLICY DEL p");
         for bad in numbers(least) {
             assert_refused(&mut c, &line.replace('#', &bad), names);
         }
@@ -128,6 +138,107 @@ fn names_and_ids_in_and_out_of_range(kind: Kind) {
     }
 }
 
+/// What may not follow CHECK or PEEK and a key, where there is the policy p, and what the error names.
+const BAD_CHECKS: &[(&str, &str)] = &[
+    ("", "wrong number"),
+    ("5", "wrong number"),
+    ("5 1000 COST", "COST"),
+    ("5 1000 ID", "ID"),
+    ("5 1000 ALGO", "ALGO"),
+    ("5 1000 BURST", "BURST"),
+    ("5 1000 LIMIT", "quota"),
+    ("5 1000 LIMIT 5", "window"),
+    ("5 1000 NONSENSE", "'NONSENSE'"),
+    ("5 0", "milliseconds"),
+    ("NONSENSE 1000", "quota"),
+    ("COST 5", "quota"),
+    ("COST 5 LIMIT 5 1000", "LIMIT"),
+    ("LIMIT 5 1000", "quota"),
+    ("5 1000 COST 1 COST 1", "COST"),
+    ("5 1000 ID a ID a", "ID"),
+    ("5 1000 PARTIAL PARTIAL", "PARTIAL"),
+    ("5 1000 DETAIL detail", "DETAIL"),
+    ("5 1000 ALGO LOG ALGO LOG", "ALGO"),
+    ("5 1000 ALGO GCRA BURST 1 BURST 1", "BURST"),
+    ("5 1000 ALGO SLIDING", "ALGO"),
+    ("5 1000 BURST 5", "BURST"),
+    ("5 1000 ALGO LOG BURST 5", "BURST"),
+    ("5 1000 ALGO COUNTER BURST 5", "BURST"),
+    ("5 1000 BURST 5 ALGO FIXED", "BURST"),
+    ("5 1000 ALGO GCRA LIMIT 5 1000 BURST 5", "BURST"),
+    ("5 1000 LIMIT 6 1000", "LIMIT"),
+    ("5 1000 ALGO GCRA LIMIT 6 1000 ALGO GCRA BURST 3", "LIMIT"),
+    ("5 1000 LIMIT 6 2000 LIMIT 7 1000 ALGO LOG", "LIMIT"),
+    ("5 1000 POLICY p", "POLICY"),
+    ("POLICY", "wrong number"),
+    ("POLICY p LIMIT 5 1000", "LIMIT"),
+    ("POLICY p ALGO GCRA", "POLICY"),
+    ("POLICY p BURST 1", "BURST"),
+    ("POLICY nobody LIMIT 5 1000", "LIMIT"),
+    ("POLICY nobody NONSENSE", "option"),
+    ("COST 5 POLICY p COST 5", "COST"),
+    ("COST 5 POLICY p ALGO LOG", "ALGO"),
+    ("POLICY p POLICY p", "POLICY"),
+    ("POLICY p COST", "COST"),
+    ("POLICY p COST 1 COST 2", "COST"),
+];
+
+/// Other lines that are refused, and what the error names.
+const BAD_LINES: &[(&str, &str)] = &[
+    ("RATELIMIT.MCHECK 0 LIMIT 5 1000 COST 1", "numkeys"),
+    (
+        "RATELIMIT.MCHECK 9 1 2 3 4 5 6 7 8 9 LIMIT 5 1000",
+        "numkeys",
+    ),
+    ("RATELIMIT.MCHECK 2 a b LIMIT 5 1000", "LIMIT"),
+    ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 LIMIT 5 2000", "LIMIT"),
+    ("RATELIMIT.MCHECK 2 a a LIMIT 5 1000 LIMIT 5 2000", "key"),
+    (
+        "RATELIMIT.MCHECK 3 a b a LIMIT 5 1000 LIMIT 5 2000 LIMIT 5 1000",
+        "key",
+    ),
+    ("RATELIMIT.MCHECK 8 a LIMIT 5 1000 COST 1", ""),
+    ("RATELIMIT.MCHECK 1 a COST 5 COST 5", "COST"),
+    ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 COST 5 COST 5", "COST"),
+    ("RATELIMIT.MCHECK 1 a ALGO LOG LIMIT 5 1000", "ALGO"),
+    ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 BURST 5", "BURST"),
+    ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 ID x", "option"),
+    ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 PARTIAL", "option"),
+    ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 DETAIL", "option"),
+    ("RATELIMIT.MCHECK 1 a POLICY p x", "option"),
+    ("RATELIMIT.REFUND k", "wrong number"),
+    ("RATELIMIT.REFUND k COST", "wrong number"),
+    ("RATELIMIT.REFUND k COST 1 ID a", "wrong number"),
+    ("RATELIMIT.REFUND k UNITS 1", "option"),
+    ("RATELIMIT.RESET", "wrong number"),
+    ("RATELIMIT.RESET a b", "wrong number"),
+    ("RATELIMIT.BLOCK k", "wrong number"),
+    ("RATELIMIT.BLOCK k 1 2", "wrong number"),
+    ("RATELIMIT.ACQUIRE k 5 id", "wrong number"),
+    ("RATELIMIT.ACQUIRE k 5 id COST 5", "TTL"),
+    ("RATELIMIT.ACQUIRE k 5 id TTL 1 TTL 1", "TTL"),
+    ("RATELIMIT.ACQUIRE k 5 id TTL 1 COST 1 COST 1", "COST"),
+    ("RATELIMIT.ACQUIRE k 5 id TTL 1 NONSENSE", "option"),
+    ("RATELIMIT.RELEASE k", "wrong number"),
+    ("RATELIMIT.RELEASE k a b", "wrong number"),
+    ("RATELIMIT.LEASES", "wrong number"),
+    ("RATELIMIT.LEASES a b", "wrong number"),
+    ("RATELIMIT.POLICY", "wrong number"),
+    ("RATELIMIT.POLICY NONSENSE", "unknown subcommand"),
+    ("RATELIMIT.POLICY HELP me", "wrong number"),
+    ("RATELIMIT.BLOCK k -1", "milliseconds"),
+    ("RATELIMIT.ACQUIRE k 5 id TTL 0", "milliseconds"),
+    ("RATELIMIT.POLICY SET q", "wrong number"),
+    ("RATELIMIT.POLICY SET q 5", "wrong number"),
+    ("RATELIMIT.POLICY SET q 5 1000 COST 1", "option"),
+    ("RATELIMIT.POLICY SET q 5 1000 BURST 5", "BURST"),
+    ("RATELIMIT.POLICY SET q 5 1000 LIMIT 6 1000", "LIMIT"),
+    ("RATELIMIT.POLICY GET", "wrong number"),
+    ("RATELIMIT.POLICY GET p q", "wrong number"),
+    ("RATELIMIT.POLICY DEL", "wrong number"),
+    ("RATELIMIT.POLICY LIST p", "wrong number"),
+];
+
 fn malformed_commands_are_refused(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
@@ -136,50 +247,7 @@ fn malformed_commands_are_refused(kind: Kind) {
     let nine = format!("{eight} LIMIT 5 8");
     for checking in ["CHECK", "PEEK"] {
         let check = format!("RATELIMIT.{checking} k");
-        let bad = [
-            ("", "wrong number"),
-            ("5", "wrong number"),
-            ("5 1000 COST", "COST"),
-            ("5 1000 ID", "ID"),
-            ("5 1000 ALGO", "ALGO"),
-            ("5 1000 BURST", "BURST"),
-            ("5 1000 LIMIT", "quota"),
-            ("5 1000 LIMIT 5", "window"),
-            ("5 1000 NONSENSE", "'NONSENSE'"),
-            ("5 0", "milliseconds"),
-            ("NONSENSE 1000", "quota"),
-            ("COST 5", "quota"),
-            ("COST 5 LIMIT 5 1000", "LIMIT"),
-            ("LIMIT 5 1000", "quota"),
-            ("5 1000 COST 1 COST 1", "COST"),
-            ("5 1000 ID a ID a", "ID"),
-            ("5 1000 PARTIAL PARTIAL", "PARTIAL"),
-            ("5 1000 DETAIL detail", "DETAIL"),
-            ("5 1000 ALGO LOG ALGO LOG", "ALGO"),
-            ("5 1000 ALGO GCRA BURST 1 BURST 1", "BURST"),
-            ("5 1000 ALGO SLIDING", "ALGO"),
-            ("5 1000 BURST 5", "BURST"),
-            ("5 1000 ALGO LOG BURST 5", "BURST"),
-            ("5 1000 ALGO COUNTER BURST 5", "BURST"),
-            ("5 1000 BURST 5 ALGO FIXED", "BURST"),
-            ("5 1000 ALGO GCRA LIMIT 5 1000 BURST 5", "BURST"),
-            ("5 1000 LIMIT 6 1000", "LIMIT"),
-            ("5 1000 ALGO GCRA LIMIT 6 1000 ALGO GCRA BURST 3", "LIMIT"),
-            ("5 1000 LIMIT 6 2000 LIMIT 7 1000 ALGO LOG", "LIMIT"),
-            ("5 1000 POLICY p", "POLICY"),
-            ("POLICY", "wrong number"),
-            ("POLICY p LIMIT 5 1000", "LIMIT"),
-            ("POLICY p ALGO GCRA", "POLICY"),
-            ("POLICY p BURST 1", "BURST"),
-            ("POLICY nobody LIMIT 5 1000", "LIMIT"),
-            ("POLICY nobody NONSENSE", "option"),
-            ("COST 5 POLICY p COST 5", "COST"),
-            ("COST 5 POLICY p ALGO LOG", "ALGO"),
-            ("POLICY p POLICY p", "POLICY"),
-            ("POLICY p COST", "COST"),
-            ("POLICY p COST 1 COST 2", "COST"),
-        ];
-        for (rest, names) in bad {
+        for (rest, names) in BAD_CHECKS {
             assert_refused(&mut c, &format!("{check} {rest}"), names);
         }
         assert_refused(&mut c, &format!("{check} 5 1000{nine}"), "LIMIT");
@@ -190,61 +258,7 @@ fn malformed_commands_are_refused(kind: Kind) {
         );
         c.line("RATELIMIT.RESET k");
     }
-    let bad = [
-        ("RATELIMIT.MCHECK 0 LIMIT 5 1000 COST 1", "numkeys"),
-        (
-            "RATELIMIT.MCHECK 9 1 2 3 4 5 6 7 8 9 LIMIT 5 1000",
-            "numkeys",
-        ),
-        ("RATELIMIT.MCHECK 2 a b LIMIT 5 1000", "LIMIT"),
-        ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 LIMIT 5 2000", "LIMIT"),
-        ("RATELIMIT.MCHECK 2 a a LIMIT 5 1000 LIMIT 5 2000", "key"),
-        (
-            "RATELIMIT.MCHECK 3 a b a LIMIT 5 1000 LIMIT 5 2000 LIMIT 5 1000",
-            "key",
-        ),
-        ("RATELIMIT.MCHECK 8 a LIMIT 5 1000 COST 1", ""),
-        ("RATELIMIT.MCHECK 1 a COST 5 COST 5", "COST"),
-        ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 COST 5 COST 5", "COST"),
-        ("RATELIMIT.MCHECK 1 a ALGO LOG LIMIT 5 1000", "ALGO"),
-        ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 BURST 5", "BURST"),
-        ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 ID x", "option"),
-        ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 PARTIAL", "option"),
-        ("RATELIMIT.MCHECK 1 a LIMIT 5 1000 DETAIL", "option"),
-        ("RATELIMIT.MCHECK 1 a POLICY p x", "option"),
-        ("RATELIMIT.REFUND k", "wrong number"),
-        ("RATELIMIT.REFUND k COST", "wrong number"),
-        ("RATELIMIT.REFUND k COST 1 ID a", "wrong number"),
-        ("RATELIMIT.REFUND k UNITS 1", "option"),
-        ("RATELIMIT.RESET", "wrong number"),
-        ("RATELIMIT.RESET a b", "wrong number"),
-        ("RATELIMIT.BLOCK k", "wrong number"),
-        ("RATELIMIT.BLOCK k 1 2", "wrong number"),
-        ("RATELIMIT.ACQUIRE k 5 id", "wrong number"),
-        ("RATELIMIT.ACQUIRE k 5 id COST 5", "TTL"),
-        ("RATELIMIT.ACQUIRE k 5 id TTL 1 TTL 1", "TTL"),
-        ("RATELIMIT.ACQUIRE k 5 id TTL 1 COST 1 COST 1", "COST"),
-        ("RATELIMIT.ACQUIRE k 5 id TTL 1 NONSENSE", "option"),
-        ("RATELIMIT.RELEASE k", "wrong number"),
-        ("RATELIMIT.RELEASE k a b", "wrong number"),
-        ("RATELIMIT.LEASES", "wrong number"),
-        ("RATELIMIT.LEASES a b", "wrong number"),
-        ("RATELIMIT.POLICY", "wrong number"),
-        ("RATELIMIT.POLICY NONSENSE", "unknown subcommand"),
-        ("RATELIMIT.POLICY HELP me", "wrong number"),
-        ("RATELIMIT.BLOCK k -1", "milliseconds"),
-        ("RATELIMIT.ACQUIRE k 5 id TTL 0", "milliseconds"),
-        ("RATELIMIT.POLICY SET q", "wrong number"),
-        ("RATELIMIT.POLICY SET q 5", "wrong number"),
-        ("RATELIMIT.POLICY SET q 5 1000 COST 1", "option"),
-        ("RATELIMIT.POLICY SET q 5 1000 BURST 5", "BURST"),
-        ("RATELIMIT.POLICY SET q 5 1000 LIMIT 6 1000", "LIMIT"),
-        ("RATELIMIT.POLICY GET", "wrong number"),
-        ("RATELIMIT.POLICY GET p q", "wrong number"),
-        ("RATELIMIT.POLICY DEL", "wrong number"),
-        ("RATELIMIT.POLICY LIST p", "wrong number"),
-    ];
-    for (line, names) in bad {
+    for (line, names) in BAD_LINES {
         assert_refused(&mut c, line, names);
     }
     assert_refused(
@@ -364,6 +378,27 @@ fn sixteen_limits_in_use(kind: Kind) {
     assert!(reply.hi >= short.lo + 150);
 }
 
+/// Commands on limiters, with a key at `#`.
+const LIMITING: [&str; 10] = [
+    "RATELIMIT.CHECK # 5 60000",
+    "RATELIMIT.CHECK # 5 60000 COST 0",
+    "RATELIMIT.PEEK # 5 60000",
+    "RATELIMIT.MCHECK 1 # LIMIT 5 60000",
+    "RATELIMIT.MCHECK 2 limiter # LIMIT 5 60000 LIMIT 5 60000",
+    "RATELIMIT.REFUND # COST 1",
+    "RATELIMIT.REFUND # ID x",
+    "RATELIMIT.RESET #",
+    "RATELIMIT.BLOCK # 5",
+    "RATELIMIT.BLOCK # 0",
+];
+
+/// Commands on leases.
+const LEASING: [&str; 3] = [
+    "RATELIMIT.ACQUIRE # 5 id TTL 60000",
+    "RATELIMIT.RELEASE # id",
+    "RATELIMIT.LEASES #",
+];
+
 fn wrong_types_in_all_directions(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
@@ -381,31 +416,14 @@ fn wrong_types_in_all_directions(kind: Kind) {
         types,
         ["string", "list", "modqqueue", "modqlimit", "modqlease"]
     );
-    let limiting = [
-        "RATELIMIT.CHECK # 5 60000",
-        "RATELIMIT.CHECK # 5 60000 COST 0",
-        "RATELIMIT.PEEK # 5 60000",
-        "RATELIMIT.MCHECK 1 # LIMIT 5 60000",
-        "RATELIMIT.MCHECK 2 limiter # LIMIT 5 60000 LIMIT 5 60000",
-        "RATELIMIT.REFUND # COST 1",
-        "RATELIMIT.REFUND # ID x",
-        "RATELIMIT.RESET #",
-        "RATELIMIT.BLOCK # 5",
-        "RATELIMIT.BLOCK # 0",
-    ];
-    let leasing = [
-        "RATELIMIT.ACQUIRE # 5 id TTL 60000",
-        "RATELIMIT.RELEASE # id",
-        "RATELIMIT.LEASES #",
-    ];
     let before = debug_digest(&mut c);
     for key in ["string", "list", "queue", "lease"] {
-        for line in limiting {
+        for line in LIMITING {
             assert_err!(c.line(&line.replace('#', key)), "WRONGTYPE");
         }
     }
     for key in ["string", "list", "queue", "limiter"] {
-        for line in leasing {
+        for line in LEASING {
             assert_err!(c.line(&line.replace('#', key)), "WRONGTYPE");
         }
     }
@@ -430,6 +448,7 @@ fn wrong_types_in_all_directions(kind: Kind) {
 }
 
 matrix!(
+    numbers_in_range,
     numbers_in_and_out_of_range,
     names_and_ids_in_and_out_of_range,
     malformed_commands_are_refused,

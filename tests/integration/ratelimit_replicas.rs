@@ -136,6 +136,21 @@ fn a_random_workload_leaves_all_equal(kind: Kind) {
     assert_same(&primary, &chained);
 }
 
+/// What a replica refuses.
+const WRITES: [&str; 11] = [
+    "RATELIMIT.CHECK one:LOG 100 600000",
+    "RATELIMIT.CHECK one:LOG 100 600000 COST 0",
+    "RATELIMIT.CHECK one:LOG 1 600000",
+    "RATELIMIT.MCHECK 1 one:LOG LIMIT 100 600000",
+    "RATELIMIT.REFUND one:LOG COST 1",
+    "RATELIMIT.RESET one:LOG",
+    "RATELIMIT.BLOCK one:LOG 5",
+    "RATELIMIT.ACQUIRE leases 1000 x TTL 1000",
+    "RATELIMIT.RELEASE leases holder-0",
+    "RATELIMIT.POLICY SET q 5 1000",
+    "RATELIMIT.POLICY DEL p",
+];
+
 fn a_replica_reads_and_does_not_write(kind: Kind) {
     let primary = Server::start(kind);
     let replica = Server::builder(kind).replica_of(&primary).start();
@@ -145,19 +160,7 @@ fn a_replica_reads_and_does_not_write(kind: Kind) {
     wait_replica_synced(&primary, &replica);
     let mut r = replica.client();
     let before = debug_digest(&mut r);
-    for line in [
-        "RATELIMIT.CHECK one:LOG 100 600000",
-        "RATELIMIT.CHECK one:LOG 100 600000 COST 0",
-        "RATELIMIT.CHECK one:LOG 1 600000",
-        "RATELIMIT.MCHECK 1 one:LOG LIMIT 100 600000",
-        "RATELIMIT.REFUND one:LOG COST 1",
-        "RATELIMIT.RESET one:LOG",
-        "RATELIMIT.BLOCK one:LOG 5",
-        "RATELIMIT.ACQUIRE leases 1000 x TTL 1000",
-        "RATELIMIT.RELEASE leases holder-0",
-        "RATELIMIT.POLICY SET q 5 1000",
-        "RATELIMIT.POLICY DEL p",
-    ] {
+    for line in WRITES {
         assert_err!(r.line(line), "READONLY");
     }
     for algo in ALGOS {
@@ -196,7 +199,14 @@ fn a_replica_reads_and_does_not_write(kind: Kind) {
     );
     assert_eq!(policies(&mut r), policies(&mut c));
     assert_eq!(debug_digest(&mut r), before);
-    // A replica judges by the clock: a charge that has expired does not count, though nothing has been applied since.
+}
+
+/// A charge that has expired does not count, though nothing has been applied since.
+fn a_replica_judges_by_the_clock(kind: Kind) {
+    let primary = Server::start(kind);
+    let replica = Server::builder(kind).replica_of(&primary).start();
+    wait_replica_synced(&primary, &replica);
+    let (mut c, mut r) = (primary.client(), replica.client());
     c.line("RATELIMIT.CHECK short 5 3600000");
     let charged = timed(&mut c, "RATELIMIT.CHECK short 5 100 COST 5");
     wait_replica_synced(&primary, &replica);
@@ -331,6 +341,7 @@ fn a_replica_that_was_away(kind: Kind) {
 matrix!(
     a_random_workload_leaves_all_equal,
     a_replica_reads_and_does_not_write,
+    a_replica_judges_by_the_clock,
     a_full_sync_replaces_the_policies,
     a_promoted_replica_continues,
     a_replica_that_was_away,

@@ -1,4 +1,4 @@
-//! RATELIMIT: what CHECK, PEEK, MCHECK, REFUND, RESET and BLOCK answer, element by element.
+//! RATELIMIT: what CHECK, PEEK and MCHECK answer, element by element.
 
 use super::ratelimit_kit::*;
 use modq_testkit::*;
@@ -98,7 +98,7 @@ fn a_missing_key_is_an_empty_one(kind: Kind) {
     );
 }
 
-fn partial_and_detail_add_elements(kind: Kind) {
+fn detail_tells_of_each_limit(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
     assert_eq!(
@@ -122,7 +122,29 @@ fn partial_and_detail_add_elements(kind: Kind) {
     let violated: Vec<&Value> = denied[6].items().iter().map(|limit| &limit[5]).collect();
     assert_eq!(violated, [&Value::Int(0), &Value::Int(1)]);
     assert_eq!(denied[6][0][2], Value::Int(4), "left as it was");
+    // Unused, nothing grows.
+    assert_eq!(
+        c.line("RATELIMIT.PEEK nothing 9 60000 COST 0 DETAIL"),
+        arr![1, 9, 9, 0, 0, 0, arr![arr![9, 60_000, 9, 0, 0, 0]]]
+    );
+    // The next unit of a bucket comes before it is empty.
+    assert_eq!(
+        c.line("RATELIMIT.CHECK g 10 60000 ALGO GCRA COST 5 DETAIL"),
+        arr![
+            1,
+            10,
+            5,
+            0,
+            30_000,
+            5,
+            arr![arr![10, 60_000, 5, 6_000, 30_000, 0]]
+        ]
+    );
+}
 
+fn partial_grants_what_there_is(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
     assert_eq!(
         c.line("RATELIMIT.CHECK p 5 60000 COST 3"),
         arr![1, 5, 2, 0, 60_000]
@@ -156,24 +178,6 @@ fn partial_and_detail_add_elements(kind: Kind) {
                 arr![4, 70_000, 0, 70_000, 70_000, 1],
                 arr![6, 80_000, 2, 80_000, 80_000, 1]
             ]
-        ]
-    );
-    // Unused, nothing grows.
-    assert_eq!(
-        c.line("RATELIMIT.PEEK nothing 9 60000 COST 0 DETAIL"),
-        arr![1, 9, 9, 0, 0, 0, arr![arr![9, 60_000, 9, 0, 0, 0]]]
-    );
-    // The next unit of a bucket comes before it is empty.
-    assert_eq!(
-        c.line("RATELIMIT.CHECK g 10 60000 ALGO GCRA COST 5 DETAIL"),
-        arr![
-            1,
-            10,
-            5,
-            0,
-            30_000,
-            5,
-            arr![arr![10, 60_000, 5, 6_000, 30_000, 0]]
         ]
     );
 }
@@ -260,6 +264,24 @@ fn all_limits_or_none(kind: Kind) {
     );
 }
 
+/// Whatever PEEK says, CHECK then answers; COUNTER's and GCRA's numbers may move with the clock.
+fn foretold_by_peek(c: &mut Client, algo: &str, options: &str) {
+    let limit = format!("100 600000 ALGO {algo} {options}");
+    let asked = ints(&c.line(&format!("RATELIMIT.PEEK one:{algo} {limit}")));
+    let replies = c.pipeline(&[
+        format!("COPY one:{algo} copy REPLACE"),
+        format!("RATELIMIT.CHECK copy {limit}"),
+        "DEL copy".into(),
+    ]);
+    let done = ints(&replies[1]);
+    assert_eq!(done.len(), asked.len(), "{limit}");
+    for (i, (a, b)) in asked.iter().zip(&done).enumerate() {
+        // The waits shrink, and with the clock something may become free.
+        let near = (a - b).abs() <= if i == 3 || i == 4 { 20_000 } else { 3 };
+        assert!(near, "{limit}: {asked:?} then {done:?}");
+    }
+}
+
 fn peek_is_check_that_does_nothing(kind: Kind) {
     let server = Server::builder(kind).aof().start();
     let mut c = server.client();
@@ -281,33 +303,7 @@ fn peek_is_check_that_does_nothing(kind: Kind) {
             "COST 60 PARTIAL",
             "DETAIL",
         ] {
-            let rest = format!("one:{algo} 100 600000 ALGO {algo} {options}");
-            // Whatever PEEK says, CHECK then answers; COUNTER's and GCRA's numbers may move with the clock.
-            let asked = ints(&c.line(&format!("RATELIMIT.PEEK {rest}")));
-            c.send(&["MULTI"]);
-            let check = format!("RATELIMIT.CHECK copy {}", rest.split_once(' ').unwrap().1);
-            for line in [
-                &format!("COPY one:{algo} copy REPLACE"),
-                &check,
-                "DEL copy",
-                "EXEC",
-            ] {
-                c.send(
-                    &line
-                        .split(' ')
-                        .filter(|w| !w.is_empty())
-                        .collect::<Vec<_>>(),
-                );
-            }
-            (0..4).for_each(|_| drop(c.reply()));
-            let done = c.reply();
-            let done = ints(&done[1]);
-            assert_eq!(done.len(), asked.len(), "{rest}");
-            for (i, (a, b)) in asked.iter().zip(&done).enumerate() {
-                // The waits shrink, and with the clock something may become free.
-                let near = (a - b).abs() <= if i == 3 || i == 4 { 20_000 } else { 3 };
-                assert!(near, "{rest}: {asked:?} then {done:?}");
-            }
+            foretold_by_peek(&mut c, algo, options);
         }
     }
     assert_eq!(
@@ -336,228 +332,6 @@ fn peek_is_check_that_does_nothing(kind: Kind) {
             info(&mut c, "persistence")["aof_current_size"].clone()
         ),
         (changes, size)
-    );
-}
-
-fn ids_make_requests_idempotent(kind: Kind) {
-    let server = Server::start(kind);
-    let mut c = server.client();
-    for algo in ALGOS {
-        let line = format!("RATELIMIT.CHECK {algo} 5 60000 ALGO {algo} COST 3 DETAIL ID");
-        let first = c.line(&format!("{line} a"));
-        assert_eq!(
-            (ints(&first)[0], ints(&first)[2], ints(&first)[5]),
-            (1, 2, 3),
-            "{algo}"
-        );
-        let again = c.line(&format!("{line} a"));
-        assert_eq!(
-            (ints(&again)[0], ints(&again)[2], ints(&again)[5]),
-            (1, 2, 3),
-            "{algo}: charged once"
-        );
-        assert_eq!(again[6][0][5], Value::Int(0), "not violated");
-        assert_eq!(
-            c.line(&format!("{line} b"))[0],
-            Value::Int(0),
-            "{algo}: another request"
-        );
-        assert_eq!(
-            c.line(&format!("{line} b"))[0],
-            Value::Int(0),
-            "{algo}: a denial is not remembered"
-        );
-        // Whatever else it asks, a known request is allowed and reports what was granted then.
-        let other = c.line(&format!(
-            "RATELIMIT.CHECK {algo} 1 90000 COST 1000 ID a PARTIAL"
-        ));
-        assert_eq!((other[0].int(), other[5].int()), (1, 3), "{algo}");
-        // PARTIAL remembers what it granted.
-        let part = c.line(&format!(
-            "RATELIMIT.CHECK {algo} 5 60000 ALGO {algo} COST 4 ID p PARTIAL"
-        ));
-        assert_eq!((part[0].int(), part[5].int()), (1, 2), "{algo}");
-        let part = c.line(&format!(
-            "RATELIMIT.CHECK {algo} 5 60000 ALGO {algo} COST 4 ID p DETAIL"
-        ));
-        assert_eq!((part[0].int(), part[5].int()), (1, 2), "{algo}");
-        // COST 0 remembers nothing: the next use of the id charges.
-        assert_eq!(
-            c.line(&format!(
-                "RATELIMIT.CHECK z{algo} 5 60000 ALGO {algo} COST 0 ID z"
-            ))[2],
-            Value::Int(5)
-        );
-        assert_eq!(
-            c.line(&format!(
-                "RATELIMIT.CHECK z{algo} 5 60000 ALGO {algo} COST 2 ID z"
-            ))[2],
-            Value::Int(3)
-        );
-        // REFUND by id gives back what it charged and forgets it.
-        assert_eq!(
-            c.line(&format!("RATELIMIT.REFUND {algo} ID a")),
-            Value::Int(3),
-            "{algo}"
-        );
-        assert_eq!(
-            c.line(&format!("RATELIMIT.REFUND {algo} ID a")),
-            Value::Int(0),
-            "{algo}"
-        );
-        assert_eq!(
-            c.line(&format!("RATELIMIT.REFUND {algo} ID b")),
-            Value::Int(0),
-            "{algo}"
-        );
-        let left = c.line(&format!("RATELIMIT.PEEK {algo} 5 60000 ALGO {algo} COST 0"));
-        assert_eq!(left[2], Value::Int(3), "{algo}");
-        let anew = c.line(&format!("RATELIMIT.CHECK {algo} 5 60000 ALGO {algo} ID a"));
-        assert_eq!(anew[2], Value::Int(2), "{algo}: forgotten, so charged anew");
-        // BLOCK denies the known too.
-        c.expect_ok(&format!("RATELIMIT.BLOCK {algo} 30000"));
-        let blocked = c.line(&format!("RATELIMIT.CHECK {algo} 5 60000 ALGO {algo} ID a"));
-        assert_eq!(ints(&blocked)[..3], [0, 5, 0], "{algo}");
-        c.expect_ok(&format!("RATELIMIT.BLOCK {algo} 0"));
-        let known = c.line(&format!("RATELIMIT.CHECK {algo} 5 60000 ALGO {algo} ID a"));
-        assert_eq!(known[0], Value::Int(1), "{algo}");
-    }
-}
-
-fn refunds_and_resets(kind: Kind) {
-    let server = Server::start(kind);
-    let mut c = server.client();
-    let present = |c: &mut Client, key: &str, limit: &str| {
-        c.line(&format!("RATELIMIT.PEEK {key} {limit} COST 0"))[2].int()
-    };
-    for algo in ALGOS {
-        let limits = format!("10 600000 ALGO {algo} LIMIT 20 700000 ALGO {algo}");
-        assert_eq!(
-            c.line(&format!("RATELIMIT.CHECK {algo} {limits} COST 6"))[0],
-            Value::Int(1)
-        );
-        assert_eq!(
-            c.line(&format!(
-                "RATELIMIT.CHECK {algo} 20 700000 ALGO {algo} COST 3"
-            ))[0],
-            Value::Int(1)
-        );
-        assert_eq!(
-            c.line(&format!("RATELIMIT.REFUND {algo} COST 0")),
-            Value::Int(0)
-        );
-        assert_eq!(
-            c.line(&format!("RATELIMIT.REFUND {algo} COST 2")),
-            Value::Int(2),
-            "{algo}"
-        );
-        assert_eq!(
-            present(&mut c, algo, &format!("10 600000 ALGO {algo}")),
-            6,
-            "{algo}"
-        );
-        assert_eq!(
-            present(&mut c, algo, &format!("20 700000 ALGO {algo}")),
-            13,
-            "{algo}"
-        );
-        // The largest of what the limits gave: here 7 of the second, the first had but 4.
-        assert_eq!(
-            c.line(&format!("RATELIMIT.REFUND {algo} COST 100")),
-            Value::Int(7),
-            "{algo}"
-        );
-        assert_eq!(
-            c.line(&format!("EXISTS {algo}")),
-            Value::Int(0),
-            "{algo}: nothing is left"
-        );
-
-        assert_eq!(
-            c.line(&format!("RATELIMIT.CHECK {algo} {limits} ID i"))[0],
-            Value::Int(1)
-        );
-        c.expect_ok(&format!("RATELIMIT.BLOCK {algo} 100000"));
-        assert_eq!(c.line(&format!("RATELIMIT.RESET {algo}")), Value::Int(1));
-        assert_eq!(c.line(&format!("RATELIMIT.RESET {algo}")), Value::Int(0));
-        let reply = c.line(&format!("RATELIMIT.CHECK {algo} {limits} ID i"));
-        assert_eq!(
-            (reply[0].int(), reply[2].int()),
-            (1, 9),
-            "charges, block and id are gone"
-        );
-    }
-    // The newest go first: what is left of a log is the oldest.
-    let old = timed(&mut c, "RATELIMIT.CHECK order 5 60000 COST 2");
-    wait_until("the clock moves", PATIENCE, || now_ms() > old.hi + 20);
-    c.line("RATELIMIT.CHECK order 5 60000 COST 3");
-    assert_eq!(c.line("RATELIMIT.REFUND order COST 3"), Value::Int(3));
-    let left = timed(&mut c, "RATELIMIT.PEEK order 5 60000 COST 0");
-    assert_eq!(left.at(2), 3);
-    left.assert_ends("reset", left.at(4), &old, 60_000);
-    // An id that stays after all units are given back keeps the key.
-    c.line("RATELIMIT.CHECK kept 5 60000 ID i");
-    assert_eq!(c.line("RATELIMIT.REFUND kept COST 1"), Value::Int(1));
-    assert_eq!(c.line("EXISTS kept"), Value::Int(1));
-    assert_eq!(
-        c.line("RATELIMIT.REFUND kept ID i"),
-        Value::Int(0),
-        "as far as it is still there"
-    );
-    assert_eq!(c.line("EXISTS kept"), Value::Int(0));
-}
-
-fn blocks_deny_everything(kind: Kind) {
-    let server = Server::start(kind);
-    let mut c = server.client();
-    let set = timed(&mut c, "RATELIMIT.BLOCK k 30000");
-    assert_eq!(set.reply, ok());
-    for line in [
-        "RATELIMIT.CHECK k 5 60000",
-        "RATELIMIT.PEEK k 5 60000 COST 0",
-        "RATELIMIT.CHECK k 5 60000 COST 0 ID i",
-    ] {
-        let denied = timed(&mut c, line);
-        assert_eq!(ints(&denied.reply)[..3], [0, 5, 0], "{line}");
-        denied.assert_ends(line, denied.at(3), &set, 30_000);
-        assert_eq!(denied.at(4), 0, "{line}: the limit itself is unused");
-    }
-    let denied = c.line("RATELIMIT.CHECK k 5 60000 COST 9 PARTIAL DETAIL");
-    assert_eq!((denied[0].int(), denied[5].int()), (0, 0));
-    assert_eq!(denied[6][0][2], Value::Int(0), "remaining");
-    assert_eq!(
-        c.line("RATELIMIT.CHECK k 5 60000 COST 6")[3],
-        Value::Int(-1),
-        "-1 is the larger wait"
-    );
-    c.expect_ok("RATELIMIT.BLOCK k 0");
-    assert_eq!(c.line("EXISTS k"), Value::Int(0));
-
-    // The larger of block and wait.
-    let full = timed(&mut c, "RATELIMIT.CHECK f 5 60000 COST 5");
-    c.expect_ok("RATELIMIT.BLOCK f 30000");
-    let denied = timed(&mut c, "RATELIMIT.CHECK f 5 60000");
-    denied.assert_ends("the wait", denied.at(3), &full, 60_000);
-    let set = timed(&mut c, "RATELIMIT.BLOCK f 90000");
-    let denied = timed(&mut c, "RATELIMIT.CHECK f 5 60000");
-    denied.assert_ends("the block", denied.at(3), &set, 90_000);
-    // A later block takes the place of an earlier one, longer or shorter.
-    let set = timed(&mut c, "RATELIMIT.BLOCK f 100");
-    assert_eq!(set.reply, ok());
-    let mut shorter = timed(&mut c, "RATELIMIT.PEEK f 5 60000 COST 0");
-    wait_until("the block is over", PATIENCE, || {
-        shorter = timed(&mut c, "RATELIMIT.PEEK f 5 60000 COST 0");
-        shorter.allowed()
-    });
-    assert!(shorter.hi >= set.lo + 100, "not a ms too early");
-    // The longest there is.
-    c.expect_ok(&format!("RATELIMIT.BLOCK f {MAX}"));
-    let denied = c.line("RATELIMIT.CHECK f 5 60000")[3].int();
-    assert!((MAX - 60_000..=MAX).contains(&denied), "{denied}");
-    assert_eq!(c.line("RATELIMIT.RESET f"), Value::Int(1));
-    assert_eq!(
-        c.line("RATELIMIT.CHECK f 5 60000"),
-        arr![1, 5, 4, 0, 60_000]
     );
 }
 
@@ -683,13 +457,11 @@ fn works_in_transactions_scripts_and_both_protocols(kind: Kind) {
 matrix!(
     five_integers_for_every_algorithm,
     a_missing_key_is_an_empty_one,
-    partial_and_detail_add_elements,
+    detail_tells_of_each_limit,
+    partial_grants_what_there_is,
     the_deciding_limit,
     all_limits_or_none,
     peek_is_check_that_does_nothing,
-    ids_make_requests_idempotent,
-    refunds_and_resets,
-    blocks_deny_everything,
     many_keys_at_once,
     works_in_transactions_scripts_and_both_protocols,
 );
