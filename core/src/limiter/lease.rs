@@ -4,8 +4,6 @@
 use super::agenda::{Agenda, Row};
 use super::limits::MAX_VALUE;
 use super::state::ApplyError;
-use super::wire::{MAX_NUMBER, Reader, Writer};
-use crate::codec::DecodeError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -67,10 +65,10 @@ pub struct Acquire<'a> {
 /// A change, with the time it happened (Unix ms).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseEffect<'a> {
-    at: u64,
-    id: &'a [u8],
+    pub(super) at: u64,
+    pub(super) id: &'a [u8],
     /// The lease the id has from now on; `None`: it is released.
-    lease: Option<Lease>,
+    pub(super) lease: Option<Lease>,
 }
 
 impl Leases {
@@ -249,54 +247,9 @@ impl Leases {
     }
 }
 
-// The tags follow those of `effect.rs`.
-const ACQUIRE: u8 = 6;
-const RELEASE: u8 = 7;
-
-impl<'a> LeaseEffect<'a> {
+impl LeaseEffect<'_> {
     /// The time of the effect (Unix ms).
     pub fn at(&self) -> u64 {
         self.at
-    }
-
-    /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
-    /// key has none, being empty).
-    pub fn encode_into(&self, expires_at: u64, out: &mut Vec<u8>) {
-        let mut w = Writer::<{ 1 + 5 * MAX_NUMBER }>::new();
-        w.byte(match self.lease {
-            Some(_) => ACQUIRE,
-            None => RELEASE,
-        });
-        w.time(self.at);
-        w.number(expires_at.wrapping_sub(self.at));
-        if let Some(lease) = self.lease {
-            w.number(lease.expires - self.at);
-            w.number(lease.cost);
-            w.number(lease.fence);
-        }
-        w.finish(self.id, out);
-    }
-
-    /// Reads a record back: the effect and the key's expiry (0: none). Fails on anything that
-    /// [`LeaseEffect::encode_into`] cannot have written.
-    pub fn decode(bytes: &'a [u8]) -> Result<(LeaseEffect<'a>, u64), DecodeError> {
-        let mut r = Reader(bytes);
-        let tag = r.byte()?;
-        let at = r.time()?;
-        let expires_at = at.wrapping_add(r.number()?);
-        if expires_at > MAX_VALUE {
-            return Err(DecodeError);
-        }
-        let lease = match tag {
-            ACQUIRE => Some(Lease {
-                expires: at + r.within(1..=MAX_VALUE)?,
-                cost: r.within(1..=MAX_VALUE)?,
-                fence: r.within(1..=MAX_VALUE - 1)?,
-            }),
-            RELEASE => None,
-            _ => return Err(DecodeError),
-        };
-        let id = r.id()?;
-        Ok((LeaseEffect { at, id, lease }, expires_at))
     }
 }

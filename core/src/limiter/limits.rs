@@ -11,17 +11,16 @@ pub const MAX_ID_BYTES: usize = 512;
 
 /// The rule a limit follows. Each has its own file, which states the rule and its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[repr(u8)]
 pub enum Algo {
     /// Exact sliding window (see `log.rs`).
     #[default]
-    Log = 0,
+    Log,
     /// Sliding window of 60 buckets, close to exact in constant memory (see `counter.rs`).
-    Counter = 1,
+    Counter,
     /// Window that opens at the first charge (see `fixed.rs`).
-    Fixed = 2,
+    Fixed,
     /// Token bucket (see `gcra.rs`).
-    Gcra = 3,
+    Gcra,
 }
 
 impl Algo {
@@ -42,10 +41,23 @@ impl Algo {
             .find(|algo| name.eq_ignore_ascii_case(algo.name().as_bytes()))
     }
 
+    /// What stands for the algorithm in everything stored and replicated: 0 to 3. These numbers
+    /// never change.
+    #[inline]
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Algo::Log => 0,
+            Algo::Counter => 1,
+            Algo::Fixed => 2,
+            Algo::Gcra => 3,
+        }
+    }
+
+    /// The algorithm that [`Algo::code`] gave.
     pub(super) fn from_code(code: u8) -> Option<Algo> {
         [Algo::Log, Algo::Counter, Algo::Fixed, Algo::Gcra]
-            .get(usize::from(code))
-            .copied()
+            .into_iter()
+            .find(|algo| algo.code() == code)
     }
 }
 

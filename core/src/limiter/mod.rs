@@ -27,6 +27,7 @@ mod limits;
 mod log;
 mod persist;
 mod policy;
+mod record;
 mod state;
 #[cfg(test)]
 mod tests;

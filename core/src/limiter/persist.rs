@@ -346,7 +346,7 @@ impl Persist for Limiter {
         let ids = self.ids.iter().flat_map(|ids| ids.iter());
         let ids = ids.map(|(id, memo)| {
             let parts = memo.parts.iter();
-            let part = |p: &Part| (p.algo as u8, p.window, p.gone, p.rate);
+            let part = |p: &Part| (p.algo.code(), p.window, p.gone, p.rate);
             let parts: Vec<_> = parts.map(part).collect();
             let size = id.len() + 30 + 28 * parts.len();
             let id = IdV1 {
@@ -430,7 +430,7 @@ impl Policies {
         let spec = |spec: &LimitSpec| SpecV1 {
             quota: spec.quota(),
             window: spec.window(),
-            algo: spec.algo() as u8,
+            algo: spec.algo().code(),
             burst: (spec.algo() == Algo::Gcra).then_some(spec.burst()),
         };
         let policies = self.iter().map(|(name, limits)| PolicyV1 {

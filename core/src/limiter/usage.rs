@@ -31,13 +31,14 @@ impl Usage {
     /// Nothing charged.
     #[inline]
     pub(super) fn none(algo: Algo) -> &'static Usage {
+        // By `Algo::code`.
         static NONE: [Usage; 4] = [
             Usage::Log(Log::EMPTY),
             Usage::Counter(Counter::EMPTY),
             Usage::Fixed(Fixed::EMPTY),
             Usage::Gcra(Gcra::EMPTY),
         ];
-        &NONE[algo as usize]
+        &NONE[usize::from(algo.code())]
     }
 
     #[inline]

@@ -1,5 +1,6 @@
 //! The engine against the naive model, replicas against the primary, and hostile bytes.
 
+mod frozen;
 mod logs;
 mod model;
 mod records;

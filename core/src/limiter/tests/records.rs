@@ -104,7 +104,8 @@ fn effects_are_small_and_survive_mutilation() {
                 attack(&limiter, &bad);
             }
         }
-        if record[0] & 0b1111 != 0b1000 && record[0] & 0b111 != 2 {
+        let has_id = record[1] & 0b1111 == 0b1000 || record[1] == 2;
+        if !has_id {
             let longer = [&record[..], &[0]].concat();
             assert!(Effect::decode(&longer).is_err());
             for cut in 0..record.len() {
