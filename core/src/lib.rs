@@ -6,5 +6,6 @@
 pub mod codec;
 pub mod counted_tree;
 pub mod limiter;
+mod memory;
 pub mod queue;
 pub mod units;

@@ -7,6 +7,7 @@
 //! on runs.
 
 use super::wire::{self, MAX_NUMBER};
+use crate::memory::alloc_size;
 use smallvec::{SmallVec, smallvec};
 
 /// Runs per chunk: few enough to decode in about a microsecond, enough to hide the header.
@@ -161,9 +162,11 @@ impl Chunk {
         if units != 1 {
             n += wire::put(&mut code[n..], units);
         }
-        if self.bytes.capacity() - self.bytes.len() < n {
+        let needed = self.bytes.len() + n;
+        if needed > self.bytes.capacity() {
+            // Anything between two size classes would be rounded up to the larger one.
             self.bytes
-                .reserve_exact(growth(self.bytes.capacity()).max(n));
+                .reserve_exact(alloc_size(needed) - self.bytes.len());
         }
         match n {
             1 => self.bytes.push(code[0]),
@@ -186,15 +189,6 @@ impl Chunk {
                 .push(run);
         }
         chunk
-    }
-}
-
-/// How much to add to a buffer: to the next size class of the server's allocator (16 bytes apart
-/// up to 128, then four classes per doubling), since anything between would be rounded up to it.
-fn growth(capacity: usize) -> usize {
-    match capacity {
-        0..=127 => 16 - capacity % 16,
-        _ => (1 << capacity.ilog2()) / 4,
     }
 }
 
