@@ -25,10 +25,11 @@
 //! versions.
 
 use super::effect::{Change, Effect};
-use super::lease::{Lease, LeaseEffect};
-use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE};
+use super::lease::{Lease, LeaseChange, LeaseEffect};
+use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_TIME, MAX_VALUE};
 use super::wire::{MAX_NUMBER, Reader, Writer};
 use crate::codec::DecodeError;
+use crate::units::{Millis, Time, Token};
 use std::borrow::Cow;
 
 /// The first byte of a record of version 1. A later version n has 0x80 + n.
@@ -41,9 +42,15 @@ const REFUND_ID: u8 = 2;
 const RESET: u8 = 3;
 const BLOCK: u8 = 4;
 const RESTAMP: u8 = 5;
+/// What stands in the record of a block in place of its end if it ends a block.
+const NO_BLOCK: u64 = 0;
 // Tags of leases are others, so that a record for one type of key is refused by the other.
 const ACQUIRE: u8 = 6;
 const RELEASE: u8 = 7;
+
+/// What stands in a record as the expiry of a key that is left empty. No expiry of a key that is
+/// not can be that early.
+const NO_EXPIRY: Time = Time::EPOCH;
 
 /// The bits of a tag that are 0 in a charge and in nothing else.
 const KIND: u8 = 0b111;
@@ -55,7 +62,8 @@ const LIMITS_SHIFT: u32 = 4;
 /// The tag of a charge to 1 to 8 limits.
 #[inline]
 fn charge_tag(limits: usize, has_id: bool) -> u8 {
-    CHARGE | u8::from(has_id) * HAS_ID | ((limits - 1) as u8) << LIMITS_SHIFT
+    let id = if has_id { HAS_ID } else { 0 };
+    CHARGE | id | ((limits - 1) as u8) << LIMITS_SHIFT
 }
 
 /// Most bytes of a charge's record without the id: version and tag, then as numbers time, expiry
@@ -66,18 +74,18 @@ const fn max_bytes(limits: usize) -> usize {
 
 /// Begins a record: all that is common to every effect.
 #[inline]
-fn begin<const N: usize>(w: &mut Writer<N>, tag: u8, at: u64, expires_at: u64) {
+fn begin<const N: usize>(w: &mut Writer<N>, tag: u8, at: Time, expires_at: Option<Time>) {
     w.byte(VERSION_1);
     w.byte(tag);
     w.time(at);
-    w.number(expires_at.wrapping_sub(at));
+    w.number(expires_at.unwrap_or(NO_EXPIRY).0.wrapping_sub(at.0));
 }
 
 /// What every record begins with, once it is read.
 struct Head {
     tag: u8,
-    at: u64,
-    expires_at: u64,
+    at: Time,
+    expires_at: Option<Time>,
 }
 
 /// Reads the beginning of a record, of version 1 or from before there were versions.
@@ -88,22 +96,22 @@ fn open(record: &[u8]) -> Result<(Head, Reader<'_>), DecodeError> {
     };
     let tag = r.byte()?;
     let at = r.time()?;
-    let expires_at = at.wrapping_add(r.number()?);
-    if expires_at > MAX_VALUE {
+    let expires_at = Time(at.0.wrapping_add(r.number()?));
+    if expires_at > MAX_TIME {
         return Err(DecodeError);
     }
     let head = Head {
         tag,
         at,
-        expires_at,
+        expires_at: Some(expires_at).filter(|time| *time != NO_EXPIRY),
     };
     Ok((head, r))
 }
 
 impl<'a> Effect<'a> {
-    /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
-    /// key has none, being empty).
-    pub fn encode_into(&self, expires_at: u64, out: &mut Vec<u8>) {
+    /// Appends the record: this effect and the key's expiry after it, `None` if the key is left
+    /// empty.
+    pub fn encode_into(&self, expires_at: Option<Time>, out: &mut Vec<u8>) {
         match &self.change {
             Change::Charge { limits, .. } if limits.len() > 1 => self.encode(
                 expires_at,
@@ -115,7 +123,12 @@ impl<'a> Effect<'a> {
     }
 
     #[inline]
-    fn encode<const N: usize>(&self, expires_at: u64, out: &mut Vec<u8>, mut w: Writer<N>) {
+    fn encode<const N: usize>(
+        &self,
+        expires_at: Option<Time>,
+        out: &mut Vec<u8>,
+        mut w: Writer<N>,
+    ) {
         let mut head = |tag| begin(&mut w, tag, self.at, expires_at);
         let mut tail: &[u8] = &[];
         match &self.change {
@@ -123,7 +136,7 @@ impl<'a> Effect<'a> {
                 head(charge_tag(limits.len(), id.is_some()));
                 w.number(*units);
                 for limit in limits.iter() {
-                    w.number(limit.window() << 2 | u64::from(limit.algo().code()));
+                    w.number(limit.window().0 << 2 | u64::from(limit.algo().code()));
                     w.number(limit.quota());
                     if limit.algo() == Algo::Gcra {
                         let own = limit.burst() != limit.quota();
@@ -143,16 +156,24 @@ impl<'a> Effect<'a> {
             Change::Reset => head(RESET),
             Change::Block { until } => {
                 head(BLOCK);
-                w.number(*until);
+                w.number(until.0);
+            }
+            Change::Unblock => {
+                head(BLOCK);
+                w.number(NO_BLOCK);
             }
             Change::Restamp => head(RESTAMP),
         }
         w.finish(tail, out);
     }
 
-    /// Reads a record back: the effect and the key's expiry (0: none). Fails on anything that
-    /// [`Effect::encode_into`] cannot have written, in this version of the module or an older one.
-    pub fn decode(record: &'a [u8]) -> Result<(Effect<'a>, u64), DecodeError> {
+    /// Reads a record back: the effect, and the key's expiry after it, `None` if the key is left
+    /// empty.
+    ///
+    /// # Errors
+    /// The record is not one that [`Effect::encode_into`] wrote, in this version of the module or an
+    /// older one.
+    pub fn decode(record: &'a [u8]) -> Result<(Effect<'a>, Option<Time>), DecodeError> {
         let (head, mut r) = open(record)?;
         let change = match head.tag {
             REFUND => Change::Refund {
@@ -160,9 +181,10 @@ impl<'a> Effect<'a> {
             },
             REFUND_ID => Change::RefundId { id: r.id()? },
             RESET => Change::Reset,
-            BLOCK => Change::Block {
-                // A time within range plus a block within range.
-                until: r.within(0..=2 * MAX_VALUE)?,
+            // A time within range plus a block within range.
+            BLOCK => match r.within(0..=2 * MAX_VALUE)? {
+                NO_BLOCK => Change::Unblock,
+                until => Change::Block { until: Time(until) },
             },
             RESTAMP => Change::Restamp,
             tag if tag & KIND == CHARGE => decode_charge(tag, &mut r)?,
@@ -181,7 +203,7 @@ fn decode_charge<'a>(tag: u8, r: &mut Reader<'a>) -> Result<Change<'a>, DecodeEr
     let mut limits = Vec::with_capacity(count);
     for _ in 0..count {
         let limit = decode_limit(r)?;
-        if units > limit.cap() {
+        if units > limit.burst() {
             return Err(DecodeError);
         }
         limits.push(limit);
@@ -206,43 +228,45 @@ fn decode_limit(r: &mut Reader) -> Result<LimitSpec, DecodeError> {
         Algo::Gcra => Some(r.number()?).filter(|&burst| burst != 0),
         _ => None,
     };
-    LimitSpec::new(quota, named >> 2, algo, burst).map_err(|_| DecodeError)
+    LimitSpec::new(quota, Millis(named >> 2), algo, burst).map_err(|_| DecodeError)
 }
 
 impl<'a> LeaseEffect<'a> {
-    /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
-    /// key has none, being empty).
-    pub fn encode_into(&self, expires_at: u64, out: &mut Vec<u8>) {
+    /// Appends the record: this effect and the key's expiry after it, `None` if the key is left
+    /// empty.
+    pub fn encode_into(&self, expires_at: Option<Time>, out: &mut Vec<u8>) {
         let mut w = Writer::<{ 2 + 5 * MAX_NUMBER }>::new();
-        let tag = match self.lease {
-            Some(_) => ACQUIRE,
-            None => RELEASE,
-        };
-        begin(&mut w, tag, self.at, expires_at);
-        if let Some(lease) = self.lease {
-            w.number(lease.expires - self.at);
-            w.number(lease.cost);
-            w.number(lease.fence);
+        match self.change {
+            LeaseChange::Acquire(lease) => {
+                begin(&mut w, ACQUIRE, self.at, expires_at);
+                w.number(lease.expires.since(self.at).0);
+                w.number(lease.cost);
+                w.number(lease.fence.0);
+            }
+            LeaseChange::Release => begin(&mut w, RELEASE, self.at, expires_at),
         }
         w.finish(self.id, out);
     }
 
-    /// Reads a record back: the effect and the key's expiry (0: none). Fails on anything that
-    /// [`LeaseEffect::encode_into`] cannot have written, in this version of the module or an older
-    /// one.
-    pub fn decode(record: &'a [u8]) -> Result<(LeaseEffect<'a>, u64), DecodeError> {
+    /// Reads a record back: the effect, and the key's expiry after it, `None` if the key is left
+    /// empty.
+    ///
+    /// # Errors
+    /// The record is not one that [`LeaseEffect::encode_into`] wrote, in this version of the module
+    /// or an older one.
+    pub fn decode(record: &'a [u8]) -> Result<(LeaseEffect<'a>, Option<Time>), DecodeError> {
         let (head, mut r) = open(record)?;
         let at = head.at;
-        let lease = match head.tag {
-            ACQUIRE => Some(Lease {
-                expires: at + r.within(1..=MAX_VALUE)?,
+        let change = match head.tag {
+            ACQUIRE => LeaseChange::Acquire(Lease {
+                expires: at + Millis(r.within(1..=MAX_VALUE)?),
                 cost: r.within(1..=MAX_VALUE)?,
-                fence: r.within(1..=MAX_VALUE - 1)?,
+                fence: Token(r.within(1..=MAX_VALUE - 1)?),
             }),
-            RELEASE => None,
+            RELEASE => LeaseChange::Release,
             _ => return Err(DecodeError),
         };
         let id = r.id()?;
-        Ok((LeaseEffect { at, id, lease }, head.expires_at))
+        Ok((LeaseEffect { at, id, change }, head.expires_at))
     }
 }

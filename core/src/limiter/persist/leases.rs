@@ -4,6 +4,7 @@ use super::{ensure, in_batches};
 use crate::codec::{DecodeError, Persist, decode, encode};
 use crate::limiter::lease::{Lease, Leases};
 use crate::limiter::limits::MAX_VALUE;
+use crate::units::{Time, Token};
 use serde::{Deserialize, Serialize};
 
 /// A chunk. FROZEN.
@@ -27,16 +28,16 @@ impl Persist for Leases {
     const VERSION: i32 = 1;
 
     fn save(&self, entries: usize, sink: &mut dyn FnMut(&[u8])) {
-        if self.last_fence > 0 {
-            let last_fence = self.last_fence;
+        let last_fence = self.last_fence.0;
+        if last_fence > 0 {
             sink(&encode(&LeasesV1::Head { last_fence }));
         }
         let leases = self.iter().map(|(id, lease)| {
             let row = LeaseV1 {
                 id,
                 cost: lease.cost,
-                expires: lease.expires,
-                fence: lease.fence,
+                expires: lease.expires.0,
+                fence: lease.fence.0,
             };
             (row, id.len() + 30)
         });
@@ -49,17 +50,17 @@ impl Persist for Leases {
         ensure(version == 1)?;
         match decode(chunk)? {
             LeasesV1::Head { last_fence } => {
-                ensure(self.last_fence == 0 && (1..MAX_VALUE).contains(&last_fence))?;
-                self.last_fence = last_fence;
+                ensure(self.last_fence == Token(0) && (1..MAX_VALUE).contains(&last_fence))?;
+                self.last_fence = Token(last_fence);
             }
             LeasesV1::Leases(leases) => {
                 for row in leases {
                     let lease = Lease {
                         cost: row.cost,
-                        expires: row.expires,
-                        fence: row.fence,
+                        expires: Time(row.expires),
+                        fence: Token(row.fence),
                     };
-                    ensure(lease.fence <= self.last_fence && self.load_one(row.id, lease))?;
+                    ensure(self.load_one(row.id, lease))?;
                 }
             }
         }

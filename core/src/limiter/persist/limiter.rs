@@ -3,15 +3,17 @@
 
 use super::{ensure, in_batches};
 use crate::codec::{DecodeError, Persist, decode, encode_into};
+use crate::limiter::counter::Bucket;
 use crate::limiter::fixed::Fixed;
 use crate::limiter::gcra::Gcra;
-use crate::limiter::ids::{Memo, Part};
+use crate::limiter::ids::{Memo, Part, Trace};
 use crate::limiter::limits::{
-    Algo, LimitSpec, MAX_LIMITS_IN_USE, MAX_LIMITS_PER_REQUEST, MAX_VALUE,
+    Algo, LimitSpec, MAX_LIMITS_IN_USE, MAX_LIMITS_PER_REQUEST, MAX_TIME, MAX_VALUE,
 };
 use crate::limiter::state::Limiter;
 use crate::limiter::usage::{Limit, Usage};
 use crate::limiter::valid_id;
+use crate::units::{Millis, Time};
 use serde::{Deserialize, Serialize};
 
 /// At most what a run takes, encoded.
@@ -81,10 +83,9 @@ impl Persist for Limiter {
             encode_into(&chunk, &mut bytes);
             sink(&bytes);
         };
-        if self.blocked_until > 0 {
-            put(LimiterV1::Block {
-                until: self.blocked_until,
-            });
+        if self.blocked_until > Time::EPOCH {
+            let until = self.blocked_until.0;
+            put(LimiterV1::Block { until });
         }
         for limit in &self.limits {
             save_limit(limit, entries, &mut put);
@@ -96,7 +97,7 @@ impl Persist for Limiter {
                 (row, bytes)
             });
             in_batches(rows, entries, |ids| put(LimiterV1::Ids(ids)));
-            if let Some(to) = ids.restamping_to() {
+            if let Some(Time(to)) = ids.restamping_to() {
                 put(LimiterV1::Restamping { to });
             }
         }
@@ -116,10 +117,10 @@ impl Persist for Limiter {
 }
 
 fn save_limit(limit: &Limit, entries: usize, put: &mut impl FnMut(LimiterV1)) {
-    let window = limit.window;
+    let window = limit.window.0;
     match &limit.usage {
         Usage::Log(log) => {
-            let runs = log.runs().map(|run| (run, RUN_BYTES));
+            let runs = log.runs().map(|run| ((run.time.0, run.units), RUN_BYTES));
             in_batches(runs, entries, |mut runs| {
                 let first = runs[0].0;
                 let mut before = first;
@@ -137,12 +138,13 @@ fn save_limit(limit: &Limit, entries: usize, put: &mut impl FnMut(LimiterV1)) {
         }
         Usage::Counter(counter) => {
             for buckets in counter.buckets().chunks(entries.max(1)) {
-                let buckets = buckets.to_vec();
+                let buckets = buckets.iter().map(|bucket| (bucket.index, bucket.units));
+                let buckets = buckets.collect();
                 put(LimiterV1::Counter { window, buckets });
             }
         }
         Usage::Fixed(fixed) => {
-            let (start, used) = fixed.parts();
+            let (Time(start), used) = fixed.parts();
             put(LimiterV1::Fixed {
                 window,
                 start,
@@ -150,7 +152,7 @@ fn save_limit(limit: &Limit, entries: usize, put: &mut impl FnMut(LimiterV1)) {
             });
         }
         Usage::Gcra(gcra) => {
-            let (v, at, quota) = gcra.parts();
+            let (v, Time(at), quota) = gcra.parts();
             put(LimiterV1::Gcra {
                 window,
                 v,
@@ -165,24 +167,27 @@ impl Limiter {
     fn load_v1(&mut self, chunk: LimiterV1) -> Result<(), DecodeError> {
         match chunk {
             LimiterV1::Block { until } => {
-                ensure(self.blocked_until == 0 && (1..=2 * MAX_VALUE).contains(&until))?;
-                self.blocked_until = until;
+                ensure(self.blocked_until == Time::EPOCH && (1..=2 * MAX_VALUE).contains(&until))?;
+                self.blocked_until = Time(until);
             }
             LimiterV1::Log {
                 window,
                 first,
                 runs,
-            } => self.load_runs(window, first, &runs)?,
-            LimiterV1::Counter { window, buckets } => self.load_buckets(window, &buckets)?,
+            } => self.load_runs(Millis(window), Time(first), &runs)?,
+            LimiterV1::Counter { window, buckets } => {
+                self.load_buckets(Millis(window), &buckets)?;
+            }
             LimiterV1::Fixed {
                 window,
                 start,
                 used,
             } => {
                 ensure(start <= MAX_VALUE && used <= MAX_VALUE)?;
-                let limit = self.limit_to_load(window, Algo::Fixed)?;
+                let limit = self.limit_to_load(Millis(window), Algo::Fixed)?;
                 ensure(limit.is_empty())?;
-                limit.usage = Usage::Fixed(Fixed::from_parts(start, used).ok_or(DecodeError)?);
+                let fixed = Fixed::from_parts(Time(start), used).ok_or(DecodeError)?;
+                limit.usage = Usage::Fixed(fixed);
             }
             LimiterV1::Gcra {
                 window,
@@ -191,9 +196,10 @@ impl Limiter {
                 quota,
             } => {
                 ensure(at <= MAX_VALUE)?;
+                let window = Millis(window);
                 let limit = self.limit_to_load(window, Algo::Gcra)?;
                 ensure(limit.is_empty())?;
-                let gcra = Gcra::from_parts(window, v, at, quota).ok_or(DecodeError)?;
+                let gcra = Gcra::from_parts(window, v, Time(at), quota).ok_or(DecodeError)?;
                 limit.usage = Usage::Gcra(gcra);
             }
             LimiterV1::Ids(ids) => {
@@ -203,8 +209,8 @@ impl Limiter {
             }
             LimiterV1::Restamping { to } => {
                 ensure(to <= MAX_VALUE)?;
-                let to_load = self.ids.as_mut().ok_or(DecodeError)?.restamping();
-                ensure(to_load.replace(to).is_none())?;
+                let ids = self.ids.as_mut().ok_or(DecodeError)?;
+                ensure(ids.load_restamping_to(Time(to)))?;
             }
         }
         Ok(())
@@ -212,7 +218,7 @@ impl Limiter {
 
     /// The limit of this (window, algorithm), made if it is not there. An error if there is none
     /// such, or if it would be one too many.
-    fn limit_to_load(&mut self, window: u64, algo: Algo) -> Result<&mut Limit, DecodeError> {
+    fn limit_to_load(&mut self, window: Millis, algo: Algo) -> Result<&mut Limit, DecodeError> {
         let spec = LimitSpec::new(1, window, algo, None).map_err(|_| DecodeError)?;
         let i = match self.limits.iter().position(|limit| limit.is(&spec)) {
             Some(i) => i,
@@ -226,8 +232,8 @@ impl Limiter {
 
     fn load_runs(
         &mut self,
-        window: u64,
-        first: u64,
+        window: Millis,
+        first: Time,
         runs: &[(u64, u64)],
     ) -> Result<(), DecodeError> {
         let limit = self.limit_to_load(window, Algo::Log)?;
@@ -237,8 +243,8 @@ impl Limiter {
         ensure(!runs.is_empty())?;
         let mut time = first;
         for (i, &(step, units)) in runs.iter().enumerate() {
-            time = time.checked_add(step).ok_or(DecodeError)?;
-            ensure(time <= MAX_VALUE)?;
+            time = time + Millis(step);
+            ensure(time <= MAX_TIME)?;
             // The first stands at `first` itself, after what is there; the others each later.
             ensure(match i {
                 0 => step == 0 && (log.is_empty() || log.newest() < time),
@@ -250,14 +256,14 @@ impl Limiter {
         Ok(())
     }
 
-    fn load_buckets(&mut self, window: u64, buckets: &[(u64, u64)]) -> Result<(), DecodeError> {
+    fn load_buckets(&mut self, window: Millis, buckets: &[(u64, u64)]) -> Result<(), DecodeError> {
         let limit = self.limit_to_load(window, Algo::Counter)?;
         let Usage::Counter(counter) = &mut limit.usage else {
             return Err(DecodeError);
         };
         ensure(!buckets.is_empty())?;
-        for &(bucket, units) in buckets {
-            ensure(counter.load(window, bucket, units))?;
+        for &(index, units) in buckets {
+            ensure(counter.load(window, Bucket { index, units }))?;
         }
         Ok(())
     }
@@ -274,12 +280,11 @@ impl Limiter {
 
 impl<'a> IdV1<'a> {
     fn of(id: &'a [u8], memo: &Memo) -> IdV1<'a> {
-        let part = |part: &Part| (part.algo.code(), part.window, part.gone, part.rate);
         IdV1 {
             id,
-            at: memo.at,
+            at: memo.at.0,
             units: memo.units,
-            parts: memo.parts.iter().map(part).collect(),
+            parts: memo.parts.iter().map(part_v1).collect(),
         }
     }
 
@@ -287,27 +292,55 @@ impl<'a> IdV1<'a> {
         ensure(self.at <= MAX_VALUE && (1..=MAX_VALUE).contains(&self.units))?;
         ensure((1..=MAX_LIMITS_PER_REQUEST).contains(&self.parts.len()))?;
         let mut memo = Memo {
-            at: self.at,
+            at: Time(self.at),
             units: self.units,
             parts: Default::default(),
         };
-        for &(algo, window, gone, rate) in &self.parts {
-            let algo = Algo::from_code(algo).ok_or(DecodeError)?;
-            ensure((1..=MAX_VALUE).contains(&window))?;
-            ensure(match algo {
-                Algo::Log | Algo::Counter => (gone, rate) == (0, 0),
-                Algo::Fixed => gone > self.at && gone <= self.at + window && rate == 0,
-                Algo::Gcra => gone > self.at && (1..=MAX_VALUE).contains(&rate),
-            })?;
-            let same = |part: &Part| part.algo == algo && part.window == window;
+        for &row in &self.parts {
+            let part = part_of(row, memo.at)?;
+            let same = |other: &Part| other.algo() == part.algo() && other.window == part.window;
             ensure(!memo.parts.iter().any(same))?;
-            memo.parts.push(Part {
-                algo,
-                window,
-                gone,
-                rate,
-            });
+            memo.parts.push(part);
         }
         Ok(memo)
     }
+}
+
+/// Stands for a time past any clock.
+const FAR_V1: u64 = u64::MAX;
+
+fn part_v1(part: &Part) -> PartV1 {
+    let (gone, rate) = match part.trace {
+        Trace::Log | Trace::Counter => (0, 0),
+        Trace::Fixed { closes } => (closes.0, 0),
+        Trace::Gcra { empty, rate } => (empty.map_or(FAR_V1, |time| time.0), rate),
+    };
+    (part.algo().code(), part.window.0, gone, rate)
+}
+
+/// The part of a request that was made at `at`.
+fn part_of((algo, window, gone, rate): PartV1, at: Time) -> Result<Part, DecodeError> {
+    ensure((1..=MAX_VALUE).contains(&window))?;
+    let window = Millis(window);
+    let end = Time(gone);
+    let trace = match Algo::from_code(algo).ok_or(DecodeError)? {
+        Algo::Fixed => {
+            ensure(end > at && end <= at + window && rate == 0)?;
+            Trace::Fixed { closes: end }
+        }
+        Algo::Gcra => {
+            ensure(end > at && (1..=MAX_VALUE).contains(&rate))?;
+            let empty = (gone != FAR_V1).then_some(end);
+            Trace::Gcra { empty, rate }
+        }
+        Algo::Log => {
+            ensure((gone, rate) == (0, 0))?;
+            Trace::Log
+        }
+        Algo::Counter => {
+            ensure((gone, rate) == (0, 0))?;
+            Trace::Counter
+        }
+    };
+    Ok(Part { window, trace })
 }

@@ -4,6 +4,7 @@ use super::ensure;
 use crate::codec::{DecodeError, decode, encode};
 use crate::limiter::limits::{Algo, LimitSpec};
 use crate::limiter::policy::Policies;
+use crate::units::Millis;
 use serde::{Deserialize, Serialize};
 
 /// All policies. The first byte is the number of the variant, and with that the version: 0 for
@@ -38,7 +39,7 @@ impl SpecV1 {
     fn of(spec: &LimitSpec) -> SpecV1 {
         SpecV1 {
             quota: spec.quota(),
-            window: spec.window(),
+            window: spec.window().0,
             algo: spec.algo().code(),
             burst: (spec.algo() == Algo::Gcra).then_some(spec.burst()),
         }
@@ -46,7 +47,7 @@ impl SpecV1 {
 
     fn spec(&self) -> Result<LimitSpec, DecodeError> {
         let algo = Algo::from_code(self.algo).ok_or(DecodeError)?;
-        LimitSpec::new(self.quota, self.window, algo, self.burst).map_err(|_| DecodeError)
+        LimitSpec::new(self.quota, Millis(self.window), algo, self.burst).map_err(|_| DecodeError)
     }
 }
 
@@ -60,9 +61,11 @@ impl Policies {
         encode(&PoliciesBytes::V1(policies.collect()))
     }
 
-    /// The set that [`Policies::encode`] wrote, in this version of the module or an older one; it
-    /// takes the place of whatever there was. Fails if it does not decode or holds what
-    /// [`Policies::set`] would refuse.
+    /// The set that [`Policies::encode`] wrote, in this version of the module or an older one. It
+    /// takes the place of whatever there was.
+    ///
+    /// # Errors
+    /// The bytes do not decode, or hold what [`Policies::set`] would refuse.
     pub fn decode(bytes: &[u8]) -> Result<Policies, DecodeError> {
         let PoliciesBytes::V1(rows) = decode(bytes)?;
         let mut policies = Policies::default();

@@ -65,7 +65,7 @@ fn replay<'a>(commands: &[Vec<&'a [u8]>]) -> Keys<'a> {
             effect.encode_into(expires_at, &mut now);
             let limiter = keys.limiters.entry(key).or_default();
             limiter.apply(&effect).unwrap();
-            assert_eq!(limiter.expires_at().unwrap_or(0), expires_at);
+            assert_eq!(limiter.expires_at(), expires_at);
             assert_eq!(Effect::decode(&now), Effect::decode(record));
             seen[0] += 1;
         } else if name.eq_ignore_ascii_case(b"modq._l") {
@@ -73,7 +73,7 @@ fn replay<'a>(commands: &[Vec<&'a [u8]>]) -> Keys<'a> {
             effect.encode_into(expires_at, &mut now);
             let leases = keys.leases.entry(key).or_default();
             leases.apply(&effect).unwrap();
-            assert_eq!(leases.expires_at().unwrap_or(0), expires_at);
+            assert_eq!(leases.expires_at(), expires_at);
             assert_eq!(LeaseEffect::decode(&now), LeaseEffect::decode(record));
             seen[1] += 1;
         } else {
@@ -160,7 +160,7 @@ fn policies_of_version_1_hold_what_they_held() {
         spec(Algo::Counter, 100, 86_400_000),
     ];
     expected.set(b"free", &free).unwrap();
-    let paid = [LimitSpec::new(100, 60_000, Algo::Gcra, Some(500)).unwrap()];
+    let paid = [LimitSpec::new(100, Millis(60_000), Algo::Gcra, Some(500)).unwrap()];
     expected.set(b"paid", &paid).unwrap();
     assert_eq!(policies, expected);
     assert_eq!(policies.encode(), bytes);
@@ -181,7 +181,7 @@ fn pinned(limiter: &mut Limiter, effect: Option<Effect>, bytes: &str) {
     let effect = effect.expect("an effect");
     limiter.apply(&effect).unwrap();
     let mut record = vec![];
-    effect.encode_into(limiter.expires_at().unwrap_or(0), &mut record);
+    effect.encode_into(limiter.expires_at(), &mut record);
     assert_eq!(hex(&record), bytes);
     let decoded = Effect::decode(&record);
     assert_eq!(decoded.as_ref().map(|(effect, _)| effect), Ok(&effect));
@@ -201,31 +201,31 @@ fn records_of_limiters_stay_as_they_are() {
         spec(Algo::Log, 5, 1000),
         spec(Algo::Counter, 300, 60_000),
         spec(Algo::Fixed, 70_000, 86_400_000),
-        LimitSpec::new(100, 60_000, Algo::Gcra, Some(500)).unwrap(),
+        LimitSpec::new(100, Millis(60_000), Algo::Gcra, Some(500)).unwrap(),
     ];
-    let one = limiter.check(T0, &ask(&all[..1], 1), NO_BOUND).unwrap();
+    let one = peek(&limiter, T0, &ask(&all[..1], 1));
     pinned(&mut limiter, one.effect, "810000c02cc8990100a20f03823e0b");
     let request = Request {
         id: Some(b"job"),
         ..ask(&all, 2)
     };
-    let four = limiter.check(T0 + 1, &request, NO_BOUND).unwrap();
+    let four = peek(&limiter, T0 + 1, &request);
     pinned(
         &mut limiter,
         four.effect,
         "813801c02cc899010008c0655205823e0b0c4c1db20450002e9302848b081c4c1dc9d2076a6f62",
     );
-    let refund = limiter.refund_cost(T0 + 2, 1);
+    let refund = limiter.refund_cost(Time(T0 + 2), 1);
     pinned(&mut limiter, refund, "810102c02cc8990100f8bf655203");
-    let refund = limiter.refund_id(T0 + 3, b"job");
+    let refund = limiter.refund_id(Time(T0 + 3), b"job");
     pinned(&mut limiter, refund, "810203c02cc8990100960f6a6f62");
-    let block = limiter.block(T0 + 4, 500);
+    let block = Some(limiter.block(Time(T0 + 4), Millis(500)));
     pinned(&mut limiter, block, "810404c02cc8990100920f207e300b7266");
-    let lifted = limiter.block(T0 + 5, 0);
+    let lifted = limiter.unblock(Time(T0 + 5));
     pinned(&mut limiter, lifted, "810405c02cc89901008e0f01");
-    let denied = limiter.check(T0 - 6, &ask(&all[..1], 9), NO_BOUND).unwrap();
+    let denied = peek(&limiter, T0 - 6, &ask(&all[..1], 9));
     pinned(&mut limiter, denied.effect, "8105fabf2cc8990100a20f");
-    let reset = limiter.reset(T0 - 6);
+    let reset = limiter.reset(Time(T0 - 6));
     pinned(&mut limiter, reset, "8103fabf2cc8990100000640d33766feffff");
 }
 
@@ -236,7 +236,7 @@ fn records_of_leases_stay_as_they_are() {
         let effect = effect.expect("an effect");
         leases.apply(&effect).unwrap();
         let mut record = vec![];
-        effect.encode_into(leases.expires_at().unwrap_or(0), &mut record);
+        effect.encode_into(leases.expires_at(), &mut record);
         assert_eq!(hex(&record), bytes);
         let decoded = LeaseEffect::decode(&record);
         assert_eq!(decoded.as_ref().map(|(effect, _)| effect), Ok(&effect));
@@ -248,19 +248,16 @@ fn records_of_leases_stay_as_they_are() {
     let ask = Acquire {
         max: 9,
         id: b"job",
-        ttl: 1000,
+        ttl: Millis(1000),
         cost: 3,
     };
-    let acquired = leases.acquire(T0, T0 * 1000, &ask);
-    pinned(
-        &mut leases,
-        acquired.effect,
-        "810600c02cc8990100a20fa20f07800000ceeeb540066a6f62",
-    );
-    let released = leases.release(T0 + 1, b"job");
-    pinned(
-        &mut leases,
-        released,
-        "810701c02cc899010000ff3fd33766feffff6a6f62",
-    );
+    let acquired = leases.acquire(Time(T0), Token(T0 * 1000), &ask);
+    let Outcome::Leased { effect, .. } = acquired.outcome else {
+        panic!("{acquired:?}");
+    };
+    let record = "810600c02cc8990100a20fa20f07800000ceeeb540066a6f62";
+    pinned(&mut leases, Some(effect), record);
+    let released = leases.release(Time(T0 + 1), b"job");
+    let record = "810701c02cc899010000ff3fd33766feffff6a6f62";
+    pinned(&mut leases, released, record);
 }
