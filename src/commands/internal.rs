@@ -1,38 +1,79 @@
 //! The commands that only the primary's link and AOFs speak: effects to apply, chunks to load.
 //! They check what they are given, and never refuse for settings, memory or clock.
 
-use super::modq::QueueKey;
-use super::ratelimit::{LeaseKey, LimitKey};
-use super::{Command, Keys};
+use crate::host::limiter_keys::{Expiring, LeaseKey, LimitKey, keep_until};
+use crate::host::policies::{LOAD_POLICIES, with_policies};
+use crate::host::queue_key::QueueKey;
+use crate::host::queues::APPLY_QUEUE;
+use crate::host::values::update;
 use crate::server::args::{Args, Parser};
+use crate::server::command::{Command, Keys};
 use crate::server::config;
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use crate::server::types::{LOAD_COMMAND, Stored};
 use modq_core::codec::{DecodeError, Persist};
+use modq_core::limiter::{ApplyError, Policies};
 use modq_core::queue::Record;
 
-/// The command that carries the effects on a queue. Short, as those of limits are.
-pub const APPLY_QUEUE: &std::ffi::CStr = c"modq._q";
-
-pub static COMMANDS: &[Command] = &[
+pub(super) static COMMANDS: &[Command] = &[
     Command {
         name: APPLY_QUEUE,
         flags: c"write",
+        categories: c"write slow admin dangerous",
         keys: Keys::Changes,
         arity: 3,
         syntax: "key record",
+        integers: &[],
         summary: "Applies effects on a queue. Internal: from a primary or an AOF only.",
         complexity: "O(log n) for each effect",
         handler: entry(apply_queue),
     },
     Command {
+        name: LimitKey::APPLY,
+        flags: c"write",
+        categories: c"write slow admin dangerous",
+        keys: Keys::Changes,
+        arity: 3,
+        syntax: "key record",
+        integers: &[],
+        summary: "Applies an effect on a limiter. Internal: from a primary or an AOF only.",
+        complexity: "O(1) amortised",
+        handler: entry(apply::<LimitKey>),
+    },
+    Command {
+        name: LeaseKey::APPLY,
+        flags: c"write",
+        categories: c"write slow admin dangerous",
+        keys: Keys::Changes,
+        arity: 3,
+        syntax: "key record",
+        integers: &[],
+        summary: "Applies an effect on leases. Internal: from a primary or an AOF only.",
+        complexity: "O(log n) with n leases",
+        handler: entry(apply::<LeaseKey>),
+    },
+    Command {
+        name: LOAD_POLICIES,
+        flags: c"write",
+        categories: c"write slow admin dangerous",
+        keys: Keys::None,
+        arity: 2,
+        syntax: "policies",
+        integers: &[],
+        summary: "Replaces all policies. Internal: from an AOF only.",
+        complexity: "O(n) with n policies",
+        handler: entry(load_policies),
+    },
+    Command {
         name: LOAD_COMMAND,
         flags: c"write",
+        categories: c"write slow admin dangerous",
         keys: Keys::Changes,
         arity: 6,
         syntax: "key type version part chunk",
+        integers: &[],
         summary: "Loads one chunk of a value. Internal: from a rewritten AOF only.",
         complexity: "O(n log n) for the n entries of the chunk",
         handler: entry(load),
@@ -42,10 +83,10 @@ pub static COMMANDS: &[Command] = &[
 const INTERNAL: Refusal = Refusal::fixed(
     "ERR this command is internal; to replay an AOF through a client set modq.allow-apply to yes",
 );
-pub const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key");
+const BAD_RECORD: Refusal = Refusal::fixed("ERR the record does not fit the key");
 
 /// Lets pass what comes from the primary or a loading AOF.
-pub fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
+fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
     let flags = ctx.flags();
     if flags.is_loading() || flags.is_replicated() || config::ALLOW_APPLY.get() != 0 {
         Ok(())
@@ -54,29 +95,30 @@ pub fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
     }
 }
 
+/// Hands the command on as it came, and replies.
+fn done(ctx: Context<'_>) -> Result<(), Refusal> {
+    ctx.replicate_verbatim();
+    ctx.reply_ok();
+    Ok(())
+}
+
 fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     check_origin(ctx)?;
     let effects = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Write)?;
-    let is_new = key.get().is_none();
-    let stored = match key.get_mut() {
-        Some(stored) => stored,
-        None => key.set(Box::default()),
-    };
-    let fit = effects
-        .iter()
-        .take_while(|(at, effect)| stored.queue.apply(*at, effect).is_ok())
-        .count();
-    if fit == 0 {
-        if is_new {
-            key.delete();
-        }
-        return Err(BAD_RECORD);
+    let fit = update(&mut key, |stored| {
+        let fit = effects
+            .iter()
+            .take_while(|(at, effect)| stored.queue.apply(*at, effect).is_ok())
+            .count();
+        // What was applied stands, even if what follows it does not fit.
+        (fit > 0).then_some(fit).ok_or(BAD_RECORD)
+    })?;
+    if let Some(stored) = key.get_mut() {
+        stored.changed(ctx, args.string(1));
     }
-    stored.changed(ctx, args.string(1));
     ctx.signal_modified(args.string(1));
     if fit < effects.len() {
-        // What was applied stands, here and further on.
         let mut applied = Record::default();
         effects[..fit]
             .iter()
@@ -84,9 +126,29 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ctx.replicate(APPLY_QUEUE, args.string(1), applied.bytes());
         return Err(BAD_RECORD);
     }
-    ctx.replicate_verbatim();
-    ctx.reply_ok();
-    Ok(())
+    done(ctx)
+}
+
+/// Applies an effect on a limiter or on leases. Then the key lives as long as the record says.
+fn apply<T: Expiring>(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    check_origin(ctx)?;
+    let (effect, expires) = T::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
+    let mut key = Key::<T>::open(ctx, args.string(1), Mode::Write)?;
+    // A value that ends here is left as it is: the server frees a large one in the background.
+    let ends = key.get().is_some() && T::is_reset(&effect) && expires == 0;
+    if !ends {
+        update(&mut key, |stored| stored.apply(&effect)).map_err(|ApplyError| BAD_RECORD)?;
+    }
+    keep_until(&mut key, (expires > 0).then_some(expires));
+    ctx.signal_modified(args.string(1));
+    done(ctx)
+}
+
+fn load_policies(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    check_origin(ctx)?;
+    let loaded = Policies::decode(args.get(1)).map_err(|DecodeError| BAD_RECORD)?;
+    with_policies(|policies| *policies = loaded);
+    done(ctx)
 }
 
 fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -104,11 +166,8 @@ fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         return Err(BAD_RECORD);
     }
     ctx.signal_modified(args.string(1));
-    ctx.replicate_verbatim();
-    ctx.reply_ok();
-    Ok(())
+    done(ctx)
 }
-
 fn load_chunk<'a, T: Stored>(ctx: Context<'a>, args: Args<'a>) -> Result<Key<'a, T>, Refusal> {
     let mut parser = Parser::new(args, 3);
     let version = parser.number("version", 1..=i64::from(T::Core::VERSION))? as i32;

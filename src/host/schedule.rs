@@ -1,6 +1,7 @@
 //! One timer for all queues: which key next has something to do by the clock. What is kept here
 //! are hints; the queue itself knows, and is asked when a hint comes due.
 
+use super::queues;
 use crate::server::config;
 use crate::server::context::{Context, must_not_replicate, now};
 use crate::server::key::Name;
@@ -145,8 +146,7 @@ fn run(ctx: Context<'_>, start: Now) {
             continue;
         }
         let name = Name::new(&key);
-        let (steps, next) =
-            crate::commands::modq::advance(ctx, name.get(), start, budget.min(SLICE));
+        let (steps, next) = queues::advance(ctx, name.get(), start, budget.min(SLICE));
         budget = budget.saturating_sub(steps.max(1));
         match next {
             Some(next) if next <= start.ms => turns.push_back((db, key)),

@@ -2,14 +2,17 @@
 //! the queues there, so they are kept here; a queue is told of those who wait for its name, and
 //! answers them by its match. Answers go out when the command or tick that made them is over.
 
-use crate::commands::modq::{self, QueueKey};
-use crate::host::schedule;
+use super::queue_key::QueueKey;
+use super::queues::{advance, undo};
+use super::replies::reply_claim;
+use super::schedule;
+use super::streams::STREAM_RETRY_MS;
 use crate::server::args::ServerStr;
 use crate::server::blocking::{Blocked, End};
 use crate::server::config;
 use crate::server::context::{self, Context, Refusal};
 use crate::server::key::{Key, Mode, Name, has_hash_tag};
-use modq_core::queue::{Answer, Block, ClaimView, Now, Place};
+use modq_core::queue::{Answer, Block, Now, Place};
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
@@ -487,19 +490,6 @@ fn reply(ctx: Context<'_>, call: &Call, at: usize, answer: &Answer) -> bool {
     })
 }
 
-/// One claim, as CLAIM, MCLAIM and HELD answer it.
-pub fn reply_claim(ctx: Context<'_>, claim: &ClaimView<'_>) {
-    ctx.reply_array(8);
-    ctx.reply_bytes(claim.item);
-    ctx.reply_bytes(claim.payload);
-    ctx.reply_integer(claim.token as i64);
-    ctx.reply_integer(claim.deadline as i64);
-    ctx.reply_integer(claim.priority.into());
-    ctx.reply_integer(claim.submitted as i64);
-    ctx.reply_integer(claim.deliveries.into());
-    ctx.reply_integer(claim.rev.into());
-}
-
 /// WRONGTYPE, if one of the keys of a call holds another type.
 fn changed_type(ctx: Context<'_>, call: &Call) -> Option<Refusal> {
     let mut keys = call.keys.iter();
@@ -522,16 +512,16 @@ pub fn settle(ctx: Context<'_>) {
     let now = context::now();
     // An undone match can be matched anew, to a call that is answered in the next turn.
     for ((db, key), answer) in with(|w| std::mem::take(&mut w.undo)) {
-        if !modq::undo(ctx, db, &key, &answer, now) {
+        if !undo(ctx, db, &key, &answer, now) {
             with(|w| w.undo.push(((db, key), answer)));
-            schedule::wake_in(ctx, modq::STREAM_RETRY_MS);
+            schedule::wake_in(ctx, STREAM_RETRY_MS);
         }
     }
     for (db, key) in with(|w| std::mem::take(&mut w.arrivals)) {
         if ctx.select_db(db) {
             let budget = config::WORK_BUDGET.get() as usize;
             let name = Name::new(&key);
-            if let (_, Some(next)) = modq::advance(ctx, name.get(), now, budget) {
+            if let (_, Some(next)) = advance(ctx, name.get(), now, budget) {
                 schedule::note(ctx, db, &key, next.max(now.ms + 1));
             }
         }

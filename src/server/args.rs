@@ -1,4 +1,5 @@
-//! The arguments of a command, read in place.
+//! The arguments of a command: the server's strings, read where they are, and a parser that walks
+//! through them.
 
 use super::api::api;
 use super::context::Refusal;
@@ -14,6 +15,8 @@ pub struct ServerStr<'a> {
 }
 
 impl<'a> ServerStr<'a> {
+    /// Wraps what the server handed in.
+    ///
     /// # Safety
     /// `raw` is a string that lives, unchanged, for `'a`.
     pub unsafe fn new(raw: *mut raw::RedisModuleString) -> ServerStr<'a> {
@@ -23,10 +26,12 @@ impl<'a> ServerStr<'a> {
         }
     }
 
+    /// The server's own pointer, for its functions.
     pub fn raw(self) -> *mut raw::RedisModuleString {
         self.raw
     }
 
+    /// What is in it.
     #[inline]
     pub fn bytes(self) -> &'a [u8] {
         let mut len = 0;
@@ -47,6 +52,8 @@ pub struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
+    /// Wraps what the server handed in.
+    ///
     /// # Safety
     /// `argv` and `argc` are what the server called a command with, and `'a` ends with the call.
     pub unsafe fn new(argv: *mut *mut raw::RedisModuleString, argc: i32) -> Args<'a> {
@@ -107,11 +114,8 @@ pub fn parse_i64(bytes: &[u8]) -> Option<i64> {
     }
 }
 
-/// Numbers that are durations, by the names they have in errors.
-const IN_MS: &[&str] = &["LOCK", "TTL", "BLOCK", "DELAY", "BOOST", "AGING", "ms"];
-
-/// A word as errors may show it: one that could be an option. Anything else might not print, or
-/// be what was meant to stay between client and server.
+/// A word as errors may show it: one that could be an option. Anything else may not be printable,
+/// or may be data that must not get into logs.
 fn shown(word: &[u8]) -> Option<&str> {
     let plain = |b: &u8| b.is_ascii_alphabetic() || *b == b'_' || *b == b'-';
     let fits = (1..=24).contains(&word.len()) && word.iter().all(plain);
@@ -126,17 +130,79 @@ fn named(word: &[u8], at: usize) -> String {
     }
 }
 
+/// The words that may stand in one place of a command, as an enum: see [`words!`].
+pub trait Words: Copy + 'static {
+    /// Each value with its word, in the order in which errors list them. In upper case.
+    const ALL: &'static [(&'static str, Self)];
+
+    /// The word for this value.
+    fn word(self) -> &'static str;
+
+    /// A bit that no other of these words has.
+    fn bit(self) -> u32;
+
+    /// The value that a word of a command stands for, in upper or lower case.
+    #[inline]
+    fn find(word: &[u8]) -> Option<Self> {
+        // Most clients write them in upper case.
+        let exact = Self::ALL.iter().find(|(known, _)| known.as_bytes() == word);
+        let found = exact.or_else(|| {
+            let mut all = Self::ALL.iter();
+            all.find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(word))
+        });
+        found.map(|(_, value)| *value)
+    }
+
+    /// All words, with something between them.
+    fn joined(between: &str) -> String {
+        let words: Vec<&str> = Self::ALL.iter().map(|(word, _)| *word).collect();
+        words.join(between)
+    }
+}
+
+/// Declares an enum of the words that may stand in one place of a command (at most 32), or, with
+/// `impl for`, says with which words an enum that is there already is written.
+macro_rules! words {
+    ($(#[$meta:meta])* enum $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum $name {
+            $($variant),+
+        }
+        $crate::server::args::words!(impl for $name { $($variant = $word),+ });
+    };
+    (impl for $name:ty { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl $crate::server::args::Words for $name {
+            const ALL: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),+];
+
+            #[inline]
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+
+            #[inline]
+            fn bit(self) -> u32 {
+                1 << self as u32
+            }
+        }
+    };
+}
+pub(crate) use words;
+
 /// Walks through the words of a command from left to right.
 pub struct Parser<'a> {
     args: Args<'a>,
     at: usize,
-    seen: u32,
+    /// The bits of the options that were given.
+    given: u32,
 }
 
 impl<'a> Parser<'a> {
-    /// Begins at word `at`.
+    /// Begins at word `at`; the command's name is word 0.
     pub fn new(args: Args<'a>, at: usize) -> Parser<'a> {
-        Parser { args, at, seen: 0 }
+        Parser { args, at, given: 0 }
     }
 
     /// Where the next word is.
@@ -150,7 +216,10 @@ impl<'a> Parser<'a> {
         self.at < self.args.count()
     }
 
-    /// The next word, called `name` in errors.
+    /// The next word.
+    ///
+    /// # Errors
+    /// That `name` is missing, if there is none.
     #[inline]
     pub fn word(&mut self, name: &'static str) -> Result<&'a [u8], Refusal> {
         if !self.more() {
@@ -166,6 +235,9 @@ impl<'a> Parser<'a> {
     }
 
     /// The next word, of a length in bytes within `range`.
+    ///
+    /// # Errors
+    /// What `name` must be, if it is missing or of another length.
     #[inline]
     pub fn bytes(
         &mut self,
@@ -181,45 +253,68 @@ impl<'a> Parser<'a> {
     }
 
     /// The next word as a number within `range`.
+    ///
+    /// # Errors
+    /// What `name` must be, if it is missing, no number or outside.
     #[inline(always)]
     pub fn number(
         &mut self,
         name: &'static str,
         range: RangeInclusive<i64>,
     ) -> Result<i64, Refusal> {
+        self.number_of(name, range, "")
+    }
+
+    /// As [`Parser::number`], of something whose unit errors say: `unit` is put behind the range.
+    ///
+    /// # Errors
+    /// What `name` must be, if it is missing, no number or outside.
+    #[inline(always)]
+    pub fn number_of(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<i64>,
+        unit: &'static str,
+    ) -> Result<i64, Refusal> {
         match parse_i64(self.word(name)?) {
             Some(n) if range.contains(&n) => Ok(n),
-            _ => Err(out_of_range(name, range)),
+            _ => Err(out_of_range(name, range, unit)),
         }
     }
 
-    /// The next word as a non-negative number up to `high`.
+    /// The next word as a non-negative number within `range`, which ends at 2^63 − 1 at the most.
+    ///
+    /// # Errors
+    /// As [`Parser::number`].
     #[inline(always)]
     pub fn unsigned(
         &mut self,
         name: &'static str,
         range: RangeInclusive<u64>,
     ) -> Result<u64, Refusal> {
+        self.unsigned_of(name, range, "")
+    }
+
+    /// As [`Parser::unsigned`], with a unit as [`Parser::number_of`] has it.
+    ///
+    /// # Errors
+    /// As [`Parser::number_of`].
+    #[inline(always)]
+    pub fn unsigned_of(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<u64>,
+        unit: &'static str,
+    ) -> Result<u64, Refusal> {
         let (low, high) = range.into_inner();
-        self.number(name, low as i64..=high as i64)
+        self.number_of(name, low as i64..=high as i64, unit)
             .map(|n| n as u64)
     }
 
-    /// As `unsigned`, of milliseconds, which the error says.
-    #[inline]
-    pub fn ms(&mut self, name: &'static str, range: RangeInclusive<u64>) -> Result<u64, Refusal> {
-        match parse_i64(self.word(name)?).and_then(|n| u64::try_from(n).ok()) {
-            Some(n) if range.contains(&n) => Ok(n),
-            _ => {
-                let (low, high) = range.into_inner();
-                Err(Refusal::new(format!(
-                    "ERR {name} must be an integer from {low} to {high}, in milliseconds"
-                )))
-            }
-        }
-    }
-
-    /// A count `n` and then `n` words, called `name` in errors.
+    /// A count `n` and then `n` words, each of a length in bytes within `len`.
+    ///
+    /// # Errors
+    /// What `name` must be, if the count or a word is not as it must be, or fewer words are left.
     pub fn counted<T>(
         &mut self,
         name: &'static str,
@@ -239,55 +334,56 @@ impl<'a> Parser<'a> {
             .collect()
     }
 
-    /// Takes the next word as an option: its place in `names` (upper case). Refuses unknown words
-    /// and a word given before.
+    /// The next word as an option.
+    ///
+    /// # Errors
+    /// That it is unknown, or was given before.
     #[inline]
-    pub fn option(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
-        let option = self.option_of(names)?;
-        self.once(names, option)?;
+    pub fn option<W: Words>(&mut self) -> Result<W, Refusal> {
+        let option = self.repeatable_option()?;
+        self.once(option)?;
         Ok(option)
     }
 
-    /// As `option`, but the word may have been given before.
+    /// The next word as an option that may have been given before.
+    ///
+    /// # Errors
+    /// That it is unknown.
     #[inline]
-    pub fn option_of(&mut self, names: &[&'static str]) -> Result<usize, Refusal> {
+    pub fn repeatable_option<W: Words>(&mut self) -> Result<W, Refusal> {
         let word = self.word("option")?;
-        // Most write them in upper case.
-        let exact = names.iter().position(|n| n.as_bytes() == word);
-        let found = exact.or_else(|| {
-            let mut names = names.iter();
-            names.position(|n| n.as_bytes().eq_ignore_ascii_case(word))
-        });
-        found.ok_or_else(|| unknown_option(word, self.at - 1, names))
+        W::find(word).ok_or_else(|| unknown_option::<W>(word, self.at - 1))
     }
 
-    /// The next word as one of some that `name` may be, in any case: which.
-    pub fn one_of(&mut self, name: &'static str, words: &[&str]) -> Result<usize, Refusal> {
+    /// Notes that an option was given.
+    ///
+    /// # Errors
+    /// That it was given before.
+    #[inline]
+    pub fn once<W: Words>(&mut self, option: W) -> Result<(), Refusal> {
+        if self.given & option.bit() != 0 {
+            return Err(given_twice(option.word()));
+        }
+        self.given |= option.bit();
+        Ok(())
+    }
+
+    /// The next word as one of those that `name` may be.
+    ///
+    /// # Errors
+    /// What `name` must be, if it is missing or another word.
+    pub fn one_of<W: Words>(&mut self, name: &'static str) -> Result<W, Refusal> {
         let word = self.word(name)?;
-        let found = words
-            .iter()
-            .position(|w| w.as_bytes().eq_ignore_ascii_case(word));
-        found.ok_or_else(|| {
-            let known = words.join(" or ");
-            let named = named(word, self.at - 1);
+        W::find(word).ok_or_else(|| {
+            let (known, named) = (W::joined(" or "), named(word, self.at - 1));
             Refusal::new(format!("ERR {name} must be {known}, not {named}"))
         })
     }
 
-    /// Refuses an option given before.
-    #[inline]
-    pub fn once(&mut self, names: &[&'static str], option: usize) -> Result<(), Refusal> {
-        if self.seen & 1 << option != 0 {
-            return Err(Refusal::new(format!(
-                "ERR {} is given twice",
-                names[option]
-            )));
-        }
-        self.seen |= 1 << option;
-        Ok(())
-    }
-
-    /// Refuses words that are left.
+    /// Ends the command.
+    ///
+    /// # Errors
+    /// That there is a word more.
     pub fn end(&self) -> Result<(), Refusal> {
         if self.more() {
             let named = named(self.args.get(self.at), self.at);
@@ -297,7 +393,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-// Refusals are rare: their making stays out of the way of what parses.
+// Refusals are rare. They are made in functions of their own, so that parsing stays small.
 
 #[cold]
 fn wrong_length(name: &str, range: RangeInclusive<usize>) -> Refusal {
@@ -306,19 +402,22 @@ fn wrong_length(name: &str, range: RangeInclusive<usize>) -> Refusal {
 }
 
 #[cold]
-fn out_of_range(name: &str, range: RangeInclusive<i64>) -> Refusal {
+fn out_of_range(name: &str, range: RangeInclusive<i64>, unit: &str) -> Refusal {
     let (low, high) = range.into_inner();
-    let unit = if IN_MS.contains(&name) { " (ms)" } else { "" };
     Refusal::new(format!(
         "ERR {name} must be an integer from {low} to {high}{unit}"
     ))
 }
 
 #[cold]
-fn unknown_option(word: &[u8], at: usize, names: &[&str]) -> Refusal {
-    let known = names.join(" ");
-    let named = named(word, at);
+fn unknown_option<W: Words>(word: &[u8], at: usize) -> Refusal {
+    let (named, known) = (named(word, at), W::joined(" "));
     Refusal::new(format!("ERR unknown option {named}; known here: {known}"))
+}
+
+#[cold]
+fn given_twice(option: &str) -> Refusal {
+    Refusal::new(format!("ERR {option} is given twice"))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod alloc;
 pub mod api;
 pub mod args;
 pub mod blocking;
+pub mod command;
 pub mod config;
 pub mod context;
 pub mod docs;

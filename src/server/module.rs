@@ -5,14 +5,15 @@ use super::args::{Args, ServerStr};
 use super::context::{self, Context, log_notice, log_warning, must_not_replicate};
 use super::guard::guarded;
 use super::key::{Key, Mode, Name};
-use super::{config, docs, types};
-use crate::commands::modq::{self, QueueKey};
-use crate::commands::ratelimit::{self, LeaseKey, LimitKey};
-use crate::commands::{self, Command, Keys};
-use crate::host::{schedule, totals, waiting};
+use super::{command, config, types};
+use crate::commands;
+use crate::host::limiter_keys::{LeaseKey, LimitKey, log_full};
+use crate::host::policies::{LOAD_POLICIES, with_policies};
+use crate::host::queue_key::QueueKey;
+use crate::host::{queues, schedule, streams, totals, waiting};
 use modq_core::limiter::Policies;
 use redis_module::raw;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -79,9 +80,11 @@ fn register(ctx: Context<'_>, args: Args<'_>) -> Result<(), &'static str> {
         return Err("its settings are refused");
     }
     for command in commands::all() {
-        register_command(ctx, command)?;
+        command::register(ctx, command)?;
     }
-    register_policy(ctx)?;
+    for container in commands::containers() {
+        command::register_container(ctx, container)?;
+    }
     // SAFETY: read on the main thread after the server filled in its functions.
     let set_categories = unsafe { raw::RedisModule_SetCommandACLCategories };
     if set_categories.is_none() {
@@ -114,210 +117,6 @@ type GetApi = unsafe extern "C" fn(*const c_char, *mut c_void) -> c_int;
 fn get_api_function() -> Option<GetApi> {
     // SAFETY: read on the main thread after the server filled it in.
     unsafe { raw::RedisModule_GetApi }
-}
-
-fn register_command(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
-    // The old way to say where keys are; the key specs below say it better.
-    let (first, last) = match command.keys {
-        Keys::Reads | Keys::Changes | Keys::ChangesEvents => (1, 1),
-        Keys::ChangesTwo => (1, 2),
-        Keys::None | Keys::ChangesCounted => (0, 0),
-    };
-    // SAFETY: a static name and a handler of the right type.
-    let handle = unsafe {
-        let created = api!(RedisModule_CreateCommand(
-            ctx.raw(),
-            command.name.as_ptr(),
-            Some(command.handler),
-            command.flags.as_ptr(),
-            first,
-            last,
-            i32::from(first > 0)
-        ));
-        if created == ERR {
-            return Err("a command is refused (another module has it?)");
-        }
-        api!(RedisModule_GetCommand(ctx.raw(), command.name.as_ptr()))
-    };
-    let blocks = command.syntax.contains("[BLOCK ");
-    let internal = command.name.to_bytes().contains(&b'_');
-    let more = [(blocks, " blocking"), (internal, " admin dangerous")];
-    let more: String = more.iter().filter(|m| m.0).map(|m| m.1).collect();
-    put_in_categories(handle, command.flags, &more)?;
-    describe(
-        handle,
-        command.arity,
-        command.syntax,
-        command.summary,
-        command.complexity,
-        command.keys,
-    )
-}
-
-/// Registers RATELIMIT.POLICY, which is nothing but its subcommands.
-fn register_policy(ctx: Context<'_>) -> Result<(), &'static str> {
-    let parent = ratelimit::POLICY;
-    // SAFETY: a static name; a container has no handler.
-    let handle = unsafe {
-        let created = api!(RedisModule_CreateCommand(
-            ctx.raw(),
-            parent.as_ptr(),
-            None,
-            c"".as_ptr(),
-            0,
-            0,
-            0
-        ));
-        if created == ERR {
-            return Err("a command is refused (another module has it?)");
-        }
-        api!(RedisModule_GetCommand(ctx.raw(), parent.as_ptr()))
-    };
-    let summary = "A container for commands on named limits.";
-    describe(
-        handle,
-        -2,
-        "",
-        summary,
-        "depends on the subcommand",
-        Keys::None,
-    )?;
-    for sub in ratelimit::POLICY_COMMANDS {
-        let full = [parent.to_bytes(), b"|", sub.name.to_bytes()].concat();
-        let full = CString::new(full).unwrap_or_default();
-        // SAFETY: names that live through the calls and a handler of the right type.
-        let handle = unsafe {
-            let created = api!(RedisModule_CreateSubcommand(
-                handle,
-                sub.name.as_ptr(),
-                Some(sub.handler),
-                sub.flags.as_ptr(),
-                0,
-                0,
-                0
-            ));
-            if created == ERR {
-                return Err("a subcommand is refused");
-            }
-            api!(RedisModule_GetCommand(ctx.raw(), full.as_ptr()))
-        };
-        put_in_categories(handle, sub.flags, "")?;
-        describe(
-            handle,
-            sub.arity,
-            sub.syntax,
-            sub.summary,
-            sub.complexity,
-            Keys::None,
-        )?;
-    }
-    Ok(())
-}
-
-/// Puts a command into the ACL categories that the server puts its own into for such flags. Below
-/// 7.2 modules' commands can be in none.
-fn put_in_categories(
-    handle: *mut raw::RedisModuleCommand,
-    flags: &CStr,
-    more: &str,
-) -> Result<(), &'static str> {
-    let has = |flag: &[u8]| flags.to_bytes().split(|b| *b == b' ').any(|f| f == flag);
-    let kind = if has(b"readonly") { "read" } else { "write" };
-    let speed = if has(b"fast") { "fast" } else { "slow" };
-    let categories = CString::new(format!("{kind} {speed}{more}")).unwrap_or_default();
-    // SAFETY: a command just made, during load; the server copies the categories.
-    let status = unsafe {
-        raw::RedisModule_SetCommandACLCategories.map_or(OK, |set| set(handle, categories.as_ptr()))
-    };
-    if status == ERR {
-        return Err("the ACL categories of a command are refused");
-    }
-    Ok(())
-}
-
-/// Tells the server what COMMAND and COMMAND DOCS say of a command.
-fn describe(
-    handle: *mut raw::RedisModuleCommand,
-    arity: i32,
-    syntax: &str,
-    summary: &str,
-    complexity: &str,
-    keys: Keys,
-) -> Result<(), &'static str> {
-    let leak = |text: &str| {
-        CString::new(text)
-            .unwrap_or_default()
-            .into_raw()
-            .cast_const()
-    };
-    // SAFETY: an all-zero description is an empty one; the server copies what it points to.
-    let status = unsafe {
-        let mut info: raw::RedisModuleCommandInfo = std::mem::zeroed();
-        info.version = &INFO_VERSION.0;
-        info.summary = leak(summary);
-        info.complexity = leak(complexity);
-        info.since = leak(env!("CARGO_PKG_VERSION"));
-        info.arity = arity;
-        if keys != Keys::None {
-            info.key_specs = Box::leak(Box::new(key_specs(keys))).as_mut_ptr();
-        }
-        info.args = docs::to_raw(&docs::parse(syntax));
-        api!(RedisModule_SetCommandInfo(handle, &info))
-    };
-    if status == ERR {
-        return Err("the description of a command is refused");
-    }
-    Ok(())
-}
-
-/// The layout of the structures that describe a command.
-struct InfoVersion(raw::RedisModuleCommandInfoVersion);
-
-// SAFETY: never changed.
-unsafe impl Sync for InfoVersion {}
-
-static INFO_VERSION: InfoVersion = InfoVersion(raw::RedisModuleCommandInfoVersion {
-    version: 1,
-    sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
-    sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
-    sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
-});
-
-/// Where a command has its keys, ended by an empty entry.
-fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
-    // SAFETY: an all-zero entry is the end mark.
-    let mut specs: [raw::RedisModuleCommandKeySpec; 3] = unsafe { std::mem::zeroed() };
-    specs[0].flags = u64::from(match keys {
-        Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-        _ => {
-            raw::REDISMODULE_CMD_KEY_RW
-                | raw::REDISMODULE_CMD_KEY_ACCESS
-                | raw::REDISMODULE_CMD_KEY_UPDATE
-        }
-    });
-    specs[0].begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-    specs[0].bs.index.pos = 1;
-    if keys == Keys::ChangesCounted {
-        specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_KEYNUM;
-        specs[0].fk.keynum.keynumidx = 0;
-        specs[0].fk.keynum.firstkey = 1;
-        specs[0].fk.keynum.keystep = 1;
-    } else {
-        specs[0].find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-        specs[0].fk.range.lastkey = i32::from(keys == Keys::ChangesTwo);
-        specs[0].fk.range.keystep = 1;
-        specs[0].fk.range.limit = 0;
-    }
-    if keys == Keys::ChangesEvents {
-        specs[1] = specs[0];
-        // An empty name is no key: only the command itself can tell (see `keys_with_events`).
-        specs[1].flags |= u64::from(raw::REDISMODULE_CMD_KEY_INCOMPLETE);
-        specs[1].begin_search_type =
-            raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_KEYWORD;
-        specs[1].bs.keyword.keyword = c"EVENTS".as_ptr();
-        specs[1].bs.keyword.startfrom = 2;
-    }
-    specs
 }
 
 fn follow_events(ctx: Context<'_>) -> Result<(), &'static str> {
@@ -410,7 +209,7 @@ unsafe extern "C" fn on_loading(
         raw::REDISMODULE_SUBEVENT_LOADING_RDB_START
         | raw::REDISMODULE_SUBEVENT_LOADING_AOF_START
         | raw::REDISMODULE_SUBEVENT_LOADING_REPL_START => {
-            ratelimit::with_policies(|policies| *policies = Policies::default());
+            with_policies(|policies| *policies = Policies::default());
         }
         // SAFETY: the context is valid in this callback.
         _ => schedule::wake(unsafe { Context::new(ctx) }),
@@ -443,10 +242,9 @@ fn policies_to_aof(ctx: Context<'_>) {
         return;
     }
     POLICIES_TO_AOF.store(false, Relaxed);
-    let all =
-        ratelimit::with_policies(|policies| (!policies.is_empty()).then(|| policies.encode()));
+    let all = with_policies(|policies| (!policies.is_empty()).then(|| policies.encode()));
     if let Some(all) = all {
-        ctx.write_to_aof(ratelimit::LOAD_POLICIES, &all);
+        ctx.write_to_aof(LOAD_POLICIES, &all);
     }
 }
 
@@ -502,7 +300,7 @@ unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c
             return;
         }
         let lag = schedule::lag();
-        let policies = ratelimit::with_policies(|p| p.len()) as u64;
+        let policies = with_policies(|p| p.len()) as u64;
         let mut fields = vec![(c"queues", totals::live(totals::QUEUES))];
         fields.extend(totals::QUEUE_TOTALS.into_iter().zip(totals::in_queues()));
         fields.extend([
@@ -510,13 +308,13 @@ unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c
             (c"scheduled_keys", lag.keys as u64),
             (c"timer_lag_ms", lag.last),
             (c"timer_max_lag_ms", lag.most),
-            (c"deferred_max", modq::deferred_max()),
-            (c"events_dropped", modq::events_dropped()),
+            (c"deferred_max", queues::deferred_max()),
+            (c"events_dropped", streams::events_dropped()),
             (c"ratelimit_limiters", totals::live(totals::LIMITERS)),
             (c"ratelimit_lease_sets", totals::live(totals::LEASE_SETS)),
             (c"ratelimit_admitted", totals::ADMITTED.load(Relaxed)),
             (c"ratelimit_denied", totals::DENIED.load(Relaxed)),
-            (c"ratelimit_log_full", ratelimit::log_full()),
+            (c"ratelimit_log_full", log_full()),
             (c"ratelimit_policies", policies),
         ]);
         // SAFETY: the context is valid in this callback and the names are static.

@@ -4,7 +4,7 @@
 use super::api::api;
 use super::context::{Context, log_warning};
 use super::guard::guarded;
-use crate::commands::ratelimit;
+use crate::host::policies::with_policies;
 use modq_core::codec::{DecodeError, Persist};
 use modq_core::limiter::Policies;
 use redis_module::raw;
@@ -240,7 +240,7 @@ unsafe extern "C" fn copy<T: Stored>(
 unsafe extern "C" fn aux_save<const ALWAYS: bool>(io: *mut raw::RedisModuleIO, _when: c_int) {
     unsafe {
         guarded("aux_save", (), || {
-            let all = ratelimit::with_policies(|policies| {
+            let all = with_policies(|policies| {
                 (ALWAYS || !policies.is_empty()).then(|| policies.encode())
             });
             if let Some(all) = all {
@@ -268,7 +268,7 @@ unsafe extern "C" fn aux_load(io: *mut raw::RedisModuleIO, _version: c_int, _whe
             api!(RedisModule_Free(data.cast()));
             match decoded {
                 Ok(loaded) => {
-                    ratelimit::with_policies(|policies| *policies = loaded);
+                    with_policies(|policies| *policies = loaded);
                     OK
                 }
                 Err(DecodeError) => ERR,

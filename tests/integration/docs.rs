@@ -21,11 +21,11 @@ fn words(text: &str) -> String {
 
 /// Every command clients may use as (name, syntax, complexity), as the source has it.
 fn commands() -> Vec<(String, String, String)> {
-    use modq::commands::{all, ratelimit};
+    use modq::commands::{all, limiter::POLICY};
     let upper = |name: &std::ffi::CStr| name.to_str().unwrap().to_uppercase();
-    let policy = upper(ratelimit::POLICY);
+    let policy = upper(POLICY.name);
     let plain = all().map(|c| (upper(c.name), c.syntax, c.complexity));
-    let sub = ratelimit::POLICY_COMMANDS.iter();
+    let sub = POLICY.subcommands.iter();
     let sub = sub.map(|c| {
         (
             format!("{policy} {}", upper(c.name)),

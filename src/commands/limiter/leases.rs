@@ -1,0 +1,121 @@
+//! Commands on leases, which limit how many run at a time: ACQUIRE, RELEASE, LEASES.
+
+use super::{OUT_OF_MEMORY, ms};
+use crate::host::limiter_keys::{LeaseKey, carry_out};
+use crate::server::args::{Args, Parser, words};
+use crate::server::command::{Command, Keys};
+use crate::server::context::{self, Context, Refusal};
+use crate::server::guard::entry;
+use crate::server::key::{Key, Mode};
+use modq_core::limiter::{Acquire, Leases, MAX_ID_BYTES, MAX_VALUE};
+
+pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        name: c"ratelimit.acquire",
+        flags: c"write fast",
+        categories: c"write fast",
+        keys: Keys::Changes,
+        arity: -6,
+        syntax: "key max id TTL ms [COST cost]",
+        integers: &["max", "ms", "cost"],
+        summary: "Takes or renews a lease, if there is room.",
+        complexity: "O(log n) with n leases",
+        handler: entry(acquire),
+    },
+    Command {
+        name: c"ratelimit.release",
+        flags: c"write fast",
+        categories: c"write fast",
+        keys: Keys::Changes,
+        arity: 3,
+        syntax: "key id",
+        integers: &[],
+        summary: "Ends a lease.",
+        complexity: "O(log n) with n leases",
+        handler: entry(release),
+    },
+    Command {
+        name: c"ratelimit.leases",
+        flags: c"readonly",
+        categories: c"read slow",
+        keys: Keys::Reads,
+        arity: 2,
+        syntax: "key",
+        integers: &[],
+        summary: "The live leases, the earliest to expire first.",
+        complexity: "O(n) with n leases",
+        handler: entry(leases),
+    },
+];
+
+words! {
+    enum AcquireOption {
+        Ttl = "TTL",
+        Cost = "COST",
+    }
+}
+
+fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 2);
+    let max = parser.unsigned("max", 1..=MAX_VALUE)?;
+    let id = parser.bytes("id", 1..=MAX_ID_BYTES)?;
+    let (mut ttl, mut cost) = (None, 1);
+    while parser.more() {
+        match parser.option()? {
+            AcquireOption::Ttl => ttl = Some(ms(&mut parser, "TTL", 1..=MAX_VALUE)?),
+            AcquireOption::Cost => cost = parser.unsigned("COST", 1..=MAX_VALUE)?,
+        }
+    }
+    let ttl = ttl.ok_or(Refusal::missing("TTL"))?;
+    let ask = Acquire { max, id, ttl, cost };
+    let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
+    let now = context::now();
+    let acquired = match key.get() {
+        Some(stored) => stored.leases.acquire(now.ms, now.us, &ask),
+        None => Leases::default().acquire(now.ms, now.us, &ask),
+    };
+    if let Some(effect) = &acquired.effect {
+        if acquired.needs_alloc && context::out_of_memory() {
+            return Err(OUT_OF_MEMORY);
+        }
+        carry_out(ctx, &mut key, effect)?;
+        context::note_token(acquired.fence as u64, now);
+    }
+    ctx.reply_array(5);
+    ctx.reply_integer(acquired.acquired);
+    ctx.reply_integer(acquired.in_use);
+    ctx.reply_integer(acquired.max);
+    ctx.reply_integer(acquired.retry_after);
+    ctx.reply_integer(acquired.fence);
+    Ok(())
+}
+
+fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let id = Parser::new(args, 2).bytes("id", 1..=MAX_ID_BYTES)?;
+    let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
+    let now = context::now().ms;
+    let effect = key.get().and_then(|stored| stored.leases.release(now, id));
+    if let Some(effect) = &effect {
+        carry_out(ctx, &mut key, effect)?;
+    }
+    ctx.reply_integer(effect.is_some().into());
+    Ok(())
+}
+
+fn leases(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Read)?;
+    let now = context::now().ms;
+    let Some(stored) = key.get() else {
+        ctx.reply_array(0);
+        return Ok(());
+    };
+    ctx.reply_array(stored.leases.len(now));
+    for (id, lease) in stored.leases.list(now) {
+        ctx.reply_array(4);
+        ctx.reply_bytes(id);
+        ctx.reply_integer(lease.cost as i64);
+        ctx.reply_integer(lease.expires as i64);
+        ctx.reply_integer(lease.fence as i64);
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! RATELIMIT.*: rate limits, policies and leases. Here is how limits are written in a command, and
+//! why a command is refused.
+
+mod checks;
+mod corrections;
+mod leases;
+mod policies;
+
+use crate::server::args::Parser;
+use crate::server::command::Command;
+use crate::server::context::Refusal;
+use modq_core::limiter::{
+    Algo, LimitError, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE, SpecError,
+};
+pub use policies::POLICY;
+use smallvec::SmallVec;
+use std::ops::RangeInclusive;
+
+/// The commands with keys, by what they are about.
+pub(super) static COMMANDS: [&[Command]; 3] =
+    [checks::COMMANDS, corrections::COMMANDS, leases::COMMANDS];
+
+impl From<SpecError> for Refusal {
+    fn from(error: SpecError) -> Refusal {
+        Refusal::fixed(match error {
+            SpecError::Quota => "ERR quota must be an integer from 1 to 2^53",
+            SpecError::Window => "ERR window must be an integer from 1 to 2^53 (ms)",
+            SpecError::Burst => "ERR BURST goes with ALGO GCRA only",
+            SpecError::Count => "ERR LIMIT: at most 8 limits in a command",
+            SpecError::Repeated => "ERR LIMIT: the same window and ALGO twice",
+        })
+    }
+}
+
+impl From<LimitError> for Refusal {
+    fn from(error: LimitError) -> Refusal {
+        match error {
+            LimitError::TooManyLimits => {
+                Refusal::fixed("ERR LIMIT: the key has 16 other limits in use")
+            }
+        }
+    }
+}
+
+const OUT_OF_MEMORY: Refusal =
+    Refusal::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+
+/// A duration in milliseconds.
+fn ms(
+    parser: &mut Parser<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+) -> Result<u64, Refusal> {
+    parser.unsigned_of(name, range, ", in milliseconds")
+}
+
+/// The limits of one command: most have one or two.
+type Specs = SmallVec<[LimitSpec; 2]>;
+
+/// One limit while it is being read. Its options may come in any order behind its quota and
+/// window, so it is complete when the next limit begins, or the command ends.
+struct Draft {
+    quota: u64,
+    window: u64,
+    algo: Option<Algo>,
+    burst: Option<u64>,
+}
+
+impl Draft {
+    /// Reads quota and window, with which a limit begins.
+    fn read(parser: &mut Parser<'_>) -> Result<Draft, Refusal> {
+        Ok(Draft {
+            quota: parser.unsigned("quota", 1..=MAX_VALUE)?,
+            window: ms(parser, "window", 1..=MAX_VALUE)?,
+            algo: None,
+            burst: None,
+        })
+    }
+
+    /// Reads what follows ALGO.
+    fn algo(&mut self, parser: &mut Parser<'_>) -> Result<(), Refusal> {
+        if self.algo.is_some() {
+            return Err(Refusal::fixed("ERR ALGO is given twice for one limit"));
+        }
+        let algo = Algo::from_name(parser.word("ALGO")?);
+        self.algo = Some(algo.ok_or(Refusal::fixed(
+            "ERR ALGO must be LOG, COUNTER, FIXED or GCRA",
+        ))?);
+        Ok(())
+    }
+
+    /// Reads what follows BURST.
+    fn burst(&mut self, parser: &mut Parser<'_>) -> Result<(), Refusal> {
+        if self.burst.is_some() {
+            return Err(Refusal::fixed("ERR BURST is given twice for one limit"));
+        }
+        self.burst = Some(parser.unsigned("BURST", 1..=MAX_VALUE)?);
+        Ok(())
+    }
+
+    /// The limit is complete: checks it and adds it to the others.
+    fn add_to(self, specs: &mut Specs) -> Result<(), Refusal> {
+        if specs.len() == MAX_LIMITS_PER_REQUEST {
+            return Err(SpecError::Count.into());
+        }
+        let algo = self.algo.unwrap_or(Algo::Log);
+        specs.push(LimitSpec::new(self.quota, self.window, algo, self.burst)?);
+        Ok(())
+    }
+}

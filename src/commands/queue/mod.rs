@@ -1,0 +1,90 @@
+//! MODQ.*: moderation queues. A file for each kind of user; here are the arguments that several of
+//! the commands take.
+
+mod moderators;
+mod producers;
+mod readers;
+mod supervisors;
+
+use crate::server::args::{Parser, words};
+use crate::server::command::Command;
+use crate::server::context::Refusal;
+use modq_core::queue::{MAX_COUNT, MAX_DURATION, MAX_ID, MAX_TAG, MAX_TAGS};
+use serde_bytes::Bytes;
+use std::ops::RangeInclusive;
+
+/// The commands, by who uses them.
+pub(super) static COMMANDS: [&[Command]; 4] = [
+    producers::COMMANDS,
+    moderators::COMMANDS,
+    supervisors::COMMANDS,
+    readers::COMMANDS,
+];
+
+/// A duration in milliseconds.
+fn ms(
+    parser: &mut Parser<'_>,
+    name: &'static str,
+    range: RangeInclusive<u64>,
+) -> Result<u64, Refusal> {
+    parser.unsigned_of(name, range, MS)
+}
+
+/// How errors say that a number is in milliseconds.
+const MS: &str = " (ms)";
+
+fn item<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+    parser.bytes("item", 1..=MAX_ID)
+}
+
+fn moderator<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+    parser.bytes("moderator", 1..=MAX_ID)
+}
+
+fn priority(parser: &mut Parser<'_>) -> Result<i32, Refusal> {
+    let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+    parser.number("PRIORITY", range).map(|p| p as i32)
+}
+
+fn delay(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
+    ms(parser, "DELAY", 0..=MAX_DURATION)
+}
+
+fn tags<'a>(parser: &mut Parser<'a>) -> Result<Vec<&'a Bytes>, Refusal> {
+    parser.counted("TAGS", MAX_TAGS, 1..=MAX_TAG, Bytes::new)
+}
+
+fn count(parser: &mut Parser<'_>) -> Result<usize, Refusal> {
+    parser.unsigned("COUNT", 1..=MAX_COUNT).map(|n| n as usize)
+}
+
+/// How many a page of a listing has if COUNT does not say.
+const PAGE: usize = 100;
+
+words! {
+    enum OnlyCount {
+        Count = "COUNT",
+    }
+}
+
+/// COUNT where there is no other option.
+fn only_count(parser: &mut Parser<'_>, default: usize) -> Result<usize, Refusal> {
+    let mut most = default;
+    while parser.more() {
+        let OnlyCount::Count = parser.option()?;
+        most = count(parser)?;
+    }
+    Ok(most)
+}
+
+fn lock(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
+    ms(parser, "LOCK", 1..=MAX_DURATION)
+}
+
+fn token(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
+    parser.unsigned("token", 0..=i64::MAX as u64)
+}
+
+fn rev(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
+    parser.unsigned("REV", 0..=i64::MAX as u64)
+}

@@ -1,0 +1,373 @@
+//! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
+
+use super::{item, lock, moderator, ms, only_count, priority};
+use crate::host::queues::{self, COMMAND_BUDGET, Move, Work, read, write};
+use crate::host::streams::create_stream;
+use crate::server::args::{Args, Parser, Words, words};
+use crate::server::command::{Command, Keys};
+use crate::server::context::{Context, Refusal};
+use crate::server::guard::{entry, entry_located};
+use crate::server::key::{Found, Name, look};
+use modq_core::queue::{Error, Gate, MAX_AGING, MAX_COUNT, Settings};
+use std::ops::RangeInclusive;
+
+pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        name: c"modq.assign",
+        flags: c"write fast",
+        categories: c"write fast",
+        keys: Keys::Changes,
+        arity: -4,
+        syntax: "key item moderator [LOCK ms]",
+        integers: &["ms"],
+        summary: "Locks an item for a named moderator, whatever their tags.",
+        complexity: "O(log n) with n items",
+        handler: entry(assign),
+    },
+    Command {
+        name: c"modq.move",
+        flags: c"write deny-oom",
+        categories: c"write slow",
+        keys: Keys::ChangesTwo,
+        arity: -4,
+        syntax: "source destination item [TOKEN token] [PRIORITY priority]",
+        integers: &["token", "priority"],
+        summary: "Moves an item to another queue.",
+        complexity: "O(log n) with n items",
+        handler: entry(move_item),
+    },
+    Command {
+        name: c"modq.pause",
+        flags: c"write deny-oom fast",
+        categories: c"write fast",
+        keys: Keys::Changes,
+        arity: -2,
+        syntax: "key [<IN | OUT | ALL>]",
+        integers: &[],
+        summary: "Has a queue refuse new items, hand out none, or both.",
+        complexity: "O(1)",
+        handler: entry(pause),
+    },
+    Command {
+        name: c"modq.unpause",
+        flags: c"write fast",
+        categories: c"write fast",
+        keys: Keys::Changes,
+        arity: -2,
+        syntax: "key [<IN | OUT | ALL>]",
+        integers: &[],
+        summary: "Ends a pause.",
+        complexity: "O(1), and the matches that are caught up in the background",
+        handler: entry(unpause),
+    },
+    Command {
+        name: c"modq.revive",
+        flags: c"write",
+        categories: c"write slow",
+        keys: Keys::Changes,
+        arity: -3,
+        syntax: "key <item [item …] | ALL [COUNT n]>",
+        integers: &["n"],
+        summary: "Makes dead items ready again.",
+        complexity: "O(log n) for each, with n items",
+        handler: entry(revive),
+    },
+    Command {
+        name: c"modq.configure",
+        flags: c"write deny-oom getkeys-api",
+        categories: c"write slow",
+        keys: Keys::ChangesEvents,
+        arity: -2,
+        syntax: "key [LOCK ms] [MAXEXPIRIES n] [MAXLEN n] [CAPACITY n] [LATE <ACCEPT | REJECT>] \
+                 [AGING ms] [EVENTS stream] [EVENTSMAXLEN n]",
+        integers: &["ms", "n"],
+        summary: "Sets a queue up, or shows how it is.",
+        complexity: "O(1); O(n) with n moderators in line if CAPACITY changes",
+        handler: entry_located(configure, keys_with_events),
+    },
+];
+
+words! {
+    enum AssignOption {
+        Lock = "LOCK",
+    }
+}
+
+fn assign(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 2);
+    let id = item(&mut parser)?;
+    let name = moderator(&mut parser)?;
+    let mut duration = None;
+    while parser.more() {
+        let AssignOption::Lock = parser.option()?;
+        duration = Some(lock(&mut parser)?);
+    }
+    let token = write(ctx, args, |work| {
+        Ok(work.queue.assign(work.now, id, name, duration, work.fx)?)
+    })?;
+    ctx.reply_integer(token as i64);
+    Ok(())
+}
+
+words! {
+    enum MoveOption {
+        Token = "TOKEN",
+        Priority = "PRIORITY",
+    }
+}
+
+fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 3);
+    let mut wish = Move {
+        item: item(&mut parser)?,
+        token: None,
+        priority: None,
+    };
+    while parser.more() {
+        match parser.option()? {
+            MoveOption::Token => {
+                wish.token = Some(parser.unsigned("TOKEN", 0..=i64::MAX as u64)?);
+            }
+            MoveOption::Priority => wish.priority = Some(priority(&mut parser)?),
+        }
+    }
+    if args.get(1) == args.get(2) {
+        return Err(Refusal::fixed(
+            "ERR source and destination must be different keys",
+        ));
+    }
+    queues::move_item(ctx, args.string(1), args.string(2), &wish)?;
+    ctx.reply_ok();
+    Ok(())
+}
+
+words! {
+    /// The side of a queue that PAUSE and UNPAUSE are about.
+    enum Side {
+        In = "IN",
+        Out = "OUT",
+        All = "ALL",
+    }
+}
+
+/// Whether PAUSE and UNPAUSE are about the input, and about the output.
+fn sides(args: Args<'_>) -> Result<(bool, bool), Refusal> {
+    let mut parser = Parser::new(args, 2);
+    let side = match parser.more() {
+        false => Side::All,
+        true => parser.one_of("side")?,
+    };
+    parser.end()?;
+    Ok((side != Side::Out, side != Side::In))
+}
+
+fn pause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let (input, output) = sides(args)?;
+    write(ctx, args, |work| {
+        let (was_in, was_out) = work.queue.paused();
+        let Work { queue, now, fx } = work;
+        queue.pause(*now, was_in || input, was_out || output, fx);
+        Ok(())
+    })?;
+    ctx.reply_ok();
+    Ok(())
+}
+
+fn unpause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let (input, output) = sides(args)?;
+    write(ctx, args, |work| {
+        let (was_in, was_out) = work.queue.paused();
+        let Work { queue, now, fx } = work;
+        queue.pause(*now, was_in && !input, was_out && !output, fx);
+        // What can be handed out at once is; the timer goes on with the rest.
+        if fx.gate == Gate::Open {
+            queue.advance(*now, COMMAND_BUDGET, fx);
+        }
+        Ok(())
+    })?;
+    ctx.reply_ok();
+    Ok(())
+}
+
+fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 2);
+    let first = item(&mut parser)?;
+    // A lone ALL, or ALL with COUNT, is the keyword: an item of that name is named twice.
+    let rest_is_count = parser
+        .peek()
+        .is_none_or(|word| word.eq_ignore_ascii_case(b"COUNT"));
+    if first.eq_ignore_ascii_case(b"ALL") && rest_is_count {
+        let most = only_count(&mut parser, MAX_COUNT as usize)?;
+        let revived = write(ctx, args, |work| {
+            Ok(work.queue.revive_all(work.now, most, work.fx)?)
+        })?;
+        ctx.reply_integer(revived as i64);
+        return Ok(());
+    }
+    let mut ids = vec![first];
+    while parser.more() {
+        ids.push(item(&mut parser)?);
+    }
+    let revived = write(ctx, args, |work| {
+        let Work { queue, now, fx } = work;
+        let mut revived = 0;
+        for id in ids {
+            revived += i64::from(queue.revive(*now, id, fx)?);
+        }
+        Ok(revived)
+    })?;
+    ctx.reply_integer(revived);
+    Ok(())
+}
+
+/// Where the keys of CONFIGURE are: the queue, and the stream that EVENTS names.
+fn keys_with_events(args: Args<'_>) -> Vec<usize> {
+    let names = (2..args.count()).step_by(2);
+    let stream = names
+        .filter(|at| ConfigureOption::find(args.get(*at)) == Some(ConfigureOption::Events))
+        .map(|at| at + 1)
+        .filter(|at| *at < args.count() && !args.get(*at).is_empty());
+    (1..args.count().min(2)).chain(stream).collect()
+}
+
+words! {
+    enum ConfigureOption {
+        Lock = "LOCK",
+        MaxExpiries = "MAXEXPIRIES",
+        MaxLen = "MAXLEN",
+        Capacity = "CAPACITY",
+        Late = "LATE",
+        Aging = "AGING",
+        Events = "EVENTS",
+        EventsMaxLen = "EVENTSMAXLEN",
+    }
+}
+
+words! {
+    /// What becomes of a decision that comes after the lock's deadline, while nobody else has the item.
+    enum Late {
+        Accept = "ACCEPT",
+        Reject = "REJECT",
+    }
+}
+
+/// The settings that CONFIGURE is given; those that it is not given stay as they are.
+#[derive(Default)]
+struct GivenSettings<'a> {
+    lock: Option<u64>,
+    max_expiries: Option<u64>,
+    max_len: Option<u64>,
+    capacity: Option<u64>,
+    late: Option<Late>,
+    aging: Option<u64>,
+    events: Option<&'a [u8]>,
+    events_max_len: Option<u64>,
+}
+
+impl<'a> GivenSettings<'a> {
+    fn read(parser: &mut Parser<'a>) -> Result<GivenSettings<'a>, Refusal> {
+        const ANY: RangeInclusive<u64> = 0..=i64::MAX as u64;
+        let mut given = GivenSettings::default();
+        while parser.more() {
+            match parser.option()? {
+                ConfigureOption::Lock => given.lock = Some(lock(parser)?),
+                ConfigureOption::MaxExpiries => {
+                    given.max_expiries = Some(parser.unsigned("MAXEXPIRIES", ANY)?);
+                }
+                ConfigureOption::MaxLen => {
+                    given.max_len = Some(parser.unsigned("MAXLEN", ANY)?);
+                }
+                ConfigureOption::Capacity => {
+                    given.capacity = Some(parser.unsigned("CAPACITY", ANY)?);
+                }
+                ConfigureOption::Late => given.late = Some(parser.one_of("LATE")?),
+                ConfigureOption::Aging => given.aging = Some(ms(parser, "AGING", 0..=MAX_AGING)?),
+                ConfigureOption::Events => given.events = Some(parser.word("EVENTS")?),
+                ConfigureOption::EventsMaxLen => {
+                    given.events_max_len = Some(parser.unsigned("EVENTSMAXLEN", ANY)?);
+                }
+            }
+        }
+        Ok(given)
+    }
+
+    fn apply_to(&self, settings: &mut Settings) {
+        fn set<T>(setting: &mut T, given: Option<T>) {
+            if let Some(given) = given {
+                *setting = given;
+            }
+        }
+        set(&mut settings.lock, self.lock);
+        set(&mut settings.max_expiries, self.max_expiries);
+        set(&mut settings.max_len, self.max_len);
+        set(&mut settings.capacity, self.capacity);
+        set(
+            &mut settings.late_accept,
+            self.late.map(|late| late == Late::Accept),
+        );
+        set(&mut settings.aging, self.aging);
+        set(&mut settings.events, self.events.map(<[u8]>::to_vec));
+        set(&mut settings.events_max_len, self.events_max_len);
+    }
+}
+
+fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 2);
+    if !parser.more() {
+        return show_settings(ctx, args);
+    }
+    let given = GivenSettings::read(&mut parser)?;
+    // An empty name ends the writing of events.
+    let stream = given.events.filter(|name| !name.is_empty());
+    if let Some(stream) = stream {
+        if stream == args.get(1) {
+            return Err(Refusal::fixed(
+                "ERR EVENTS must be another key than the queue",
+            ));
+        }
+        if look(ctx, Name::new(stream).get()) == Found::Other {
+            return Err(Error::Events.into());
+        }
+    }
+    write(ctx, args, |work| {
+        let Work { queue, now, fx } = work;
+        let mut settings = queue.settings().clone();
+        given.apply_to(&mut settings);
+        queue.configure(*now, settings, fx)?;
+        // If there is to be a new stream, the timer does this once the stream is there.
+        if fx.gate == Gate::Open && stream.is_none() {
+            queue.advance(*now, COMMAND_BUDGET, fx);
+        }
+        Ok(())
+    })?;
+    if let Some(stream) = stream {
+        create_stream(ctx, stream);
+    }
+    ctx.reply_ok();
+    Ok(())
+}
+
+fn show_settings(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let found = read(ctx, args, |queue, _| queue.settings().clone())?;
+    let settings = found.unwrap_or_default();
+    ctx.reply_map(8);
+    for (name, n) in [
+        ("lock", settings.lock),
+        ("maxexpiries", settings.max_expiries),
+        ("maxlen", settings.max_len),
+        ("capacity", settings.capacity),
+    ] {
+        ctx.field(name).reply_integer(n as i64);
+    }
+    let late: &[u8] = if settings.late_accept {
+        b"accept"
+    } else {
+        b"reject"
+    };
+    ctx.field("late").reply_bytes(late);
+    ctx.field("aging").reply_integer(settings.aging as i64);
+    ctx.field("events").reply_bytes(&settings.events);
+    ctx.field("eventsmaxlen")
+        .reply_integer(settings.events_max_len as i64);
+    Ok(())
+}
