@@ -2,6 +2,7 @@
 //! `cargo run --release --example accuracy` prints the table that docs/ratelimit.md quotes; it is the same in every run.
 
 use modq_core::limiter::{Algo, LimitSpec, Limiter, Request};
+use modq_core::units::{Millis, Time};
 use modq_testkit::Random;
 use std::collections::VecDeque;
 
@@ -19,7 +20,7 @@ struct Limit {
 
 impl Limit {
     fn new(algo: Algo) -> Limit {
-        let spec = LimitSpec::new(QUOTA, WINDOW, algo, None).expect("in range");
+        let spec = LimitSpec::new(QUOTA, Millis(WINDOW), algo, None).expect("in range");
         Limit {
             spec: [spec],
             limiter: Limiter::default(),
@@ -33,12 +34,12 @@ impl Limit {
             id: None,
             partial: false,
         };
-        let decision = self.limiter.check(now, &request, usize::MAX);
+        let decision = self.limiter.check(Time(now), &request, usize::MAX);
         let decision = decision.expect("one limit is never too many");
         if let Some(effect) = &decision.effect {
             self.limiter.apply(effect).expect("its own effect fits");
         }
-        decision.allowed == 1
+        decision.is_allowed()
     }
 }
 

@@ -1,16 +1,19 @@
-//! The bytes of everything that is stored or replicated: bincode 2 through serde, behind one file
-//! so that another codec can take its place. Every decode is bounded and must consume its input.
+//! How structures become bytes: bincode 2 through serde. Only this file names them, so that another
+//! codec could take their place. Every decode is bounded and must consume its input.
+//!
+//! Bytes carry their version outside of what is encoded here: see [`Persist`] for what is stored, and
+//! the records of queues and limiters for what is replicated.
 
 use serde::{Deserialize, Serialize};
 
-/// No chunk or record is decoded past this many bytes (larger than any value the server accepts).
+/// Most bytes that are decoded at once; larger than any value that the server accepts.
 const DECODE_LIMIT: usize = 1 << 30;
 
 fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<DECODE_LIMIT>()
 }
 
-/// Why bytes were refused. Deliberately opaque: nothing of the input is echoed.
+/// Bytes were refused. It says no more than that, so that nothing of the input is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError;
 
@@ -44,6 +47,9 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Decodes one value that must fill `bytes` exactly. Byte fields may borrow from the input.
+///
+/// # Errors
+/// The bytes are not those of such a value, or there are more.
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
     match bincode::serde::borrow_decode_from_slice(bytes, config()) {
         Ok((value, used)) if used == bytes.len() => Ok(value),
@@ -52,6 +58,9 @@ pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError>
 }
 
 /// Decodes one value from the front of `bytes` and moves `bytes` past it.
+///
+/// # Errors
+/// There is no such value at the front. `bytes` is as it was.
 pub fn decode_next<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, DecodeError> {
     match bincode::serde::borrow_decode_from_slice(bytes, config()) {
         Ok((value, used)) if used > 0 => {
@@ -64,21 +73,29 @@ pub fn decode_next<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, De
 
 /// A value that is saved as a sequence of chunks of a bounded number of entries.
 ///
-/// Chunks are applied to a live value that starts as `Default`, one by one; the value is valid
-/// (if incomplete) after each, which is what lets an AOF carry one command per chunk.
+/// Chunks are added one by one to a live value that starts as `Default`. The value is valid after
+/// each, if incomplete, so that an AOF can carry one command for each chunk.
 pub trait Persist: Default {
-    /// Encoding version written in front of the chunks; a newer module reads every older one.
+    /// The version of the encoding, from 1 up: the type's in RDB files and DUMP payloads, an argument
+    /// of the command in AOF files. A newer module reads every older version.
     const VERSION: i32;
 
-    /// Hands every chunk to `sink`, each holding at most `entries` entries (at least one) and
-    /// about 64 KiB unless a single entry is larger. With `entries` = 1 the *set* of chunks is
-    /// canonical: equal logical states give equal sets, whatever their history. That is what
-    /// the digest is made of.
+    /// Hands every chunk to `sink`. Each has at most `entries` entries (at least one), and about
+    /// 64 KiB unless a single entry is larger. With `entries` = 1 the *set* of chunks is canonical:
+    /// values that mean the same give equal sets, whatever their history. The digest is made of
+    /// that.
     fn save(&self, entries: usize, sink: &mut dyn FnMut(&[u8]));
 
-    /// Adds one chunk of encoding version `version`. On an error the value must be thrown away.
+    /// Adds one chunk of encoding version `version`.
+    ///
+    /// # Errors
+    /// The chunk does not decode, its version is not known, or it does not fit to those before it.
+    /// The value must then be thrown away.
     fn load(&mut self, version: i32, chunk: &[u8]) -> Result<(), DecodeError>;
 
     /// Checks the whole after the last chunk.
+    ///
+    /// # Errors
+    /// The chunks do not make a valid value.
     fn finish(&mut self) -> Result<(), DecodeError>;
 }

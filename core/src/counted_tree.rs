@@ -1,9 +1,10 @@
 //! An ordered set that also knows ranks: a B+tree whose inner nodes count what is below them.
-//! Entries are small handles; the key of an entry is asked of the caller, so that a leaf costs
-//! little more than the handles in it. Queues keep their ready items in it, boards their rows.
+//! Entries are small handles. The tree does not store their keys but asks the caller for them, so
+//! that a leaf takes little more memory than the handles in it. Queues keep their ready items in it,
+//! boards their rows.
 
-/// Entries per leaf. 64 four-byte handles are four cache lines; of larger entries there are fewer, as
-/// those behind one that comes or goes are moved.
+/// Entries per leaf. 64 four-byte handles are four cache lines. Larger entries are fewer, because
+/// adding or removing one moves all those behind it.
 const fn leaf_size<E>() -> usize {
     if size_of::<E>() <= 8 { 64 } else { 16 }
 }
@@ -12,8 +13,8 @@ const FANOUT: usize = 32;
 
 /// A counted B+tree (Bayer and McCreight 1972; counts as in Knuth, TAOCP vol. 3, 6.2.3).
 ///
-/// All entries have different keys. `key_of` must give the same key for an entry for as long as
-/// the entry is in the tree. Insertion, removal, `rank` and `select` are O(log n).
+/// All entries have different keys. `key_of`, which the methods take, gives the key of an entry; it
+/// must give the same one for as long as the entry is in the tree. Insertion, removal, `rank` and `select` are O(log n).
 #[derive(Debug, Clone)]
 pub struct CountedTree<E, K> {
     root: Node<E, K>,
@@ -30,6 +31,7 @@ enum Node<E, K> {
 struct Child<E, K> {
     /// A lower bound of the keys below, greater than every key to the left.
     low: K,
+    /// How many entries are below.
     count: usize,
     node: Node<E, K>,
 }
@@ -66,15 +68,15 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
         }
     }
 
-    /// Adds `entry` under `key`. Answers false, and changes nothing, if the key is there already.
+    /// Adds `entry` under `key`. Returns false, and changes nothing, if the key is there already.
     pub fn insert(&mut self, entry: E, key: K, key_of: impl Fn(E) -> K) -> bool {
         match self.root.insert(entry, key, &key_of) {
             Inserted::Duplicate => return false,
             Inserted::Done => {}
             Inserted::Split(right) => {
                 let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
-                // The root's own lower bound is never compared with: any key of it will do.
-                let low = left.any_low(&key_of).unwrap_or(right.low);
+                // The left half is not empty, so it has a bound of its own.
+                let low = left.low(&key_of).unwrap_or(right.low);
                 let count = left.count();
                 let mut children = Vec::with_capacity(FANOUT);
                 children.push(Child {
@@ -127,7 +129,7 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
         }
     }
 
-    /// How many entries have a smaller key, whether or not `key` itself is in the tree.
+    /// How many entries have a smaller key than `key`, which need not be in the tree.
     pub fn rank(&self, key: K, key_of: impl Fn(E) -> K) -> usize {
         let mut node = &self.root;
         let mut before = 0;
@@ -145,7 +147,7 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
         }
     }
 
-    /// The entry with exactly `rank` entries before it.
+    /// The entry with exactly `rank` entries before it, if there are so many.
     pub fn select(&self, mut rank: usize) -> Option<E> {
         let mut node = &self.root;
         'down: loop {
@@ -165,7 +167,7 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
         }
     }
 
-    /// All entries from `rank` on, in order. Costs O(log n) to begin and O(1) amortised a step.
+    /// All entries but the first `rank`, in order. O(log n) to begin, then O(1) amortised per entry.
     pub fn iter_from(&self, rank: usize) -> Iter<'_, E, K> {
         let mut iter = Iter {
             stack: Vec::new(),
@@ -199,7 +201,7 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
         self.iter_from(0)
     }
 
-    /// Bytes of heap in use by the tree's nodes, estimated from their number: O(1).
+    /// Bytes of heap that the tree's nodes take, estimated from the number of entries: O(1).
     pub fn memory_bytes(&self) -> usize {
         match &self.root {
             Node::Leaf(entries) => entries.capacity() * size_of::<E>(),
@@ -252,14 +254,17 @@ impl<E: Copy, K> Iterator for Iter<'_, E, K> {
     }
 }
 
+/// What came of an insertion into a node.
 enum Inserted<E, K> {
     Done,
+    /// Nothing: the key is there already.
     Duplicate,
+    /// The node was full, and this is its right half, to stand after it.
     Split(Child<E, K>),
 }
 
-/// The child that holds `key` if any does: the last whose lower bound is not above it. Both ends
-/// are tried first: queues grow and shrink there.
+/// The index of the child that holds `key` if any does: the last whose lower bound is not above it.
+/// Both ends are tried first, because queues grow and shrink there.
 #[inline]
 fn child_for<E, K: Ord>(children: &[Child<E, K>], key: &K) -> usize {
     match children {
@@ -271,13 +276,14 @@ fn child_for<E, K: Ord>(children: &[Child<E, K>], key: &K) -> usize {
     }
 }
 
-/// Where to cut a full node of `len` when something was added at `at`: in the middle, but at the
-/// very end when it grows there, so that a tree filled in order is packed full.
+/// Where to cut a node that something was added to at `at`, which made it one too long (`len`): in the
+/// middle, but before the last if that is the new one, so that a tree filled in order has full nodes.
 fn cut(len: usize, at: usize) -> usize {
     if at + 1 == len { len - 1 } else { len / 2 }
 }
 
 impl<E: Copy, K: Ord + Copy> Node<E, K> {
+    /// How many entries are in it or below it.
     fn count(&self) -> usize {
         match self {
             Node::Leaf(entries) => entries.len(),
@@ -285,6 +291,7 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
         }
     }
 
+    /// How many entries or children it has itself.
     fn width(&self) -> usize {
         match self {
             Node::Leaf(entries) => entries.len(),
@@ -292,7 +299,8 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
         }
     }
 
-    fn any_low(&self, key_of: &impl Fn(E) -> K) -> Option<K> {
+    /// A lower bound of the keys in it and below it, if there are any.
+    fn low(&self, key_of: &impl Fn(E) -> K) -> Option<K> {
         match self {
             Node::Leaf(entries) => entries.first().map(|e| key_of(*e)),
             Node::Inner(children) => children.first().map(|c| c.low),
@@ -301,79 +309,15 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
 
     fn insert(&mut self, entry: E, key: K, key_of: &impl Fn(E) -> K) -> Inserted<E, K> {
         match self {
-            Node::Leaf(entries) => {
-                // Growing at the end is the common case of a queue: one comparison.
-                let at = match entries.last() {
-                    None => 0,
-                    Some(last) if key_of(*last) < key => entries.len(),
-                    Some(_) => match entries.binary_search_by(|e| key_of(*e).cmp(&key)) {
-                        Ok(_) => return Inserted::Duplicate,
-                        Err(at) => at,
-                    },
-                };
-                let most = leaf_size::<E>();
-                if entries.len() < most {
-                    if entries.len() == entries.capacity() {
-                        let more = if entries.is_empty() { 4 } else { entries.len() };
-                        entries.reserve_exact(more.min(most - entries.len()));
-                    }
-                    entries.insert(at, entry);
-                    return Inserted::Done;
-                }
-                // Cut as if the new entry were in already: it goes where it belongs.
-                let from = cut(most + 1, at);
-                let mut right = Vec::with_capacity(most);
-                if at < from {
-                    right.extend_from_slice(&entries[from - 1..]);
-                    entries.truncate(from - 1);
-                    entries.insert(at, entry);
-                } else {
-                    right.extend_from_slice(&entries[from..]);
-                    entries.truncate(from);
-                    right.insert(at - from, entry);
-                }
-                Inserted::Split(Child {
-                    low: key_of(right[0]),
-                    count: right.len(),
-                    node: Node::Leaf(right),
-                })
-            }
-            Node::Inner(children) => {
-                let at = child_for(children, &key);
-                let child = &mut children[at];
-                if key < child.low {
-                    child.low = key;
-                }
-                match child.node.insert(entry, key, key_of) {
-                    Inserted::Duplicate => return Inserted::Duplicate,
-                    Inserted::Done => {
-                        child.count += 1;
-                        return Inserted::Done;
-                    }
-                    Inserted::Split(right) => {
-                        child.count = child.count + 1 - right.count;
-                        children.insert(at + 1, right);
-                    }
-                }
-                if children.len() <= FANOUT {
-                    return Inserted::Done;
-                }
-                let from = cut(children.len(), at + 1);
-                let mut right = Vec::with_capacity(FANOUT + 1);
-                right.extend(children.drain(from..));
-                Inserted::Split(Child {
-                    low: right[0].low,
-                    count: right.iter().map(|c| c.count).sum(),
-                    node: Node::Inner(right),
-                })
-            }
+            Node::Leaf(entries) => insert_into_leaf(entries, entry, key, key_of),
+            Node::Inner(children) => insert_below(children, entry, key, key_of),
         }
     }
 
     fn remove(&mut self, key: K, key_of: &impl Fn(E) -> K) -> Option<E> {
         match self {
             Node::Leaf(entries) => {
-                // Leaving at the front is the common case of a queue.
+                // Removing the first is the common case of a queue.
                 let at = match entries.first() {
                     Some(first) if key_of(*first) == key => 0,
                     _ => entries.binary_search_by(|e| key_of(*e).cmp(&key)).ok()?,
@@ -408,6 +352,87 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
     }
 }
 
+#[inline]
+fn insert_into_leaf<E: Copy, K: Ord + Copy>(
+    entries: &mut Vec<E>,
+    entry: E,
+    key: K,
+    key_of: &impl Fn(E) -> K,
+) -> Inserted<E, K> {
+    // Growing at the end is the common case of a queue: one comparison.
+    let at = match entries.last() {
+        None => 0,
+        Some(last) if key_of(*last) < key => entries.len(),
+        Some(_) => match entries.binary_search_by(|e| key_of(*e).cmp(&key)) {
+            Ok(_) => return Inserted::Duplicate,
+            Err(at) => at,
+        },
+    };
+    let most = leaf_size::<E>();
+    if entries.len() < most {
+        if entries.len() == entries.capacity() {
+            let more = if entries.is_empty() { 4 } else { entries.len() };
+            entries.reserve_exact(more.min(most - entries.len()));
+        }
+        entries.insert(at, entry);
+        return Inserted::Done;
+    }
+    // The leaf is cut where it would be cut if the new entry were in it already, and the new entry
+    // goes to its side.
+    let from = cut(most + 1, at);
+    let mut right = Vec::with_capacity(most);
+    if at < from {
+        right.extend_from_slice(&entries[from - 1..]);
+        entries.truncate(from - 1);
+        entries.insert(at, entry);
+    } else {
+        right.extend_from_slice(&entries[from..]);
+        entries.truncate(from);
+        right.insert(at - from, entry);
+    }
+    Inserted::Split(Child {
+        low: key_of(right[0]),
+        count: right.len(),
+        node: Node::Leaf(right),
+    })
+}
+
+#[inline]
+fn insert_below<E: Copy, K: Ord + Copy>(
+    children: &mut Vec<Child<E, K>>,
+    entry: E,
+    key: K,
+    key_of: &impl Fn(E) -> K,
+) -> Inserted<E, K> {
+    let at = child_for(children, &key);
+    let child = &mut children[at];
+    if key < child.low {
+        child.low = key;
+    }
+    match child.node.insert(entry, key, key_of) {
+        Inserted::Duplicate => return Inserted::Duplicate,
+        Inserted::Done => {
+            child.count += 1;
+            return Inserted::Done;
+        }
+        Inserted::Split(right) => {
+            child.count = child.count + 1 - right.count;
+            children.insert(at + 1, right);
+        }
+    }
+    if children.len() <= FANOUT {
+        return Inserted::Done;
+    }
+    let from = cut(children.len(), at + 1);
+    let mut right = Vec::with_capacity(FANOUT + 1);
+    right.extend(children.drain(from..));
+    Inserted::Split(Child {
+        low: right[0].low,
+        count: right.iter().map(|c| c.count).sum(),
+        node: Node::Inner(right),
+    })
+}
+
 impl<E: Copy, K> Child<E, K> {
     /// Takes over all of the right neighbour, a node of the same height.
     fn absorb(&mut self, right: Child<E, K>) {
@@ -420,13 +445,14 @@ impl<E: Copy, K> Child<E, K> {
     }
 }
 
-/// The entries of `all` that are not in `some`, a subset of it in the same order: each found by
-/// halving the length of what the two have in common from the one before on, O(log² n).
+/// The entries of `all` that are not in `some`, which is a subset of it in the same order. Each takes
+/// O(log² n): from the one before on, it is the first place at which the two differ, which a binary
+/// search finds.
 pub fn difference<'a, E: Copy + Eq, K: Ord + Copy>(
     all: &'a CountedTree<E, K>,
     some: &'a CountedTree<E, K>,
 ) -> impl Iterator<Item = E> + 'a {
-    // Ranks from which on neither has been looked at.
+    // The ranks up to which both have been looked at.
     let (mut in_all, mut in_some) = (0, 0);
     std::iter::from_fn(move || {
         let (mut same, mut different) = (0, some.len() - in_some);

@@ -33,11 +33,24 @@ impl Time {
     /// The epoch itself: no later than anything.
     pub const EPOCH: Time = Time(0);
 
+    /// The last time there is, past any clock: later times are taken as this one.
+    pub const MAX: Time = Time(u64::MAX);
+
     /// How long after `earlier` this is; nothing if it is not after it.
     #[inline]
     #[must_use]
     pub const fn since(self, earlier: Time) -> Millis {
         Millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time that much earlier; `None` if that is before the epoch.
+    #[inline]
+    #[must_use]
+    pub const fn checked_sub(self, span: Millis) -> Option<Time> {
+        match self.0.checked_sub(span.0) {
+            Some(time) => Some(Time(time)),
+            None => None,
+        }
     }
 }
 

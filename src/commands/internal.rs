@@ -141,13 +141,13 @@ fn apply<T: Expiring>(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let (effect, expires) = T::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
     let mut key = Key::<T>::open(ctx, args.string(1), Mode::Write)?;
     // A value that ends here is left as it is: the server frees a large one in the background.
-    let ends = key.get().is_some() && T::is_reset(&effect) && expires == 0;
+    let ends = key.get().is_some() && T::is_reset(&effect) && expires.is_none();
     if !ends {
         update(&mut key, |stored| {
             stored.guarded(|value| T::apply(value, &effect).map_err(|ApplyError| BAD_RECORD))
         })?;
     }
-    keep_until(&mut key, (expires > 0).then_some(expires));
+    keep_until(&mut key, expires);
     ctx.signal_modified(args.string(1));
     done(ctx)
 }

@@ -8,6 +8,7 @@ use crate::server::key::Key;
 use crate::server::types::{Stored, TypeHandle};
 use modq_core::codec::DecodeError;
 use modq_core::limiter::{ApplyError, Effect, LeaseEffect, Leases, Limiter};
+use modq_core::units::Time;
 use std::cell::RefCell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -73,14 +74,14 @@ pub trait Expiring: Stored {
     /// server looks a name up by copying, splitting and hashing it.
     const APPLY: &'static CStr;
 
-    /// Reads an effect, and when the key expires after it: Unix ms, 0 if it is then gone.
+    /// Reads an effect, and when the key expires after it; `None` if it is then gone.
     ///
     /// # Errors
     /// If this is no record of such an effect.
-    fn decode(record: &[u8]) -> Result<(Self::Effect<'_>, u64), DecodeError>;
+    fn decode(record: &[u8]) -> Result<(Self::Effect<'_>, Option<Time>), DecodeError>;
 
     /// Appends the record that `decode` reads.
-    fn encode(effect: &Self::Effect<'_>, expires: u64, record: &mut Vec<u8>);
+    fn encode(effect: &Self::Effect<'_>, expires: Option<Time>, record: &mut Vec<u8>);
 
     /// Whether nothing is left after this effect.
     fn is_reset(effect: &Self::Effect<'_>) -> bool;
@@ -100,20 +101,20 @@ pub trait Expiring: Stored {
     /// If the effect does not fit the value.
     fn apply(value: &mut Self::Core, effect: &Self::Effect<'_>) -> Result<u64, ApplyError>;
 
-    /// When nothing in it is in use any more, Unix ms; none if nothing is.
-    fn expires_at(&self) -> Option<u64>;
+    /// When nothing in it is in use any more; `None` if nothing is now.
+    fn expires_at(&self) -> Option<Time>;
 }
 
 impl Expiring for LimitKey {
     type Effect<'e> = Effect<'e>;
     const APPLY: &'static CStr = c"modq._r";
 
-    fn decode(record: &[u8]) -> Result<(Effect<'_>, u64), DecodeError> {
+    fn decode(record: &[u8]) -> Result<(Effect<'_>, Option<Time>), DecodeError> {
         Effect::decode(record)
     }
 
     #[inline]
-    fn encode(effect: &Effect<'_>, expires: u64, record: &mut Vec<u8>) {
+    fn encode(effect: &Effect<'_>, expires: Option<Time>, record: &mut Vec<u8>) {
         effect.encode_into(expires, record);
     }
 
@@ -137,7 +138,7 @@ impl Expiring for LimitKey {
     }
 
     #[inline]
-    fn expires_at(&self) -> Option<u64> {
+    fn expires_at(&self) -> Option<Time> {
         self.limiter.expires_at()
     }
 }
@@ -146,12 +147,12 @@ impl Expiring for LeaseKey {
     type Effect<'e> = LeaseEffect<'e>;
     const APPLY: &'static CStr = c"modq._l";
 
-    fn decode(record: &[u8]) -> Result<(LeaseEffect<'_>, u64), DecodeError> {
+    fn decode(record: &[u8]) -> Result<(LeaseEffect<'_>, Option<Time>), DecodeError> {
         LeaseEffect::decode(record)
     }
 
     #[inline]
-    fn encode(effect: &LeaseEffect<'_>, expires: u64, record: &mut Vec<u8>) {
+    fn encode(effect: &LeaseEffect<'_>, expires: Option<Time>, record: &mut Vec<u8>) {
         effect.encode_into(expires, record);
     }
 
@@ -175,7 +176,7 @@ impl Expiring for LeaseKey {
     }
 
     #[inline]
-    fn expires_at(&self) -> Option<u64> {
+    fn expires_at(&self) -> Option<Time> {
         self.leases.expires_at()
     }
 }
@@ -209,7 +210,7 @@ pub fn carry_out<T: Expiring>(
     };
     RECORD.with_borrow_mut(|record| {
         record.clear();
-        T::encode(effect, expires.unwrap_or(0), record);
+        T::encode(effect, expires, record);
         ctx.replicate(T::APPLY, key.name(), record);
     });
     ctx.signal_modified(key.name());
@@ -217,11 +218,11 @@ pub fn carry_out<T: Expiring>(
     Ok(given)
 }
 
-/// Lets a key expire at `expires` (Unix ms), when nothing in it is in use any more, or deletes it
-/// at once if nothing is.
-pub fn keep_until<T: Stored>(key: &mut Key<'_, T>, expires: Option<u64>) {
+/// Lets a key expire at `expires`, when nothing in it is in use any more, or deletes it at once if
+/// nothing is.
+pub fn keep_until<T: Stored>(key: &mut Key<'_, T>, expires: Option<Time>) {
     match expires {
-        Some(_) if key.get().is_some() => key.set_expires_at(expires),
+        Some(Time(ms)) if key.get().is_some() => key.set_expires_at(Some(ms)),
         Some(_) => {}
         None if key.get().is_some() => key.delete(),
         None => {}

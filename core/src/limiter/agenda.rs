@@ -2,28 +2,31 @@
 //! and from when on there is room, without walking every id. Blocks of a bounded number of rows
 //! keep an insertion anywhere cheap.
 
+use crate::units::Time;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Rows per block: 40 kB to move at most, and a thousand blocks for a million rows.
 const BLOCK_ROWS: usize = 1024;
 
-/// Most rows dropped or restamped for one effect, so that thousands that end together stall nobody. What has
-/// ended counts for nothing whether it is dropped or not.
+/// Most rows dropped or restamped for one effect, so that thousands that end together do not make
+/// it slow. What has ended counts for nothing whether it is dropped or not.
 pub(super) const DROPS: usize = 1000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    /// When the row ends (ms); it is live while now < due.
-    pub(super) due: u64,
+    /// When the row ends; it is live while now < due.
+    pub(super) due: Time,
+    /// What it adds to the sums while it is live.
     pub(super) weight: u64,
-    /// When the row was made (ms), where that matters; else 0.
-    pub(super) stamp: u64,
+    /// When the row was made; the epoch for rows that are never restamped, so that they never
+    /// seem to come from the future.
+    pub(super) stamp: Time,
     pub(super) id: Arc<[u8]>,
 }
 
 impl Row {
-    fn key(&self) -> (u64, &[u8]) {
+    fn key(&self) -> (Time, &[u8]) {
         (self.due, &self.id)
     }
 }
@@ -31,28 +34,31 @@ impl Row {
 #[derive(Debug, Clone, Default)]
 struct Block {
     rows: Vec<Row>,
+    /// The sum of the rows' weights.
     weight: u64,
-    /// At least the largest stamp in the block.
-    newest: u64,
+    /// No stamp in the block is later.
+    newest: Time,
 }
 
 impl Block {
     fn of(rows: Vec<Row>) -> Block {
         Block {
             weight: rows.iter().map(|row| row.weight).sum(),
-            newest: rows.iter().map(|row| row.stamp).max().unwrap_or(0),
+            newest: rows.iter().map(|row| row.stamp).max().unwrap_or_default(),
             rows,
         }
     }
 }
 
-/// Rows in rising order of (due, id). The caller sees to it that the weights sum up to no more
+/// Rows in rising order of (due, id). It is up to the caller that the weights sum up to no more
 /// than 2^63.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Agenda {
-    /// Never empty ones.
+    /// Without empty ones.
     blocks: VecDeque<Block>,
+    /// How many rows there are in all blocks.
     rows: usize,
+    /// The length of all ids together.
     id_bytes: usize,
 }
 
@@ -69,7 +75,7 @@ impl Agenda {
     }
 
     /// When the last row ends.
-    pub(super) fn end(&self) -> Option<u64> {
+    pub(super) fn end(&self) -> Option<Time> {
         self.blocks.back()?.rows.last().map(|row| row.due)
     }
 
@@ -77,7 +83,8 @@ impl Agenda {
         self.blocks.iter().flat_map(|block| &block.rows)
     }
 
-    fn block_of(&self, key: (u64, &[u8])) -> usize {
+    /// The index of the block in which a row with this key stands, if there is one.
+    fn block_of(&self, key: (Time, &[u8])) -> usize {
         self.blocks
             .partition_point(|block| block.rows.last().is_some_and(|row| row.key() < key))
     }
@@ -85,8 +92,8 @@ impl Agenda {
     pub(super) fn insert(&mut self, row: Row) {
         self.rows += 1;
         self.id_bytes += row.id.len();
-        // Past the end: into the last block, or a new one, which leaves full blocks behind when
-        // rows come in order.
+        // A row after all others goes into the last block, or into a new one once that is full:
+        // rows that come in order fill their blocks.
         let mut i = self.block_of(row.key());
         if i == self.blocks.len() {
             if i > 0 && self.blocks[i - 1].rows.len() < BLOCK_ROWS {
@@ -110,7 +117,7 @@ impl Agenda {
         block.rows.insert(place, row);
     }
 
-    pub(super) fn remove(&mut self, due: u64, id: &[u8]) {
+    pub(super) fn remove(&mut self, due: Time, id: &[u8]) {
         let i = self.block_of((due, id));
         let Some(block) = self.blocks.get_mut(i) else {
             return;
@@ -127,7 +134,7 @@ impl Agenda {
     }
 
     /// Removes rows that have ended at `now`, earliest first, up to `DROPS` of them.
-    pub(super) fn drop_due(&mut self, now: u64, mut dropped: impl FnMut(&Row)) {
+    pub(super) fn drop_due(&mut self, now: Time, mut dropped: impl FnMut(&Row)) {
         let mut left = DROPS;
         while let Some(block) = self.blocks.front_mut() {
             let ended = block.rows.partition_point(|row| row.due <= now);
@@ -148,7 +155,7 @@ impl Agenda {
 
     /// Takes out rows stamped after `now`, those that end last first, up to `DROPS` of them; fewer
     /// only if there are no more.
-    pub(super) fn take_ahead(&mut self, now: u64) -> Vec<Row> {
+    pub(super) fn take_ahead(&mut self, now: Time) -> Vec<Row> {
         let mut taken = Vec::new();
         let blocks = self.blocks.iter_mut().rev();
         for block in blocks.filter(|block| block.newest > now) {
@@ -179,7 +186,7 @@ impl Agenda {
     }
 
     /// What is live at `now`.
-    pub(super) fn live(&self, now: u64) -> Live {
+    pub(super) fn live(&self, now: Time) -> Live {
         let mut live = Live::default();
         for block in self.blocks.iter().rev() {
             let ended = block.rows.partition_point(|row| row.due <= now);
@@ -195,9 +202,9 @@ impl Agenda {
         live
     }
 
-    /// The earliest end from which on `fits(time, live at that time)`, which must stay true once
-    /// it is. `None` if not even when all have ended.
-    pub(super) fn room_from(&self, fits: impl Fn(u64, Live) -> bool) -> Option<u64> {
+    /// The earliest of the rows' ends from which on `fits(time, what is live at that time)`, which
+    /// must stay true once it is. `None` if that is not so even when all have ended.
+    pub(super) fn room_from(&self, fits: impl Fn(Time, Live) -> bool) -> Option<Time> {
         let mut left = Live {
             rows: self.rows as u64,
             weight: self.weight(),

@@ -4,33 +4,53 @@
 //! Source: the contract, `ratelimit.md` (Cloudflare's two-counter idea with 60 buckets).
 
 use super::limits::MAX_VALUE;
+use crate::units::{Millis, Time};
 
 /// Buckets a window can touch: 60, plus the partial ones at both ends.
 const MAX_SPAN: u64 = 61;
 
-/// Buckets (index, units) in rising order, units > 0, and their sum.
+/// What was charged in a 60th of a window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bucket {
+    /// Its number: the ms since the epoch, divided by the width of a bucket.
+    pub(super) index: u64,
+    /// Units, at least one.
+    pub(super) units: u64,
+}
+
+/// Buckets in rising order of their index.
 #[derive(Debug, Clone)]
 pub(super) struct Counter {
+    /// Units in all buckets.
     total: u64,
-    buckets: Vec<(u64, u64)>,
+    buckets: Vec<Bucket>,
 }
 
-fn width(window: u64) -> u64 {
-    window.div_ceil(60)
+/// How many ms a bucket of this window is wide.
+fn width(window: Millis) -> u64 {
+    window.0.div_ceil(60)
 }
 
-/// The partly expired bucket `o`, and how many of its `w` ms are still inside.
+/// The bucket of a charge at `now`.
+fn index_at(window: Millis, now: Time) -> u64 {
+    now.0 / width(window)
+}
+
+/// The old end of a window, which lies in a bucket that has partly expired.
 struct Edge {
+    /// The index of that bucket.
     o: u64,
+    /// How many of its ms are still inside the window.
     inside: u64,
+    /// How many ms a bucket is wide.
     w: u64,
 }
 
 impl Edge {
     /// `None` while the window reaches back before time 0: then nothing has expired.
     #[inline]
-    fn new(window: u64, now: u64) -> Option<Edge> {
-        let old = now.checked_sub(window)?;
+    fn new(window: Millis, now: Time) -> Option<Edge> {
+        let old = now.checked_sub(window)?.0;
         let w = width(window);
         let o = old / w;
         Some(Edge {
@@ -40,6 +60,7 @@ impl Edge {
         })
     }
 
+    /// What a bucket of `n` units counts for there.
     fn share(&self, n: u64) -> u64 {
         mul_div(n, self.inside, self.w)
     }
@@ -67,24 +88,25 @@ impl Counter {
         buckets: Vec::new(),
     };
 
-    pub(super) fn buckets(&self) -> &[(u64, u64)] {
+    pub(super) fn buckets(&self) -> &[Bucket] {
         &self.buckets
     }
 
     /// For loading: adds a bucket younger than all others. False if it does not fit.
     #[must_use]
-    pub(super) fn load(&mut self, window: u64, bucket: u64, units: u64) -> bool {
-        let after = self.buckets.last().is_none_or(|last| last.0 < bucket);
-        let oldest = self.buckets.first().map_or(bucket, |first| first.0);
+    pub(super) fn load(&mut self, window: Millis, bucket: Bucket) -> bool {
+        let Bucket { index, units } = bucket;
+        let after = self.buckets.last().is_none_or(|last| last.index < index);
+        let oldest = self.buckets.first().map_or(index, |first| first.index);
         let total = self.total.saturating_add(units);
         // Twice, because the partly expired bucket counts for less than it holds.
         let fits = after
-            && bucket <= MAX_VALUE / width(window)
-            && bucket - oldest <= MAX_SPAN
+            && index <= MAX_VALUE / width(window)
+            && index - oldest <= MAX_SPAN
             && (1..=MAX_VALUE).contains(&units)
             && total <= 2 * MAX_VALUE;
         if fits {
-            self.buckets.push((bucket, units));
+            self.buckets.push(bucket);
             self.total = total;
         }
         fits
@@ -101,24 +123,24 @@ impl Counter {
 
     /// The earliest time that the newest charge may have been made at.
     #[inline]
-    pub(super) fn newest(&self, window: u64) -> u64 {
-        self.buckets
-            .last()
-            .map_or(0, |last| last.0.saturating_mul(width(window)))
+    pub(super) fn newest(&self, window: Millis) -> Time {
+        self.buckets.last().map_or(Time::EPOCH, |last| {
+            Time(last.index.saturating_mul(width(window)))
+        })
     }
 
     /// Units used at `now`; buckets from the future count in full, as now's.
     #[inline]
-    pub(super) fn used(&self, window: u64, now: u64) -> u64 {
+    pub(super) fn used(&self, window: Millis, now: Time) -> u64 {
         let mut used = self.total;
         if used > 0 {
             if let Some(edge) = Edge::new(window, now) {
-                for &(bucket, n) in &self.buckets {
-                    if bucket < edge.o {
-                        used -= n;
+                for bucket in &self.buckets {
+                    if bucket.index < edge.o {
+                        used -= bucket.units;
                     } else {
-                        if bucket == edge.o {
-                            used -= n - edge.share(n);
+                        if bucket.index == edge.o {
+                            used -= bucket.units - edge.share(bucket.units);
                         }
                         break;
                     }
@@ -128,90 +150,94 @@ impl Counter {
         used
     }
 
-    /// When a bucket of `n` units with `younger` units after it counts for so little that at
-    /// most `target` (>= `younger`) are used.
+    /// When a bucket with `younger` units after it counts for so little that at most `target`
+    /// (>= `younger`) are used.
     #[inline]
-    fn time_of(window: u64, bucket: u64, n: u64, younger: u64, target: u64) -> u64 {
+    fn time_of(window: Millis, bucket: Bucket, younger: u64, target: u64) -> Time {
         let w = width(window);
-        (bucket + 1) * w + window - most(target - younger, w, n).min(w)
+        let left_inside = most(target - younger, w, bucket.units).min(w);
+        Time((bucket.index + 1) * w + window.0 - left_inside)
     }
 
     /// When the last unit is gone.
-    pub(super) fn end(&self, window: u64) -> u64 {
+    pub(super) fn end(&self, window: Millis) -> Time {
         self.buckets
             .last()
-            .map_or(0, |&(bucket, n)| Self::time_of(window, bucket, n, 0, 0))
+            .map_or(Time::EPOCH, |last| Self::time_of(window, *last, 0, 0))
     }
 
-    /// Ms until at most `target` units are used, if `added` more are charged now.
-    pub(super) fn wait(&self, window: u64, now: u64, added: u64, target: u64) -> u64 {
-        let current = now / width(window);
+    /// How long it takes until at most `target` units are used, if `added` more are charged now.
+    pub(super) fn wait(&self, window: Millis, now: Time, added: u64, target: u64) -> Millis {
+        let current = index_at(window, now);
         // From the newest back: the first bucket that makes it too much must fade.
         let mut younger = 0;
-        let mut at = current;
-        let mut n = added;
-        for &(bucket, units) in self.buckets.iter().rev() {
-            if bucket >= current {
-                n += units;
+        let mut fading = Bucket {
+            index: current,
+            units: added,
+        };
+        for bucket in self.buckets.iter().rev() {
+            if bucket.index >= current {
+                fading.units += bucket.units;
                 continue;
             }
-            if younger + n > target {
+            if younger + fading.units > target {
                 break;
             }
-            younger += n;
-            (at, n) = (bucket, units);
+            younger += fading.units;
+            fading = *bucket;
         }
-        if younger + n <= target {
-            return 0;
+        if younger + fading.units <= target {
+            return Millis::ZERO;
         }
-        Self::time_of(window, at, n, younger, target).saturating_sub(now)
+        Self::time_of(window, fading, younger, target).since(now)
     }
 
     /// Moves buckets from the future into now's and drops what no longer counts.
-    pub(super) fn settle(&mut self, window: u64, now: u64) {
+    pub(super) fn settle(&mut self, window: Millis, now: Time) {
         if self.newest(window) > now {
-            let current = now / width(window);
-            let future = self.buckets.partition_point(|b| b.0 <= current);
-            let units = self.buckets.drain(future..).map(|b| b.1).sum();
+            let current = index_at(window, now);
+            let future = self.buckets.partition_point(|b| b.index <= current);
+            let units = self.buckets.drain(future..).map(|b| b.units).sum();
             self.add(current, units);
         }
         let Some(edge) = Edge::new(window, now) else {
             return;
         };
-        let gone =
-            |&(bucket, n): &(u64, u64)| bucket < edge.o || (bucket == edge.o && edge.share(n) == 0);
-        let dead = self.buckets.iter().take_while(|b| gone(b)).count();
+        let gone = |bucket: &&Bucket| {
+            bucket.index < edge.o || (bucket.index == edge.o && edge.share(bucket.units) == 0)
+        };
+        let dead = self.buckets.iter().take_while(gone).count();
         if dead > 0 {
-            self.total -= self.buckets.drain(..dead).map(|b| b.1).sum::<u64>();
+            self.total -= self.buckets.drain(..dead).map(|b| b.units).sum::<u64>();
         }
     }
 
-    /// Adds to the newest bucket without counting the total.
-    fn add(&mut self, bucket: u64, units: u64) {
+    /// Adds units to the newest bucket, or one after it, but not to the total.
+    fn add(&mut self, index: u64, units: u64) {
         match self.buckets.last_mut() {
-            Some(last) if last.0 == bucket => last.1 += units,
-            _ => self.buckets.push((bucket, units)),
+            Some(last) if last.index == index => last.units += units,
+            _ => self.buckets.push(Bucket { index, units }),
         }
     }
 
     /// Whether a charge at `now` may need to allocate.
-    pub(super) fn grows(&self, window: u64, now: u64) -> bool {
+    pub(super) fn grows(&self, window: Millis, now: Time) -> bool {
         self.buckets.len() == self.buckets.capacity()
             && self
                 .buckets
                 .last()
-                .is_none_or(|last| last.0 < now / width(window))
+                .is_none_or(|last| last.index < index_at(window, now))
     }
 
     /// Charges a settled counter.
-    pub(super) fn charge(&mut self, window: u64, now: u64, units: u64) {
-        self.add(now / width(window), units);
+    pub(super) fn charge(&mut self, window: Millis, now: Time, units: u64) {
+        self.add(index_at(window, now), units);
         self.total += units;
     }
 
     /// Takes back min(n, used) of a settled counter, newest first, and returns that number: what
     /// is taken from the partly expired bucket lowers its share by exactly the rest.
-    pub(super) fn refund(&mut self, window: u64, now: u64, n: u64) -> u64 {
+    pub(super) fn refund(&mut self, window: Millis, now: Time, n: u64) -> u64 {
         let given = n.min(self.used(window, now));
         let edge = Edge::new(window, now);
         let mut left = given;
@@ -219,11 +245,11 @@ impl Counter {
             let Some(last) = self.buckets.last_mut() else {
                 break;
             };
-            let before = last.1;
+            let before = last.units;
             match &edge {
-                Some(edge) if edge.o == last.0 => {
-                    let share = edge.share(last.1);
-                    last.1 = if left < share {
+                Some(edge) if edge.o == last.index => {
+                    let share = edge.share(before);
+                    last.units = if left < share {
                         most(share - left, edge.w, edge.inside)
                     } else {
                         0
@@ -231,12 +257,12 @@ impl Counter {
                     left = 0;
                 }
                 _ => {
-                    last.1 -= left.min(before);
-                    left -= before - last.1;
+                    last.units -= left.min(before);
+                    left -= before - last.units;
                 }
             }
-            self.total -= before - last.1;
-            if last.1 == 0 {
+            self.total -= before - last.units;
+            if last.units == 0 {
                 self.buckets.pop();
             }
         }
@@ -245,16 +271,16 @@ impl Counter {
 
     /// Takes back up to `n` units charged at `at` from a settled counter. Returns by how much
     /// the units used fell.
-    pub(super) fn refund_at(&mut self, window: u64, now: u64, at: u64, n: u64) -> u64 {
-        let bucket = at / width(window);
-        let Ok(i) = self.buckets.binary_search_by_key(&bucket, |b| b.0) else {
+    pub(super) fn refund_at(&mut self, window: Millis, now: Time, at: Time, n: u64) -> u64 {
+        let index = index_at(window, at);
+        let Ok(i) = self.buckets.binary_search_by_key(&index, |b| b.index) else {
             return 0;
         };
         let before = self.used(window, now);
-        let back = n.min(self.buckets[i].1);
-        self.buckets[i].1 -= back;
+        let back = n.min(self.buckets[i].units);
+        self.buckets[i].units -= back;
         self.total -= back;
-        if self.buckets[i].1 == 0 {
+        if self.buckets[i].units == 0 {
             self.buckets.remove(i);
         }
         let given = before - self.used(window, now);
@@ -264,6 +290,6 @@ impl Counter {
 
     /// Heap bytes.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<(u64, u64)>()
+        self.buckets.capacity() * size_of::<Bucket>()
     }
 }

@@ -6,15 +6,25 @@
 //! expires; a request with a smaller quota must not see it fuller than that.
 
 use super::limits::{LimitSpec, MAX_VALUE};
+use crate::units::{Millis, Time};
 
 /// Outstanding units x window as of `at`. Held in halves: a u128 would align the whole key to 16.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gcra {
     high: u64,
     low: u64,
-    at: u64,
-    /// Quota of the last charge.
+    at: Time,
+    /// Quota (units) of the last charge.
     quota: u64,
+}
+
+/// What of a charge, and of what was in the bucket before it, has not drained yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Undrained {
+    /// When the bucket as it was right after the charge is empty.
+    pub(super) empty: Time,
+    /// The quota (units) it drains by.
+    pub(super) rate: u64,
 }
 
 /// ceil(a / b) where it fits, u64::MAX where it does not.
@@ -26,20 +36,21 @@ fn ceil_div(a: u128, b: u64) -> u64 {
     }
 }
 
-fn times(a: u64, b: u64) -> u128 {
-    u128::from(a) * u128::from(b)
+/// Units x span: what units make in the bucket, or a rate drains in a span.
+fn times(units: u64, span: Millis) -> u128 {
+    u128::from(units) * u128::from(span.0)
 }
 
 impl Gcra {
     pub(super) const EMPTY: Gcra = Gcra {
         high: 0,
         low: 0,
-        at: 0,
+        at: Time::EPOCH,
         quota: 1,
     };
 
     /// For loading: `None` unless 0 < v <= 2^53 * window and the quota is in range.
-    pub(super) fn from_parts(window: u64, v: u128, at: u64, quota: u64) -> Option<Gcra> {
+    pub(super) fn from_parts(window: Millis, v: u128, at: Time, quota: u64) -> Option<Gcra> {
         let fits = v > 0 && v <= times(MAX_VALUE, window) && (1..=MAX_VALUE).contains(&quota);
         fits.then(|| {
             let mut gcra = Gcra {
@@ -52,8 +63,8 @@ impl Gcra {
         })
     }
 
-    /// (v, at, quota)
-    pub(super) fn parts(&self) -> (u128, u64, u64) {
+    /// For saving: v, the time it is as of, and the quota of the last charge.
+    pub(super) fn parts(&self) -> (u128, Time, u64) {
         (self.v(), self.at, self.quota)
     }
 
@@ -79,76 +90,85 @@ impl Gcra {
         self.v() == 0
     }
 
-    pub(super) fn newest(&self) -> u64 {
+    /// The time of the newest charge or refund.
+    pub(super) fn newest(&self) -> Time {
         self.at
     }
 
-    /// The quota to drain by when no request names one.
+    /// The quota (units) to drain by when no request names one.
     pub(super) fn quota(&self) -> u64 {
         self.quota
     }
 
-    /// When the bucket is empty at the rate of its last charge; u64::MAX if past any clock.
-    pub(super) fn end(&self) -> u64 {
-        self.at.saturating_add(ceil_div(self.v(), self.quota))
+    /// When the bucket is empty at the rate of its last charge; `Time::MAX` if past any clock.
+    pub(super) fn end(&self) -> Time {
+        self.at + Millis(ceil_div(self.v(), self.quota))
     }
 
     /// v at `now`. A stamp in the future counts as now.
     #[inline]
-    fn v_at(&self, now: u64, quota: u64) -> u128 {
+    fn v_at(&self, now: Time, quota: u64) -> u128 {
         let v = self.v();
         if quota != self.quota && now >= self.end() {
             return 0;
         }
-        v.saturating_sub(times(now.saturating_sub(self.at), quota))
+        v.saturating_sub(times(quota, now.since(self.at)))
     }
 
     /// Units outstanding, rounded up: burst - used is what would still be admitted.
     #[inline]
-    pub(super) fn used(&self, window: u64, quota: u64, now: u64) -> u64 {
-        ceil_div(self.v_at(now, quota), window)
+    pub(super) fn used(&self, window: Millis, quota: u64, now: Time) -> u64 {
+        ceil_div(self.v_at(now, quota), window.0)
     }
 
-    /// Ms until at most `target` units are used, if `added` more are charged now.
-    pub(super) fn wait(&self, spec: &LimitSpec, now: u64, added: u64, target: u64) -> u64 {
+    /// How long it takes until at most `target` units are used, if `added` more are charged now.
+    /// May be more than 2^53 ms.
+    pub(super) fn wait(&self, spec: &LimitSpec, now: Time, added: u64, target: u64) -> Millis {
         let (quota, window) = (spec.quota(), spec.window());
         let v = self.v_at(now, quota) + times(added, window);
-        let wait = ceil_div(v.saturating_sub(times(target, window)), quota);
+        let wait = Millis(ceil_div(v.saturating_sub(times(target, window)), quota));
         if added == 0 && quota != self.quota {
             // Nothing is charged, so the bucket still ends when its last charge said.
-            wait.min(self.end().saturating_sub(self.at.max(now)))
+            wait.min(self.end().since(self.at.max(now)))
         } else {
             wait
         }
     }
 
     /// Restamps a bucket from the future, drops one that has run empty.
-    pub(super) fn settle(&mut self, now: u64) {
+    pub(super) fn settle(&mut self, now: Time) {
         if !self.is_empty() && self.end() <= now {
             self.set(0);
         }
         self.at = self.at.min(now);
     }
 
-    pub(super) fn charge(&mut self, spec: &LimitSpec, now: u64, units: u64) {
+    /// Charges a settled bucket.
+    pub(super) fn charge(&mut self, spec: &LimitSpec, now: Time, units: u64) {
         self.set(self.v_at(now, spec.quota()) + times(units, spec.window()));
         self.at = now;
         self.quota = spec.quota();
     }
 
-    /// Takes back up to `n` units; returns by how much the units outstanding fell.
+    /// Takes back up to `n` units, and no more than `still_there`, if that is given. Returns by how
+    /// much the units outstanding fell.
     ///
-    /// Of a charge, on top of what was there before it, that will have drained by `gone` at
-    /// `rate`, only what has not drained is still there; what came later is not touched. `gone` =
-    /// u64::MAX: no such bound.
-    pub(super) fn refund(&mut self, window: u64, now: u64, n: u64, gone: u64, rate: u64) -> u64 {
+    /// What came after a charge is not touched if no more is taken back than has not drained of the
+    /// charge and of what was there before it.
+    pub(super) fn refund(
+        &mut self,
+        window: Millis,
+        now: Time,
+        n: u64,
+        still_there: Option<Undrained>,
+    ) -> u64 {
         let before = self.v_at(now, self.quota);
         let mut back = times(n, window).min(before);
-        if gone != u64::MAX {
-            back = back.min(times(gone.saturating_sub(now), rate));
+        if let Some(Undrained { empty, rate }) = still_there {
+            back = back.min(times(rate, empty.since(now)));
         }
         self.set(before - back);
         self.at = now;
-        ceil_div(before, window) - ceil_div(before - back, window)
+        ceil_div(before, window.0) - ceil_div(before - back, window.0)
     }
 }

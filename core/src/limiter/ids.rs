@@ -3,6 +3,7 @@
 use super::agenda::{Agenda, DROPS, Row};
 use super::limits::Algo;
 use super::usage::{Limit, Usage};
+use crate::units::{Millis, Time};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,48 +11,79 @@ use std::sync::Arc;
 /// One limit that a remembered request charged.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
-    pub(super) algo: Algo,
-    pub(super) window: u64,
-    /// When the charge is gone: FIXED, when its window closes; GCRA, when the bucket as it was
-    /// right after it would be empty. Otherwise 0: the time of the charge says it all.
-    pub(super) gone: u64,
-    /// GCRA: the quota it drains by; else 0.
-    pub(super) rate: u64,
+    pub(super) window: Millis,
+    pub(super) trace: Trace,
+}
+
+/// The algorithm of a limit that was charged, and what there is to know of the charge, beside its
+/// time and units, to say how much of it is still there.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trace {
+    Log,
+    Counter,
+    Fixed {
+        /// When the window closes that was charged.
+        closes: Time,
+    },
+    Gcra {
+        /// When the bucket, as it was right after the charge, is empty. `None` if that is past any
+        /// clock: then all of the charge is still there.
+        empty: Option<Time>,
+        /// The quota (units) it drains by.
+        rate: u64,
+    },
 }
 
 impl Part {
     /// The part of a request just charged to `limit`.
     pub(super) fn of(limit: &Limit) -> Part {
-        let (gone, rate) = match &limit.usage {
-            Usage::Log(_) | Usage::Counter(_) => (0, 0),
-            Usage::Fixed(_) => (limit.end(), 0),
-            Usage::Gcra(gcra) => (limit.end(), gcra.quota()),
+        let trace = match &limit.usage {
+            Usage::Log(_) => Trace::Log,
+            Usage::Counter(_) => Trace::Counter,
+            Usage::Fixed(_) => Trace::Fixed {
+                closes: limit.end(),
+            },
+            Usage::Gcra(gcra) => Trace::Gcra {
+                empty: Some(limit.end()).filter(|end| *end < Time::MAX),
+                rate: gcra.quota(),
+            },
         };
         Part {
-            algo: limit.usage.algo(),
             window: limit.window,
-            gone,
-            rate,
+            trace,
         }
     }
 
+    pub(super) fn algo(&self) -> Algo {
+        match self.trace {
+            Trace::Log => Algo::Log,
+            Trace::Counter => Algo::Counter,
+            Trace::Fixed { .. } => Algo::Fixed,
+            Trace::Gcra { .. } => Algo::Gcra,
+        }
+    }
+
+    /// Whether it is this limit that was charged.
     pub(super) fn is(&self, limit: &Limit) -> bool {
-        self.window == limit.window && self.algo == limit.usage.algo()
+        self.window == limit.window && self.algo() == limit.usage.algo()
     }
 
     /// Until when a request charged at `at` is remembered for this limit's sake.
-    fn due(&self, at: u64) -> u64 {
-        match self.algo {
-            Algo::Fixed => self.gone,
+    fn due(&self, at: Time) -> Time {
+        match self.trace {
+            Trace::Fixed { closes } => closes,
             _ => at + self.window,
         }
     }
 
     /// Moves the part to `now` from the future time `at`, as the limit's own charges move.
-    fn restamp(&mut self, at: u64, now: u64) {
-        match self.algo {
-            Algo::Fixed => self.gone = self.gone.min(now + self.window),
-            Algo::Gcra if self.gone != u64::MAX => self.gone -= at - now, // gone > at
+    fn restamp(&mut self, at: Time, now: Time) {
+        match &mut self.trace {
+            Trace::Fixed { closes } => *closes = (*closes).min(now + self.window),
+            // It was empty after `at`.
+            Trace::Gcra {
+                empty: Some(empty), ..
+            } => *empty = now + empty.since(at),
             _ => {}
         }
     }
@@ -60,22 +92,22 @@ impl Part {
 /// A remembered request.
 #[derive(Debug, Clone)]
 pub(super) struct Memo {
-    /// When it was charged (ms).
-    pub(super) at: u64,
+    /// When it was charged.
+    pub(super) at: Time,
     /// Units charged to each part.
     pub(super) units: u64,
     pub(super) parts: SmallVec<[Part; 1]>,
 }
 
 impl Memo {
-    /// Until when the request is remembered (ms): the longest of its parts.
-    pub(super) fn due(&self) -> u64 {
+    /// Until when the request is remembered: the longest of its parts.
+    fn due(&self) -> Time {
         let dues = self.parts.iter().map(|part| part.due(self.at));
         dues.max().unwrap_or(self.at)
     }
 
     /// Moves the request to `now` if it is stamped later.
-    fn restamp(&mut self, now: u64) {
+    fn restamp(&mut self, now: Time) {
         if self.at > now {
             for part in &mut self.parts {
                 part.restamp(self.at, now);
@@ -85,15 +117,18 @@ impl Memo {
     }
 }
 
+/// All remembered requests of a key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ids {
     by_id: BTreeMap<Arc<[u8]>, Memo>,
+    /// The same, by when they are forgotten.
     agenda: Agenda,
-    /// At least the newest stamp.
-    newest: u64,
-    /// While requests stamped in the future are being restamped, many by many: to what time. That
-    /// of the first effect after the clock was set back, to which the charges have all moved.
-    restamp_to: Option<u64>,
+    /// No request is stamped later.
+    newest: Time,
+    /// Set while requests stamped in the future are being restamped, some with each effect: to what
+    /// time. It is that of the first effect after the clock was set back, to which that effect
+    /// moved all charges.
+    restamp_to: Option<Time>,
 }
 
 impl Ids {
@@ -101,29 +136,30 @@ impl Ids {
         self.by_id.len()
     }
 
-    pub(super) fn newest(&self) -> u64 {
+    /// No request is stamped later than this.
+    pub(super) fn newest(&self) -> Time {
         self.newest
     }
 
     /// When the last is forgotten.
-    pub(super) fn end(&self) -> Option<u64> {
+    pub(super) fn end(&self) -> Option<Time> {
         self.agenda.end()
     }
 
     /// How many are remembered at `now`.
-    pub(super) fn live(&self, now: u64) -> u64 {
+    pub(super) fn live(&self, now: Time) -> u64 {
         self.agenda.live(now).rows
     }
 
     /// The request of this id, if it is remembered at `now`.
-    pub(super) fn get(&self, id: &[u8], now: u64) -> Option<&Memo> {
+    pub(super) fn get(&self, id: &[u8], now: Time) -> Option<&Memo> {
         self.by_id
             .get(id)
             .filter(|memo| self.due_seen_at(memo, now) > now)
     }
 
     /// Until when a request is remembered, one stamped in the future as restamping will make it.
-    pub(super) fn due_seen_at(&self, memo: &Memo, now: u64) -> u64 {
+    pub(super) fn due_seen_at(&self, memo: &Memo, now: Time) -> Time {
         if memo.at <= now {
             return memo.due();
         }
@@ -132,20 +168,23 @@ impl Ids {
         here.due()
     }
 
-    fn restamp_to(&self, now: u64) -> u64 {
+    /// What an effect at `now` restamps to.
+    fn restamp_to(&self, now: Time) -> Time {
         self.restamp_to.map_or(now, |to| to.min(now))
     }
 
-    /// For saving: see the field.
-    pub(super) fn restamping_to(&self) -> Option<u64> {
+    /// For saving: to what time requests from the future are being restamped, if they are.
+    pub(super) fn restamping_to(&self) -> Option<Time> {
         self.restamp_to
     }
 
-    /// For loading: the same.
-    pub(super) fn restamping(&mut self) -> &mut Option<u64> {
-        &mut self.restamp_to
+    /// For loading: the same. False if it has been loaded already.
+    #[must_use]
+    pub(super) fn load_restamping_to(&mut self, to: Time) -> bool {
+        self.restamp_to.replace(to).is_none()
     }
 
+    /// Whether there is a request of this id, forgotten or not.
     pub(super) fn contains(&self, id: &[u8]) -> bool {
         self.by_id.contains_key(id)
     }
@@ -174,15 +213,15 @@ impl Ids {
         self.by_id.insert(id, memo);
     }
 
-    pub(super) fn remove(&mut self, id: &[u8]) -> Option<Memo> {
+    fn remove(&mut self, id: &[u8]) -> Option<Memo> {
         let memo = self.by_id.remove(id)?;
         self.agenda.remove(memo.due(), id);
         Some(memo)
     }
 
-    /// Forgets a request of a settled memory, which says what it charged and when: that, too, if
-    /// its turn to be restamped has not come.
-    pub(super) fn take(&mut self, id: &[u8], now: u64) -> Option<Memo> {
+    /// Forgets a request, after [`Ids::settle`] at `now`; returns what it charged and when, restamped
+    /// also if its turn to be has not come yet.
+    pub(super) fn take(&mut self, id: &[u8], now: Time) -> Option<Memo> {
         let mut memo = self.remove(id)?;
         if memo.at > now {
             memo.restamp(self.restamp_to(now));
@@ -191,8 +230,9 @@ impl Ids {
     }
 
     /// Brings the memory to the time of an effect: what was charged later is restamped to `now`,
-    /// what is due is forgotten, the rest of very many by later effects.
-    pub(super) fn settle(&mut self, now: u64) {
+    /// what is due is forgotten. No more than [`DROPS`] are restamped and forgotten; the others are
+    /// left to later effects.
+    pub(super) fn settle(&mut self, now: Time) {
         if self.newest > now {
             let to = self.restamp_to(now);
             let rows = self.agenda.take_ahead(now);

@@ -1,11 +1,11 @@
 //! Concurrency limits: leases that end by RELEASE or at their time. Source: the contract,
 //! `ratelimit.md`, "Concurrency".
 
-use super::agenda::{Agenda, Row};
-use super::limits::MAX_VALUE;
+use super::agenda::{Agenda, Live, Row};
+use super::limits::{MAX_TIME, MAX_VALUE};
 use super::state::ApplyError;
-use super::wire::{MAX_NUMBER, Reader, Writer};
-use crate::codec::DecodeError;
+use super::wait::Wait;
+use crate::units::{Millis, Time, Token};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,105 +15,111 @@ pub const MAX_LEASES: usize = 100_000;
 /// A lease; it is live while now < expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lease {
-    /// Units held, 1..=2^53.
+    /// Units held, 1 to 2^53.
     pub cost: u64,
-    /// Unix ms.
-    pub expires: u64,
-    /// Fencing token, 1..2^53.
-    pub fence: u64,
+    /// When it ends, unless it is renewed or released before.
+    pub expires: Time,
+    /// Its fencing token, 1 to 2^53 - 1; larger than those of all earlier leases.
+    pub fence: Token,
 }
 
-/// The leases on one subject. Nothing but [`Leases::apply`] (and loading) changes it.
+/// The leases on one subject. Nothing but [`Leases::apply`] changes it, once it is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
     by_id: BTreeMap<Arc<[u8]>, Lease>,
+    /// The same, by when they end.
     agenda: Agenda,
-    /// The largest fence ever given.
-    pub(super) last_fence: u64,
-}
-
-/// The answer to ACQUIRE.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acquired<'a> {
-    /// 1 or 0.
-    pub acquired: i64,
-    /// Units held by live leases, after this request.
-    pub in_use: i64,
-    /// As asked.
-    pub max: i64,
-    /// 0 if acquired; else ms until the earliest expiry that makes room, -1 for never.
-    pub retry_after: i64,
-    /// The lease's fencing token, 0 when denied.
-    pub fence: i64,
-    /// Whether applying the effect may need to allocate: not so for a renewal.
-    pub needs_alloc: bool,
-    /// What to apply and replicate; `None` when denied.
-    pub effect: Option<LeaseEffect<'a>>,
+    /// The largest fence ever given; before the first, `Token(0)`, which is none.
+    pub(super) last_fence: Token,
 }
 
 /// What is asked of [`Leases::acquire`].
 #[derive(Debug, Clone, Copy)]
 pub struct Acquire<'a> {
-    /// Most units held at once, 1..=2^53.
+    /// Most units held at once, 1 to 2^53.
     pub max: u64,
-    /// 1 to 512 bytes.
+    /// Who asks: 1 to 512 bytes.
     pub id: &'a [u8],
-    /// Ms, 1..=2^53.
-    pub ttl: u64,
-    /// Units, 1..=2^53.
+    /// How long the lease lasts, 1 to 2^53 ms.
+    pub ttl: Millis,
+    /// Units to hold, 1 to 2^53.
     pub cost: u64,
 }
 
-/// A change, with the time it happened (Unix ms).
+/// The answer to ACQUIRE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquired<'a> {
+    /// Units held by live leases, after this request.
+    pub in_use: u64,
+    /// Whether there is a lease.
+    pub outcome: Outcome<'a>,
+}
+
+/// Whether an ACQUIRE got its lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome<'a> {
+    /// It did, or it renewed the one it had.
+    Leased {
+        /// The fencing token of the lease: a new one, or that which the renewed lease had.
+        fence: Token,
+        /// Whether applying the effect may need to allocate: not so for a renewal.
+        needs_alloc: bool,
+        /// What to apply and replicate.
+        effect: LeaseEffect<'a>,
+    },
+    /// It did not, and nothing changes.
+    Denied {
+        /// How long it takes until leases end that make room.
+        retry_after: Wait,
+    },
+}
+
+/// A change, with the time it happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseEffect<'a> {
-    at: u64,
-    id: &'a [u8],
-    /// The lease the id has from now on; `None`: it is released.
-    lease: Option<Lease>,
+    pub(super) at: Time,
+    /// Whose lease it is.
+    pub(super) id: &'a [u8],
+    pub(super) change: LeaseChange,
+}
+
+/// What happens to the lease of an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaseChange {
+    /// From now on it has this one, in place of another or not.
+    Acquire(Lease),
+    /// It ends.
+    Release,
+}
+
+impl LeaseEffect<'_> {
+    /// The time of the effect.
+    pub fn at(&self) -> Time {
+        self.at
+    }
 }
 
 impl Leases {
-    fn live(&self, id: &[u8], now: u64) -> Option<&Lease> {
+    fn live(&self, id: &[u8], now: Time) -> Option<&Lease> {
         self.by_id.get(id).filter(|lease| lease.expires > now)
     }
 
-    /// ACQUIRE at `now_ms`; `now_us` is the same clock in microseconds, from which a new fence is
-    /// made: larger than every one this value gave, and at least `now_us`.
-    pub fn acquire<'a>(&self, now_ms: u64, now_us: u64, ask: &Acquire<'a>) -> Acquired<'a> {
-        let now = now_ms.min(MAX_VALUE);
+    /// ACQUIRE at `now`. A new lease gets a fence that is larger than every one given here before,
+    /// and not less than `least_fence` (the server gives its clock in microseconds, so that fences
+    /// rise also if the key was deleted in between).
+    pub fn acquire<'a>(&self, now: Time, least_fence: Token, ask: &Acquire<'a>) -> Acquired<'a> {
+        let now = now.min(MAX_TIME);
         let own = self.live(ask.id, now).copied();
-        let in_use = self.agenda.live(now).weight;
-        // What the others hold at a time: a renewal does not stand in its own way.
-        let fits = |time: u64, mut live: super::agenda::Live| {
-            if let Some(own) = own.filter(|own| own.expires > time) {
-                live.weight -= own.cost;
-                live.rows -= 1;
-            }
-            live.weight + ask.cost <= ask.max && live.rows < MAX_LEASES as u64
-        };
+        let live = self.agenda.live(now);
         let fence = match own {
             Some(own) => own.fence,
-            None => now_us.max(self.last_fence + 1),
+            None => least_fence.max(Token(self.last_fence.0 + 1)),
         };
-        let denied = |retry_after| Acquired {
-            acquired: 0,
-            in_use: in_use as i64,
-            max: ask.max as i64,
-            retry_after,
-            fence: 0,
-            needs_alloc: false,
-            effect: None,
-        };
-        // The fences run out only if the clock is past the year 2255.
-        if ask.cost > ask.max || fence >= MAX_VALUE {
-            return denied(-1);
-        }
-        if !fits(now, self.agenda.live(now)) {
-            let room = self
-                .agenda
-                .room_from(|time, live| time > now && fits(time, live));
-            return denied(room.map_or(-1, |time| (time - now).min(MAX_VALUE) as i64));
+        if let Err(retry_after) = self.room(now, own, fence, live, ask) {
+            return Acquired {
+                in_use: live.weight,
+                outcome: Outcome::Denied { retry_after },
+            };
         }
         let lease = Lease {
             cost: ask.cost,
@@ -121,50 +127,69 @@ impl Leases {
             fence,
         };
         Acquired {
-            acquired: 1,
-            in_use: (in_use - own.map_or(0, |own| own.cost) + ask.cost) as i64,
-            max: ask.max as i64,
-            retry_after: 0,
-            fence: fence as i64,
-            needs_alloc: own.is_none(),
-            effect: Some(LeaseEffect {
-                at: now,
-                id: ask.id,
-                lease: Some(lease),
-            }),
+            in_use: live.weight - own.map_or(0, |own| own.cost) + ask.cost,
+            outcome: Outcome::Leased {
+                fence,
+                needs_alloc: own.is_none(),
+                effect: LeaseEffect {
+                    at: now,
+                    id: ask.id,
+                    change: LeaseChange::Acquire(lease),
+                },
+            },
         }
     }
 
-    /// RELEASE. `None`: no live lease of this id, reply 0; else 1.
-    pub fn release<'a>(&self, now_ms: u64, id: &'a [u8]) -> Option<LeaseEffect<'a>> {
-        let at = now_ms.min(MAX_VALUE);
+    /// Whether there is room at `now` for what is asked, by who has the lease `own` if any; else
+    /// how long it takes until there is.
+    fn room(
+        &self,
+        now: Time,
+        own: Option<Lease>,
+        fence: Token,
+        live: Live,
+        ask: &Acquire,
+    ) -> Result<(), Wait> {
+        // The fences run out only if the clock is past the year 2255.
+        if ask.cost > ask.max || fence.0 >= MAX_VALUE {
+            return Err(Wait::Forever);
+        }
+        // What the others hold at a time: a renewal does not stand in its own way.
+        let fits = |time: Time, mut live: Live| {
+            if let Some(own) = own.filter(|own| own.expires > time) {
+                live.weight -= own.cost;
+                live.rows -= 1;
+            }
+            live.weight + ask.cost <= ask.max && live.rows < MAX_LEASES as u64
+        };
+        if fits(now, live) {
+            return Ok(());
+        }
+        let later = |time, live| time > now && fits(time, live);
+        Err(match self.agenda.room_from(later) {
+            Some(time) => Wait::capped(time.since(now)),
+            None => Wait::Forever,
+        })
+    }
+
+    /// RELEASE. `None` if there is no live lease of this id.
+    pub fn release<'a>(&self, now: Time, id: &'a [u8]) -> Option<LeaseEffect<'a>> {
+        let at = now.min(MAX_TIME);
         self.live(id, at).map(|_| LeaseEffect {
             at,
             id,
-            lease: None,
+            change: LeaseChange::Release,
         })
     }
 
     /// Carries out an effect; the only way in which leases change. Leases that have ended by the
-    /// effect's time are dropped, the rest of very many by later effects. An effect that cannot
-    /// have happened is an error and changes nothing.
+    /// effect's time are dropped too, some thousand at most; if there are more, later effects drop
+    /// the rest.
+    ///
+    /// # Errors
+    /// The effect cannot have happened to these leases. Nothing was changed.
     pub fn apply(&mut self, effect: &LeaseEffect) -> Result<(), ApplyError> {
-        let own = self.live(effect.id, effect.at).copied();
-        match (effect.lease, own) {
-            (None, None) => return Err(ApplyError),
-            (None, Some(_)) => {}
-            (Some(lease), own) => {
-                let live = self.agenda.live(effect.at);
-                let others = live.weight - own.map_or(0, |own| own.cost);
-                let fence_fits = match own {
-                    Some(own) => lease.fence == own.fence,
-                    None => lease.fence > self.last_fence && live.rows < MAX_LEASES as u64,
-                };
-                if !fence_fits || others + lease.cost > MAX_VALUE {
-                    return Err(ApplyError);
-                }
-            }
-        }
+        self.check(effect)?;
         let by_id = &mut self.by_id;
         self.agenda.drop_due(effect.at, |row| {
             by_id.remove(&row.id);
@@ -172,10 +197,28 @@ impl Leases {
         if let Some(own) = self.by_id.remove(effect.id) {
             self.agenda.remove(own.expires, effect.id);
         }
-        if let Some(lease) = effect.lease {
+        if let LeaseChange::Acquire(lease) = effect.change {
             self.insert(effect.id, lease);
         }
         Ok(())
+    }
+
+    /// Whether an effect can have happened to these leases.
+    fn check(&self, effect: &LeaseEffect) -> Result<(), ApplyError> {
+        let own = self.live(effect.id, effect.at);
+        let fits = match effect.change {
+            LeaseChange::Release => own.is_some(),
+            LeaseChange::Acquire(lease) => {
+                let live = self.agenda.live(effect.at);
+                let others = live.weight - own.map_or(0, |own| own.cost);
+                let fence_fits = match own {
+                    Some(own) => lease.fence == own.fence,
+                    None => lease.fence > self.last_fence && live.rows < MAX_LEASES as u64,
+                };
+                fence_fits && others + lease.cost <= MAX_VALUE
+            }
+        };
+        fits.then_some(()).ok_or(ApplyError)
     }
 
     fn insert(&mut self, id: &[u8], lease: Lease) {
@@ -184,7 +227,7 @@ impl Leases {
         self.agenda.insert(Row {
             due: lease.expires,
             weight: lease.cost,
-            stamp: 0,
+            stamp: Time::EPOCH,
             id: id.clone(),
         });
         self.by_id.insert(id, lease);
@@ -200,8 +243,9 @@ impl Leases {
             && !self.by_id.contains_key(id)
             && (1..=MAX_VALUE).contains(&lease.cost)
             && held + lease.cost <= 1 << 62
-            && (1..=2 * MAX_VALUE).contains(&lease.expires)
-            && (1..MAX_VALUE).contains(&lease.fence);
+            && (1..=2 * MAX_VALUE).contains(&lease.expires.0)
+            && (1..MAX_VALUE).contains(&lease.fence.0)
+            && lease.fence <= self.last_fence;
         if fits {
             self.insert(id, lease);
         }
@@ -215,26 +259,26 @@ impl Leases {
         rows.filter_map(|row| Some((&*row.id, self.by_id.get(&row.id)?)))
     }
 
-    /// LEASES: the leases live at `now_ms`, the earliest to expire first.
-    pub fn list(&self, now_ms: u64) -> impl Iterator<Item = (&[u8], &Lease)> {
+    /// LEASES: the ids and leases live at `now`, the earliest to expire first.
+    pub fn list(&self, now: Time) -> impl Iterator<Item = (&[u8], &Lease)> {
         self.iter()
-            .skip_while(move |(_, lease)| lease.expires <= now_ms)
+            .skip_while(move |(_, lease)| lease.expires <= now)
     }
 
-    /// How many leases are live at `now_ms`.
-    pub fn len(&self, now_ms: u64) -> usize {
-        self.agenda.live(now_ms).rows as usize
+    /// How many leases are live at `now`.
+    pub fn count(&self, now: Time) -> usize {
+        self.agenda.live(now).rows as usize
     }
 
-    /// Whether it holds no lease, live or not: the key is to be deleted. (One that holds ended
-    /// ones only has an `expires_at` in the past.)
+    /// Whether it holds no lease, live or not: the key is to be deleted. (If it holds only leases
+    /// that have ended, `expires_at` is in the past.)
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    /// When the last lease ends (Unix ms, at most 2^53). `None` if there is none.
-    pub fn expires_at(&self) -> Option<u64> {
-        self.agenda.end().map(|end| end.min(MAX_VALUE))
+    /// When the last lease ends, 2^53 ms at most. `None` if there is none.
+    pub fn expires_at(&self) -> Option<Time> {
+        self.agenda.end().map(|end| end.min(MAX_TIME))
     }
 
     /// Bytes of memory, its own and on the heap (tree nodes taken to be three quarters full).
@@ -246,57 +290,5 @@ impl Leases {
     /// About how many heap blocks there are to free.
     pub fn free_effort(&self) -> usize {
         1 + 2 * self.agenda.len()
-    }
-}
-
-// The tags follow those of `effect.rs`.
-const ACQUIRE: u8 = 6;
-const RELEASE: u8 = 7;
-
-impl<'a> LeaseEffect<'a> {
-    /// The time of the effect (Unix ms).
-    pub fn at(&self) -> u64 {
-        self.at
-    }
-
-    /// Appends the record: this effect and the key's absolute expiry after it (Unix ms, 0 if the
-    /// key has none, being empty).
-    pub fn encode_into(&self, expires_at: u64, out: &mut Vec<u8>) {
-        let mut w = Writer::<{ 1 + 5 * MAX_NUMBER }>::new();
-        w.byte(match self.lease {
-            Some(_) => ACQUIRE,
-            None => RELEASE,
-        });
-        w.time(self.at);
-        w.number(expires_at.wrapping_sub(self.at));
-        if let Some(lease) = self.lease {
-            w.number(lease.expires - self.at);
-            w.number(lease.cost);
-            w.number(lease.fence);
-        }
-        w.finish(self.id, out);
-    }
-
-    /// Reads a record back: the effect and the key's expiry (0: none). Fails on anything that
-    /// [`LeaseEffect::encode_into`] cannot have written.
-    pub fn decode(bytes: &'a [u8]) -> Result<(LeaseEffect<'a>, u64), DecodeError> {
-        let mut r = Reader(bytes);
-        let tag = r.byte()?;
-        let at = r.time()?;
-        let expires_at = at.wrapping_add(r.number()?);
-        if expires_at > MAX_VALUE {
-            return Err(DecodeError);
-        }
-        let lease = match tag {
-            ACQUIRE => Some(Lease {
-                expires: at + r.within(1..=MAX_VALUE)?,
-                cost: r.within(1..=MAX_VALUE)?,
-                fence: r.within(1..=MAX_VALUE - 1)?,
-            }),
-            RELEASE => None,
-            _ => return Err(DecodeError),
-        };
-        let id = r.id()?;
-        Ok((LeaseEffect { at, id, lease }, expires_at))
     }
 }

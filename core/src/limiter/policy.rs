@@ -14,28 +14,31 @@ pub struct Policies {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyError {
     /// The name is not 1 to 512 bytes long.
-    Name,
+    NameLength,
     /// The limits are no list of 1 to 8 different ones.
     Limits(SpecError),
 }
 
 impl Policies {
-    /// POLICY SET: adds or overwrites.
+    /// POLICY SET: what the name stands for from now on, in place of what it stood for.
+    ///
+    /// # Errors
+    /// The name or the list of limits is not acceptable. Nothing was changed.
     pub fn set(&mut self, name: &[u8], limits: &[LimitSpec]) -> Result<(), PolicyError> {
         if !valid_id(name) {
-            return Err(PolicyError::Name);
+            return Err(PolicyError::NameLength);
         }
         LimitSpec::check_list(limits).map_err(PolicyError::Limits)?;
         self.by_name.insert(name.into(), limits.into());
         Ok(())
     }
 
-    /// POLICY GET.
+    /// POLICY GET: the limits that a name stands for, if there is such a policy.
     pub fn get(&self, name: &[u8]) -> Option<&[LimitSpec]> {
         self.by_name.get(name).map(|limits| &**limits)
     }
 
-    /// POLICY DEL: whether there was one.
+    /// POLICY DEL: forgets a policy. Returns whether there was one.
     pub fn del(&mut self, name: &[u8]) -> bool {
         self.by_name.remove(name).is_some()
     }

@@ -2,24 +2,29 @@
 
 use super::effect::{Change, Effect};
 use super::ids::{Ids, Memo, Part};
-use super::limits::{LimitSpec, MAX_LIMITS_IN_USE, MAX_VALUE};
+use super::limits::{LimitSpec, MAX_LIMITS_IN_USE, MAX_TIME, MAX_VALUE};
 use super::usage::{Limit, Usage};
+use super::wait;
+use crate::units::{Millis, Time};
 use smallvec::SmallVec;
 
-/// The limits of one subject. Nothing but [`Limiter::apply`] (and loading) changes it.
+/// The limits of one subject. Nothing but [`Limiter::apply`] changes it, once it is loaded.
 ///
-/// Times are Unix ms, taken as 2^53 at most; nothing is ever stamped later than the newest effect.
+/// Times later than 2^53 ms are taken as that. Nothing is ever stamped later than the newest
+/// effect.
 #[derive(Debug, Clone, Default)]
 pub struct Limiter {
-    /// No two of the same (window, algorithm), none empty, at most 16. In line for the usual one.
+    /// No two of the same (window, algorithm), none empty, at most 16. The first is stored in
+    /// line, for most limiters have one.
     pub(super) limits: SmallVec<[Limit; 1]>,
-    /// Everything is denied while now < this.
-    pub(super) blocked_until: u64,
+    /// Everything is denied while now < this; without a block it is the epoch. (An `Option` would
+    /// make every limiter 8 bytes larger.)
+    pub(super) blocked_until: Time,
     /// Boxed because few limiters have any. Never empty.
     pub(super) ids: Option<Box<Ids>>,
 }
 
-/// An effect that cannot have happened to this value. Nothing was changed.
+/// The effect cannot have happened to the value that it was to be applied to. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ApplyError;
 
@@ -33,11 +38,13 @@ impl std::error::Error for ApplyError {}
 
 impl Limiter {
     /// Carries out an effect; the only way in which a limiter changes. Returns the units given
-    /// back (REFUND's reply: the largest of what the limits gave), 0 for other effects.
+    /// back, which is what REFUND replies: the most that any of the limits gave.
     ///
     /// Deterministic: reads no clock and no configuration. Every effect first brings the whole
     /// value to its time: what is stamped later is restamped, what has expired is dropped.
-    /// An effect that cannot have happened to this value is an error and changes nothing.
+    ///
+    /// # Errors
+    /// The effect cannot have happened to this value. Nothing was changed.
     pub fn apply(&mut self, effect: &Effect) -> Result<u64, ApplyError> {
         let now = effect.at;
         let given = match &effect.change {
@@ -73,6 +80,11 @@ impl Limiter {
                 self.settle(now);
                 0
             }
+            Change::Unblock => {
+                self.blocked_until = Time::EPOCH;
+                self.settle(now);
+                0
+            }
             Change::Restamp => {
                 self.settle(now);
                 0
@@ -84,7 +96,7 @@ impl Limiter {
 
     fn charge(
         &mut self,
-        now: u64,
+        now: Time,
         units: u64,
         specs: &[LimitSpec],
         id: Option<&[u8]>,
@@ -131,7 +143,7 @@ impl Limiter {
         self.limits.len() - 1
     }
 
-    fn refund_request(&mut self, now: u64, id: &[u8]) -> Result<u64, ApplyError> {
+    fn refund_request(&mut self, now: Time, id: &[u8]) -> Result<u64, ApplyError> {
         if self.known(id, now).is_none() {
             return Err(ApplyError);
         }
@@ -149,7 +161,7 @@ impl Limiter {
 
     /// Brings everything to the time of an effect. Limits may be left empty; see `sweep`.
     #[inline]
-    pub(super) fn settle(&mut self, now: u64) {
+    pub(super) fn settle(&mut self, now: Time) {
         for limit in &mut self.limits {
             limit.settle(now);
         }
@@ -160,9 +172,9 @@ impl Limiter {
     }
 
     #[inline]
-    fn end_block(&mut self, now: u64) {
+    fn end_block(&mut self, now: Time) {
         if self.blocked_until <= now {
-            self.blocked_until = 0;
+            self.blocked_until = Time::EPOCH;
         }
     }
 
@@ -177,25 +189,26 @@ impl Limiter {
         }
     }
 
+    /// What is charged to this limit.
     #[inline]
     pub(super) fn find(&self, spec: &LimitSpec) -> Option<&Limit> {
         self.limits.iter().find(|limit| limit.is(spec))
     }
 
     /// The request of this id, if it is remembered at `now`.
-    pub(super) fn known(&self, id: &[u8], now: u64) -> Option<&Memo> {
+    pub(super) fn known(&self, id: &[u8], now: Time) -> Option<&Memo> {
         self.ids.as_ref()?.get(id, now)
     }
 
-    /// Until when a request of its own is remembered, as the next effect would make it at `now`.
-    pub(super) fn remembered_until(&self, memo: &Memo, now: u64) -> u64 {
+    /// Until when a request of its own is remembered, as an effect at `now` would leave it.
+    pub(super) fn remembered_until(&self, memo: &Memo, now: Time) -> Time {
         let ids = self.ids.as_ref();
-        ids.map_or(0, |ids| ids.due_seen_at(memo, now))
+        ids.map_or(Time::EPOCH, |ids| ids.due_seen_at(memo, now))
     }
 
     /// Whether no more than 16 limits are in use once these are.
     #[inline]
-    pub(super) fn has_room_for(&self, specs: &[LimitSpec], now: u64) -> bool {
+    pub(super) fn has_room_for(&self, specs: &[LimitSpec], now: Time) -> bool {
         if self.limits.len() + specs.len() <= MAX_LIMITS_IN_USE {
             return true;
         }
@@ -208,20 +221,20 @@ impl Limiter {
 
     /// Whether anything is stamped later than `now`, the clock having been set back.
     #[inline]
-    pub(super) fn ahead(&self, now: u64) -> bool {
+    pub(super) fn ahead(&self, now: Time) -> bool {
         self.limits.iter().any(|limit| limit.newest() > now)
             || self.ids.as_ref().is_some_and(|ids| ids.newest() > now)
     }
 
     /// Whether anything is charged at `now`.
-    fn in_use(&self, now: u64) -> bool {
+    fn in_use(&self, now: Time) -> bool {
         self.limits.iter().any(|limit| limit.used(now) > 0)
     }
 
-    /// REFUND COST: every limit in use gives back min(n, used), LOG and COUNTER newest first.
-    /// `None`: nothing to give back, reply 0; else the reply is what `apply` returns.
-    pub fn refund_cost(&self, now: u64, n: u64) -> Option<Effect<'static>> {
-        let at = now.min(MAX_VALUE);
+    /// REFUND COST: every limit in use gives back min(n units, used), LOG and COUNTER newest first.
+    /// `None` if there is nothing to give back; else the reply is what `apply` returns.
+    pub fn refund_cost(&self, now: Time, n: u64) -> Option<Effect<'static>> {
+        let at = now.min(MAX_TIME);
         let units = n.min(MAX_VALUE);
         (units > 0 && self.in_use(at)).then_some(Effect {
             at,
@@ -230,22 +243,22 @@ impl Limiter {
     }
 
     /// REFUND ID: gives back what the request of this id charged, as far as it is still there,
-    /// and forgets it. `None`: not remembered, reply 0; else the reply is what `apply` returns.
+    /// and forgets it. `None` if it is not remembered; else the reply is what `apply` returns.
     ///
-    /// Still there is, of the units charged: LOG, what stands at their millisecond; COUNTER, what
-    /// their bucket still counts for; FIXED, what the same window still holds; GCRA, what has not
-    /// drained, older units draining first.
-    pub fn refund_id<'a>(&self, now: u64, id: &'a [u8]) -> Option<Effect<'a>> {
-        let at = now.min(MAX_VALUE);
+    /// Of the units charged there are still there: with LOG, those that stand at their millisecond;
+    /// with COUNTER, those that their bucket still counts for; with FIXED, those that the same
+    /// window still holds; with GCRA, those that have not drained, older units draining first.
+    pub fn refund_id<'a>(&self, now: Time, id: &'a [u8]) -> Option<Effect<'a>> {
+        let at = now.min(MAX_TIME);
         self.known(id, at).map(|_| Effect {
             at,
             change: Change::RefundId { id },
         })
     }
 
-    /// RESET: forgets everything, the block too. `None`: nothing in use, reply 0; else 1.
-    pub fn reset(&self, now: u64) -> Option<Effect<'static>> {
-        let at = now.min(MAX_VALUE);
+    /// RESET: forgets everything, the block too. `None` if nothing is in use.
+    pub fn reset(&self, now: Time) -> Option<Effect<'static>> {
+        let at = now.min(MAX_TIME);
         let remembers = self.ids.as_ref().is_some_and(|ids| ids.live(at) > 0);
         (self.in_use(at) || self.blocked_until > at || remembers).then_some(Effect {
             at,
@@ -253,35 +266,43 @@ impl Limiter {
         })
     }
 
-    /// BLOCK: denies everything for `ms` (0..=2^53), in place of an earlier block; 0 lifts it.
-    /// `None`: there is none to lift.
-    pub fn block(&self, now: u64, ms: u64) -> Option<Effect<'static>> {
-        let at = now.min(MAX_VALUE);
-        let until = if ms == 0 { 0 } else { at + ms.min(MAX_VALUE) };
-        (until > 0 || self.blocked_until > at).then_some(Effect {
+    /// BLOCK: denies everything for `span` (1 to 2^53 ms), in place of an earlier block.
+    pub fn block(&self, now: Time, span: Millis) -> Effect<'static> {
+        let at = now.min(MAX_TIME);
+        let until = at + wait::cap(span);
+        Effect {
             at,
             change: Change::Block { until },
+        }
+    }
+
+    /// BLOCK 0: ends a block. `None` if there is none.
+    pub fn unblock(&self, now: Time) -> Option<Effect<'static>> {
+        let at = now.min(MAX_TIME);
+        (self.blocked_until > at).then_some(Effect {
+            at,
+            change: Change::Unblock,
         })
     }
 
     /// Whether nothing is charged, blocked or remembered: the key is to be deleted.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.limits.is_empty() && self.blocked_until == 0 && self.ids.is_none()
+        self.limits.is_empty() && self.blocked_until == Time::EPOCH && self.ids.is_none()
     }
 
-    /// From when on nothing in it is in use, if nothing else comes (Unix ms, at most 2^53).
-    /// `None` if it is empty.
+    /// From when on nothing in it is in use, if nothing else comes; 2^53 ms at most. `None` if it is
+    /// empty.
     #[inline]
-    pub fn expires_at(&self) -> Option<u64> {
+    pub fn expires_at(&self) -> Option<Time> {
         let mut end = self.blocked_until;
         for limit in &self.limits {
             end = end.max(limit.end());
         }
         if let Some(ids) = &self.ids {
-            end = end.max(ids.end().unwrap_or(0));
+            end = end.max(ids.end().unwrap_or_default());
         }
-        (!self.is_empty()).then_some(end.min(MAX_VALUE))
+        (!self.is_empty()).then_some(end.min(MAX_TIME))
     }
 
     /// Bytes of memory, its own and on the heap. Looks at headers, not at charges or ids.

@@ -1,17 +1,21 @@
-//! What is charged to one limit, whatever its algorithm: the few questions and changes from which
-//! every decision and effect is made.
+//! What is charged to one limit, whatever its algorithm: the few questions and changes of which
+//! every decision and every effect is made.
 //!
-//! All algorithms answer in units: `used` at a time, and the `wait` until no more than a target is
-//! used, to the millisecond. Admission, retry times, resets and header fields follow from these.
+//! All algorithms answer in units: how many are `used` at a time, and the `wait` until no more than
+//! a target is used, to the millisecond. Admission, retry times, resets and header fields follow
+//! from these two.
 
 use super::counter::Counter;
 use super::fixed::Fixed;
-use super::gcra::Gcra;
-use super::ids::Part;
+use super::gcra::{Gcra, Undrained};
+use super::ids::{Part, Trace};
 use super::limits::{Algo, LimitSpec, MAX_VALUE};
 use super::log::Log;
 use super::state::ApplyError;
+use super::wait::Wait;
+use crate::units::{Millis, Time};
 
+/// What is charged, by the algorithm of the limit.
 #[derive(Debug, Clone)]
 pub(super) enum Usage {
     Log(Log),
@@ -23,7 +27,7 @@ pub(super) enum Usage {
 /// A limit in use: what is charged to it, and the window that, with the algorithm, names it.
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
-    pub(super) window: u64,
+    pub(super) window: Millis,
     pub(super) usage: Usage,
 }
 
@@ -31,13 +35,14 @@ impl Usage {
     /// Nothing charged.
     #[inline]
     pub(super) fn none(algo: Algo) -> &'static Usage {
+        // By `Algo::code`.
         static NONE: [Usage; 4] = [
             Usage::Log(Log::EMPTY),
             Usage::Counter(Counter::EMPTY),
             Usage::Fixed(Fixed::EMPTY),
             Usage::Gcra(Gcra::EMPTY),
         ];
-        &NONE[algo as usize]
+        &NONE[usize::from(algo.code())]
     }
 
     #[inline]
@@ -52,7 +57,7 @@ impl Usage {
 
     /// Units used at `now`, as far as they count for `spec`.
     #[inline]
-    pub(super) fn used(&self, spec: &LimitSpec, now: u64) -> u64 {
+    pub(super) fn used(&self, spec: &LimitSpec, now: Time) -> u64 {
         match self {
             Usage::Log(log) => log.used(spec.window(), now),
             Usage::Counter(counter) => counter.used(spec.window(), now),
@@ -61,9 +66,10 @@ impl Usage {
         }
     }
 
-    /// Ms from `now` until at most `target` units are used, if `added` more are charged now.
+    /// How long it takes from `now` until at most `target` units are used, if `added` more are
+    /// charged now.
     #[inline]
-    pub(super) fn wait(&self, spec: &LimitSpec, now: u64, added: u64, target: u64) -> u64 {
+    pub(super) fn wait(&self, spec: &LimitSpec, now: Time, added: u64, target: u64) -> Millis {
         match self {
             Usage::Log(log) => log.wait(spec.window(), now, added, target),
             Usage::Counter(counter) => counter.wait(spec.window(), now, added, target),
@@ -72,9 +78,18 @@ impl Usage {
         }
     }
 
+    /// How long it takes from `now` until so many units fit into the limit.
+    #[inline]
+    pub(super) fn wait_for(&self, spec: &LimitSpec, now: Time, units: u64) -> Wait {
+        match spec.burst().checked_sub(units) {
+            Some(target) => Wait::capped(self.wait(spec, now, 0, target)),
+            None => Wait::Forever,
+        }
+    }
+
     /// Whether a charge at `now` may need to allocate.
     #[inline]
-    pub(super) fn grows(&self, window: u64, now: u64) -> bool {
+    pub(super) fn grows(&self, window: Millis, now: Time) -> bool {
         match self {
             Usage::Log(log) => log.grows(window, now),
             Usage::Counter(counter) => counter.grows(window, now),
@@ -84,11 +99,13 @@ impl Usage {
 }
 
 impl Limit {
+    /// Whether it is this limit that `spec` names.
     #[inline]
     pub(super) fn is(&self, spec: &LimitSpec) -> bool {
         self.window == spec.window() && self.usage.algo() == spec.algo()
     }
 
+    /// Whether nothing is charged, expired or not.
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         match &self.usage {
@@ -99,9 +116,10 @@ impl Limit {
         }
     }
 
-    /// The stamp of the newest charge, or for COUNTER the start of its bucket.
+    /// The time of the newest charge; for COUNTER the start of its bucket, for FIXED that of its
+    /// window.
     #[inline]
-    pub(super) fn newest(&self) -> u64 {
+    pub(super) fn newest(&self) -> Time {
         match &self.usage {
             Usage::Log(log) => log.newest(),
             Usage::Counter(counter) => counter.newest(self.window),
@@ -110,9 +128,9 @@ impl Limit {
         }
     }
 
-    /// From when on nothing is used, if nothing else comes. May be past 2^53.
+    /// From when on nothing is used, if nothing else comes. May be past 2^53 ms.
     #[inline]
-    pub(super) fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> Time {
         match &self.usage {
             Usage::Log(log) => log.end(self.window),
             Usage::Counter(counter) => counter.end(self.window),
@@ -121,8 +139,8 @@ impl Limit {
         }
     }
 
-    /// Units used at `now` by what is charged, no request being at hand.
-    pub(super) fn used(&self, now: u64) -> u64 {
+    /// Units used at `now`, where no request says by which quota.
+    pub(super) fn used(&self, now: Time) -> u64 {
         match &self.usage {
             Usage::Log(log) => log.used(self.window, now),
             Usage::Counter(counter) => counter.used(self.window, now),
@@ -134,7 +152,7 @@ impl Limit {
     /// Brings the limit to the time of an effect: charges stamped later are restamped to `now`
     /// (the clock has been set back), expired ones are dropped.
     #[inline]
-    pub(super) fn settle(&mut self, now: u64) {
+    pub(super) fn settle(&mut self, now: Time) {
         match &mut self.usage {
             Usage::Log(log) => log.settle(self.window, now),
             Usage::Counter(counter) => counter.settle(self.window, now),
@@ -143,10 +161,10 @@ impl Limit {
         }
     }
 
-    /// Whether so many more units are within what a limit can hold. Cheap: only if they might not
-    /// be is it worth finding out what has expired.
+    /// Whether a limit can hold so many more units. What has expired is only looked for if the
+    /// units might not fit otherwise.
     #[inline]
-    pub(super) fn has_room(&self, now: u64, units: u64, spec: &LimitSpec) -> bool {
+    pub(super) fn has_room(&self, now: Time, units: u64, spec: &LimitSpec) -> bool {
         let at_most = match &self.usage {
             Usage::Log(log) => log.total(),
             Usage::Counter(counter) => counter.total(),
@@ -160,7 +178,7 @@ impl Limit {
     #[inline]
     pub(super) fn charge(
         &mut self,
-        now: u64,
+        now: Time,
         units: u64,
         spec: &LimitSpec,
     ) -> Result<(), ApplyError> {
@@ -178,28 +196,35 @@ impl Limit {
     }
 
     /// Takes back min(n, used) from a settled limit, newest first; returns that number.
-    pub(super) fn refund(&mut self, now: u64, n: u64) -> u64 {
+    pub(super) fn refund(&mut self, now: Time, n: u64) -> u64 {
         match &mut self.usage {
             Usage::Log(log) => log.refund(n),
             Usage::Counter(counter) => counter.refund(self.window, now, n),
             Usage::Fixed(fixed) => fixed.refund(n),
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, u64::MAX, 0),
+            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, None),
         }
     }
 
     /// Takes back from a settled limit what is still there of `n` units charged at `at`. Returns
     /// by how much the units used fell.
-    pub(super) fn refund_part(&mut self, now: u64, n: u64, at: u64, part: &Part) -> u64 {
-        match &mut self.usage {
-            Usage::Log(log) => log.refund_at(at, n),
-            Usage::Counter(counter) => counter.refund_at(self.window, now, at, n),
-            Usage::Fixed(fixed) if fixed.end(self.window) == part.gone => fixed.refund(n),
-            Usage::Fixed(_) => 0,
-            Usage::Gcra(gcra) => gcra.refund(self.window, now, n, part.gone, part.rate),
+    pub(super) fn refund_part(&mut self, now: Time, n: u64, at: Time, part: &Part) -> u64 {
+        let window = self.window;
+        match (&mut self.usage, part.trace) {
+            (Usage::Log(log), Trace::Log) => log.refund_at(at, n),
+            (Usage::Counter(counter), Trace::Counter) => counter.refund_at(window, now, at, n),
+            (Usage::Fixed(fixed), Trace::Fixed { closes }) if fixed.end(window) == closes => {
+                fixed.refund(n)
+            }
+            (Usage::Gcra(gcra), Trace::Gcra { empty, rate }) => {
+                let still_there = empty.map(|empty| Undrained { empty, rate });
+                gcra.refund(window, now, n, still_there)
+            }
+            // Another window of FIXED; a part goes with the limit of its own algorithm.
+            _ => 0,
         }
     }
 
-    /// Heap blocks, and the bytes in them.
+    /// How many blocks of heap it has, and the bytes in them.
     pub(super) fn heap(&self) -> (usize, usize) {
         match &self.usage {
             Usage::Log(log) => log.heap(),

@@ -1,12 +1,14 @@
-//! The bytes of effects and of LOG chunks: little numbers of variable length, read and written
-//! within fixed bounds. These are on the path of every admitted request, where bincode through
-//! serde costs several times more.
+//! How numbers are written in records and in the chunks of a LOG: small ones in few bytes, read and
+//! written within fixed bounds. Every admitted request writes some, and bincode through serde
+//! costs several times more.
 //!
 //! A number of n <= 8 bytes has n - 1 zero bits, a one, and 7 * n bits of value, from the lowest
-//! bit up; a larger one is a zero byte and 8 bytes of value. As long as LEB128, without its loop.
+//! bit up; a larger one is a zero byte and 8 bytes of value. It is as long as in LEB128, and needs
+//! no loop. This does not change: records in AOF files are written in it.
 
-use super::limits::MAX_VALUE;
+use super::limits::MAX_TIME;
 use crate::codec::DecodeError;
+use crate::units::Time;
 
 /// Most bytes of one number.
 pub(super) const MAX_NUMBER: usize = 9;
@@ -85,13 +87,15 @@ impl<const N: usize> Writer<N> {
         self.len += put(&mut self.bytes[self.len..], value);
     }
 
-    /// A time, up to 2^53: seven bytes as they are, no more than a number of today's and faster.
+    /// A time, up to 2^53: seven bytes as they are, which is no more than a number would take today,
+    /// and faster.
     #[inline]
-    pub(super) fn time(&mut self, time: u64) {
-        self.bytes[self.len..self.len + 8].copy_from_slice(&time.to_le_bytes());
+    pub(super) fn time(&mut self, time: Time) {
+        self.bytes[self.len..self.len + 8].copy_from_slice(&time.0.to_le_bytes());
         self.len += TIME_BYTES;
     }
 
+    /// Appends what was written, and `tail`, to `out`.
     #[inline]
     pub(super) fn finish(&self, tail: &[u8], out: &mut Vec<u8>) {
         out.reserve(self.len + tail.len());
@@ -119,13 +123,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A time as [`Writer::time`] writes it.
-    pub(super) fn time(&mut self) -> Result<u64, DecodeError> {
+    pub(super) fn time(&mut self) -> Result<Time, DecodeError> {
         let (bytes, rest) = self.0.split_at_checked(TIME_BYTES).ok_or(DecodeError)?;
         self.0 = rest;
         let mut whole = [0; 8];
         whole[..TIME_BYTES].copy_from_slice(bytes);
-        let time = u64::from_le_bytes(whole);
-        (time <= MAX_VALUE).then_some(time).ok_or(DecodeError)
+        let time = Time(u64::from_le_bytes(whole));
+        (time <= MAX_TIME).then_some(time).ok_or(DecodeError)
     }
 
     /// A number in `range`.
@@ -143,6 +147,7 @@ impl<'a> Reader<'a> {
         super::valid_id(id).then_some(id).ok_or(DecodeError)
     }
 
+    /// Refuses a record that has more to read.
     pub(super) fn end(&self) -> Result<(), DecodeError> {
         self.0.is_empty().then_some(()).ok_or(DecodeError)
     }

@@ -1,6 +1,6 @@
 //! Commands that charge a request to limits, or say what charging would answer: CHECK, PEEK, MCHECK.
 
-use super::{Draft, OUT_OF_MEMORY, Specs};
+use super::{Draft, OUT_OF_MEMORY, Specs, shown};
 use crate::commands::counted_keys;
 use crate::host::clock;
 use crate::host::limiter_keys::{LimitKey, carry_out, count_log_full};
@@ -207,7 +207,7 @@ fn limits_of(policy: &[u8]) -> Result<Specs, Refusal> {
 fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = clock::now().time.0;
+    let now = clock::now().time;
     let request = asked.request();
     let empty;
     let limiter = match key.get() {
@@ -221,7 +221,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let detail = asked
         .detail
         .then(|| limiter.detail(now, &request, &decision));
-    if decision.log_full {
+    if decision.is_log_full() {
         count_log_full();
     }
     if let Some(effect) = &decision.effect {
@@ -230,7 +230,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
         carry_out(ctx, &mut key, effect)?;
     }
-    count_request(decision.allowed != 0);
+    count_request(decision.is_allowed());
     reply_decision(ctx, &decision, asked.partial, detail.as_deref());
     Ok(())
 }
@@ -238,7 +238,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn peek(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let asked = parse_check(args)?;
     let key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = clock::now().time.0;
+    let now = clock::now().time;
     let request = asked.request();
     let empty = Limiter::default();
     let limiter = key.get().map_or(&empty, |stored| &stored.limiter);
@@ -252,11 +252,11 @@ fn peek(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 /// The five integers of a verdict; the array around them is the caller's.
 fn reply_verdict(ctx: Context<'_>, decision: &Decision<'_>) {
-    ctx.reply_integer(decision.allowed);
-    ctx.reply_integer(decision.limit);
-    ctx.reply_integer(decision.remaining);
-    ctx.reply_integer(decision.retry_after);
-    ctx.reply_integer(decision.reset_after);
+    ctx.reply_integer(decision.is_allowed().into());
+    ctx.reply_integer(decision.limit as i64);
+    ctx.reply_integer(decision.remaining as i64);
+    ctx.reply_integer(decision.retry_after().map_or(0, shown));
+    ctx.reply_integer(decision.reset_after.0 as i64);
 }
 
 fn reply_decision(
@@ -273,17 +273,17 @@ fn reply_decision(
     ctx.reply_array(len);
     reply_verdict(ctx, decision);
     if len > 5 {
-        ctx.reply_integer(decision.granted as i64);
+        ctx.reply_integer(decision.granted() as i64);
     }
     if let Some(limits) = detail {
         ctx.reply_array(limits.len());
         for limit in limits {
             ctx.reply_array(6);
-            ctx.reply_integer(limit.quota);
-            ctx.reply_integer(limit.window);
-            ctx.reply_integer(limit.remaining);
-            ctx.reply_integer(limit.next_after);
-            ctx.reply_integer(limit.reset_after);
+            ctx.reply_integer(limit.quota as i64);
+            ctx.reply_integer(limit.window.0 as i64);
+            ctx.reply_integer(limit.remaining as i64);
+            ctx.reply_integer(limit.next_after.map_or(0, shown));
+            ctx.reply_integer(limit.reset_after.0 as i64);
             ctx.reply_integer(limit.violated.into());
         }
     }
@@ -355,7 +355,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     for i in 0..asked.numkeys {
         keys.push(Key::open(ctx, args.string(2 + i), Mode::Write)?);
     }
-    let now = clock::now().time.0;
+    let now = clock::now().time;
     let empty = Limiter::default();
     let decision = {
         let limiters = keys.iter();
@@ -364,7 +364,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             .collect();
         check_all(now, &limiters, &asked.limits, asked.cost, log_max())?
     };
-    if decision.keys.iter().any(|key| key.log_full) {
+    if decision.keys.iter().any(Decision::is_log_full) {
         count_log_full();
     }
     let needs_alloc = |d: &Decision<'_>| d.effect.is_some() && d.needs_alloc;
@@ -376,10 +376,10 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             carry_out(ctx, key, effect)?;
         }
     }
-    count_request(decision.allowed);
+    count_request(decision.is_allowed());
     ctx.reply_array(2 + asked.numkeys);
-    ctx.reply_integer(decision.allowed.into());
-    ctx.reply_integer(decision.retry_after);
+    ctx.reply_integer(decision.is_allowed().into());
+    ctx.reply_integer(decision.retry_after.map_or(0, shown));
     for verdict in &decision.keys {
         ctx.reply_array(5);
         reply_verdict(ctx, verdict);

@@ -9,6 +9,7 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use modq_core::limiter::{Effect, Limiter, MAX_ID_BYTES, MAX_VALUE};
+use modq_core::units::Time;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -54,10 +55,10 @@ pub(super) static COMMANDS: &[Command] = &[
 fn change<'e>(
     ctx: Context<'_>,
     args: Args<'_>,
-    decide: impl FnOnce(&Limiter, u64) -> Option<Effect<'e>>,
+    decide: impl FnOnce(&Limiter, Time) -> Option<Effect<'e>>,
 ) -> Result<Option<u64>, Refusal> {
     let mut key = Key::<LimitKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = clock::now().time.0;
+    let now = clock::now().time;
     let effect = match key.get() {
         Some(stored) => decide(&stored.limiter, now),
         None => decide(&Limiter::default(), now),
@@ -99,8 +100,11 @@ fn reset(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 fn block(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
-    let ms = ms(&mut Parser::new(args, 2), "ms", 0..=MAX_VALUE)?;
-    change(ctx, args, |limiter, now| limiter.block(now, ms))?;
+    let span = ms(&mut Parser::new(args, 2), "ms", 0..=MAX_VALUE)?;
+    change(ctx, args, |limiter, now| match span.is_zero() {
+        true => limiter.unblock(now),
+        false => Some(limiter.block(now, span)),
+    })?;
     ctx.reply_ok();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Commands on leases, which limit how many run at a time: ACQUIRE, RELEASE, LEASES.
 
-use super::{OUT_OF_MEMORY, ms};
+use super::{OUT_OF_MEMORY, ms, shown};
 use crate::host::clock;
 use crate::host::limiter_keys::{LeaseKey, carry_out};
 use crate::server::args::{Args, Parser, words};
@@ -8,8 +8,7 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{self, Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
-use modq_core::limiter::{Acquire, Leases, MAX_ID_BYTES, MAX_VALUE};
-use modq_core::units::Token;
+use modq_core::limiter::{Acquire, Leases, MAX_ID_BYTES, MAX_VALUE, Outcome};
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -73,29 +72,37 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
     let now = clock::now();
     let acquired = match key.get() {
-        Some(stored) => stored.leases.acquire(now.time.0, now.token_floor.0, &ask),
-        None => Leases::default().acquire(now.time.0, now.token_floor.0, &ask),
+        Some(stored) => stored.leases.acquire(now.time, now.token_floor, &ask),
+        None => Leases::default().acquire(now.time, now.token_floor, &ask),
     };
-    if let Some(effect) = &acquired.effect {
-        if acquired.needs_alloc && context::out_of_memory() {
-            return Err(OUT_OF_MEMORY);
+    let (leased, retry_after, fence) = match &acquired.outcome {
+        Outcome::Leased {
+            fence,
+            needs_alloc,
+            effect,
+        } => {
+            if *needs_alloc && context::out_of_memory() {
+                return Err(OUT_OF_MEMORY);
+            }
+            carry_out(ctx, &mut key, effect)?;
+            clock::token_given(*fence, now.time);
+            (true, 0, fence.0)
         }
-        carry_out(ctx, &mut key, effect)?;
-        clock::token_given(Token(acquired.fence as u64), now.time);
-    }
+        Outcome::Denied { retry_after } => (false, shown(*retry_after), 0),
+    };
     ctx.reply_array(5);
-    ctx.reply_integer(acquired.acquired);
-    ctx.reply_integer(acquired.in_use);
-    ctx.reply_integer(acquired.max);
-    ctx.reply_integer(acquired.retry_after);
-    ctx.reply_integer(acquired.fence);
+    ctx.reply_integer(leased.into());
+    ctx.reply_integer(acquired.in_use as i64);
+    ctx.reply_integer(max as i64);
+    ctx.reply_integer(retry_after);
+    ctx.reply_integer(fence as i64);
     Ok(())
 }
 
 fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let id = Parser::new(args, 2).bytes("id", 1..=MAX_ID_BYTES)?;
     let mut key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Write)?;
-    let now = clock::now().time.0;
+    let now = clock::now().time;
     let effect = key.get().and_then(|stored| stored.leases.release(now, id));
     if let Some(effect) = &effect {
         carry_out(ctx, &mut key, effect)?;
@@ -106,18 +113,18 @@ fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 
 fn leases(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Read)?;
-    let now = clock::now().time.0;
+    let now = clock::now().time;
     let Some(stored) = key.get() else {
         ctx.reply_array(0);
         return Ok(());
     };
-    ctx.reply_array(stored.leases.len(now));
+    ctx.reply_array(stored.leases.count(now));
     for (id, lease) in stored.leases.list(now) {
         ctx.reply_array(4);
         ctx.reply_bytes(id);
         ctx.reply_integer(lease.cost as i64);
-        ctx.reply_integer(lease.expires as i64);
-        ctx.reply_integer(lease.fence as i64);
+        ctx.reply_integer(lease.expires.0 as i64);
+        ctx.reply_integer(lease.fence.0 as i64);
     }
     Ok(())
 }

@@ -10,8 +10,9 @@ use crate::server::args::Parser;
 use crate::server::command::Command;
 use crate::server::context::Refusal;
 use modq_core::limiter::{
-    Algo, LimitError, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE, SpecError,
+    Algo, CheckError, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE, SpecError, Wait,
 };
+use modq_core::units::Millis;
 pub use policies::POLICY;
 use smallvec::SmallVec;
 use std::ops::RangeInclusive;
@@ -23,19 +24,21 @@ pub(super) static COMMANDS: [&[Command]; 3] =
 impl From<SpecError> for Refusal {
     fn from(error: SpecError) -> Refusal {
         Refusal::fixed(match error {
-            SpecError::Quota => "ERR quota must be an integer from 1 to 2^53",
-            SpecError::Window => "ERR window must be an integer from 1 to 2^53 (ms)",
-            SpecError::Burst => "ERR BURST goes with ALGO GCRA only",
-            SpecError::Count => "ERR LIMIT: at most 8 limits in a command",
-            SpecError::Repeated => "ERR LIMIT: the same window and ALGO twice",
+            SpecError::QuotaOutOfRange => "ERR quota must be an integer from 1 to 2^53",
+            SpecError::WindowOutOfRange => "ERR window must be an integer from 1 to 2^53 (ms)",
+            SpecError::BurstOutOfRange => "ERR BURST must be an integer from 1 to 2^53",
+            SpecError::BurstWithoutGcra => "ERR BURST goes with ALGO GCRA only",
+            SpecError::NoLimits => return Refusal::missing("quota"),
+            SpecError::TooManyLimits => "ERR LIMIT: at most 8 limits in a command",
+            SpecError::RepeatedLimit => "ERR LIMIT: the same window and ALGO twice",
         })
     }
 }
 
-impl From<LimitError> for Refusal {
-    fn from(error: LimitError) -> Refusal {
+impl From<CheckError> for Refusal {
+    fn from(error: CheckError) -> Refusal {
         match error {
-            LimitError::TooManyLimits => {
+            CheckError::TooManyLimitsInUse => {
                 Refusal::fixed("ERR LIMIT: the key has 16 other limits in use")
             }
         }
@@ -50,8 +53,17 @@ fn ms(
     parser: &mut Parser<'_>,
     name: &'static str,
     range: RangeInclusive<u64>,
-) -> Result<u64, Refusal> {
-    parser.unsigned_of(name, range, ", in milliseconds")
+) -> Result<Millis, Refusal> {
+    let ms = parser.unsigned_of(name, range, ", in milliseconds")?;
+    Ok(Millis(ms))
+}
+
+/// A wait as replies show it: milliseconds, -1 for one that does not end.
+fn shown(wait: Wait) -> i64 {
+    match wait {
+        Wait::For(span) => span.0 as i64,
+        Wait::Forever => -1,
+    }
 }
 
 /// The limits of one command: most have one or two.
@@ -61,7 +73,7 @@ type Specs = SmallVec<[LimitSpec; 2]>;
 /// window, so it is complete when the next limit begins, or the command ends.
 struct Draft {
     quota: u64,
-    window: u64,
+    window: Millis,
     algo: Option<Algo>,
     burst: Option<u64>,
 }
@@ -101,7 +113,7 @@ impl Draft {
     /// The limit is complete: checks it and adds it to the others.
     fn add_to(self, specs: &mut Specs) -> Result<(), Refusal> {
         if specs.len() == MAX_LIMITS_PER_REQUEST {
-            return Err(SpecError::Count.into());
+            return Err(SpecError::TooManyLimits.into());
         }
         let algo = self.algo.unwrap_or(Algo::Log);
         specs.push(LimitSpec::new(self.quota, self.window, algo, self.burst)?);

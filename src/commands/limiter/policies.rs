@@ -143,7 +143,7 @@ fn policy_get(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     for limit in limits {
         ctx.reply_map(4);
         ctx.field("quota").reply_integer(limit.quota() as i64);
-        ctx.field("window").reply_integer(limit.window() as i64);
+        ctx.field("window").reply_integer(limit.window().0 as i64);
         ctx.field("algo")
             .reply_bytes(limit.algo().name().as_bytes());
         ctx.field("burst").reply_integer(limit.burst() as i64);

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// The last L admissions; the one `cost` from the newest end must have expired.
 struct Ring {
@@ -47,7 +47,7 @@ proptest! {
         for (step, cost) in steps {
             now += step;
             let d = run(&mut limiter, now, &ask(&limits, cost as u64));
-            prop_assert_eq!(d.allowed == 1, ring.check(now, window, cost));
+            prop_assert_eq!(d.is_allowed(), ring.check(now, window, cost));
         }
     }
 
@@ -58,89 +58,133 @@ proptest! {
         ops in prop::collection::vec((0..10u8, 0..40u64, 1..600u64), 1..400),
         entries in prop::sample::select(&[1usize, 100, 255, 256, 257, 5000])
     ) {
-        let window = 20_000;
-        let limits = [spec(Algo::Log, MAX_VALUE, window)];
-        let mut limiter = Limiter::default();
-        let mut other = Limiter::default();
-        let mut list: Vec<(u64, u64)> = vec![];
-        let mut now = T0;
+        let mut logs = Logs::new();
         for (kind, step, n) in ops {
-            let mut settled = false;
             match kind {
                 0..=4 => {
                     for i in 0..n / 4 {
-                        now += step % 7;
-                        let units = 1 + (i * step) % 300;
-                        let d = limiter.check(now, &ask(&limits, units), NO_BOUND).unwrap();
-                        let effect = d.effect.unwrap();
-                        settled = true;
-                        limiter.apply(&effect).unwrap();
-                        other.apply(&effect).unwrap();
-                        list.iter_mut().for_each(|c| c.0 = c.0.min(now));
-                        list.push((now, units));
+                        logs.now += step % 7;
+                        logs.charge(1 + (i * step) % 300);
                     }
                 }
-                5 => now += 50 * n,
-                6 => now -= n / 2,
-                7 => {
-                    if let Some(effect) = limiter.refund_cost(now, n * step * 10) {
-                        let live = |c: &&(u64, u64)| c.0 + window > now;
-                        let used: u64 = list.iter().filter(live).map(|c| c.1).sum();
-                        let given = limiter.apply(&effect).unwrap();
-                        settled = true;
-                        prop_assert_eq!(other.apply(&effect).unwrap(), given);
-                        prop_assert_eq!(given, used.min(n * step * 10));
-                        list.iter_mut().for_each(|c| c.0 = c.0.min(now));
-                        let mut left = given;
-                        for charge in list.iter_mut().rev() {
-                            let back = left.min(charge.1);
-                            charge.1 -= back;
-                            left -= back;
-                        }
-                    }
-                }
-                8 => other = reload(&other, entries),
-                _ => {
-                    // A remembered charge, up to three chunks later given back.
-                    let later = step * 20;
-                    let request = Request { id: Some(b"id"), ..ask(&limits, n) };
-                    let d = limiter.check(now, &request, NO_BOUND).unwrap();
-                    let charge = d.effect.unwrap();
-                    list.iter_mut().for_each(|c| c.0 = c.0.min(now));
-                    let at = now;
-                    settled = true;
-                    for limiter in [&mut limiter, &mut other] {
-                        limiter.apply(&charge).unwrap();
-                        for i in 1..=later {
-                            let d = limiter.check(at + i, &ask(&limits, 2), NO_BOUND).unwrap();
-                            limiter.apply(&d.effect.unwrap()).unwrap();
-                        }
-                        let effect = limiter.refund_id(at + later, b"id").unwrap();
-                        prop_assert_eq!(limiter.apply(&effect).unwrap(), n);
-                    }
-                    now += later;
-                    list.extend((1..=later).map(|i| (at + i, 2)));
-                }
+                5 => logs.now += 50 * n,
+                6 => logs.now -= n / 2,
+                7 => logs.refund(n * step * 10),
+                8 => logs.other = reload(&logs.other, entries),
+                _ => logs.charge_and_give_back(n, step * 20),
             }
-            // Only effects drop, but an expired charge never comes back into the count.
-            list.retain(|c| c.1 > 0);
-            if settled {
-                list.retain(|c| c.0 + window > now);
-            }
-            let used: u64 = list.iter().filter(|c| c.0.min(now) + window > now).map(|c| c.1).sum();
-            let d = limiter.check(now, &ask(&limits, 0), NO_BOUND).unwrap();
-            prop_assert_eq!(MAX_VALUE as i64 - d.remaining, used as i64);
-            // Entries are counted right, too: room for half of them comes when the others are gone.
-            let live = list.iter().map(|c| c.0.min(now)).filter(|t| t + window > now);
-            let live: std::collections::BTreeSet<u64> = live.collect();
-            let half = live.len() / 2;
-            if half > 0 && !live.contains(&now) {
-                let last = live.iter().nth(live.len() - half).unwrap();
-                let d = limiter.check(now, &ask(&limits, 1), half).unwrap();
-                prop_assert_eq!((d.log_full, d.retry_after as u64), (true, last + window - now));
-            }
-            prop_assert_eq!(digest(&limiter), digest(&other));
+            logs.agree();
         }
+    }
+}
+
+const WINDOW: u64 = 20_000;
+
+/// A log, one that gets the same effects but is reloaded now and then, and a plain list of
+/// (time, units).
+struct Logs {
+    limits: [LimitSpec; 1],
+    limiter: Limiter,
+    other: Limiter,
+    list: Vec<(u64, u64)>,
+    now: u64,
+}
+
+impl Logs {
+    fn new() -> Logs {
+        Logs {
+            limits: [spec(Algo::Log, MAX_VALUE, WINDOW)],
+            limiter: Limiter::default(),
+            other: Limiter::default(),
+            list: vec![],
+            now: T0,
+        }
+    }
+
+    /// What an effect does to all charges. (Only effects drop, but an expired charge never comes
+    /// back into the count.)
+    fn settle(&mut self) {
+        self.list.iter_mut().for_each(|c| c.0 = c.0.min(self.now));
+        let now = self.now;
+        self.list.retain(|c| c.1 > 0 && c.0 + WINDOW > now);
+    }
+
+    fn used(&self) -> u64 {
+        let live = self.list.iter();
+        let live = live.filter(|c| c.0.min(self.now) + WINDOW > self.now);
+        live.map(|c| c.1).sum()
+    }
+
+    fn charge(&mut self, units: u64) {
+        let request = ask(&self.limits, units);
+        let d = self.limiter.check(Time(self.now), &request, NO_BOUND);
+        let effect = d.unwrap().effect.unwrap();
+        self.limiter.apply(&effect).unwrap();
+        self.other.apply(&effect).unwrap();
+        self.settle();
+        self.list.push((self.now, units));
+    }
+
+    fn refund(&mut self, n: u64) {
+        let Some(effect) = self.limiter.refund_cost(Time(self.now), n) else {
+            return;
+        };
+        let given = self.limiter.apply(&effect).unwrap();
+        assert_eq!(self.other.apply(&effect).unwrap(), given);
+        assert_eq!(given, self.used().min(n));
+        self.settle();
+        let mut left = given;
+        for charge in self.list.iter_mut().rev() {
+            let back = left.min(charge.1);
+            charge.1 -= back;
+            left -= back;
+        }
+        self.settle();
+    }
+
+    /// A remembered charge, given back that many ms later, with a charge of 2 units in each: up to
+    /// three chunks.
+    fn charge_and_give_back(&mut self, units: u64, later: u64) {
+        let (at, two) = (self.now, ask(&self.limits, 2));
+        let request = Request {
+            id: Some(b"id"),
+            ..ask(&self.limits, units)
+        };
+        let d = peek(&self.limiter, at, &request);
+        let charge = d.effect.unwrap();
+        for limiter in [&mut self.limiter, &mut self.other] {
+            limiter.apply(&charge).unwrap();
+            for i in 1..=later {
+                run(limiter, at + i, &two);
+            }
+            let effect = limiter.refund_id(Time(at + later), b"id").unwrap();
+            assert_eq!(limiter.apply(&effect).unwrap(), units);
+        }
+        self.settle();
+        self.now += later;
+        self.list.extend((1..=later).map(|i| (at + i, 2)));
+        self.settle();
+    }
+
+    fn agree(&self) {
+        let check = |cost, log_max| {
+            let request = ask(&self.limits, cost);
+            let d = self.limiter.check(Time(self.now), &request, log_max);
+            d.unwrap()
+        };
+        assert_eq!(MAX_VALUE - check(0, NO_BOUND).remaining, self.used());
+        // Entries are counted right, too: room for half of them comes when the others are gone.
+        let times = self.list.iter().map(|c| c.0.min(self.now));
+        let live = times.filter(|t| t + WINDOW > self.now);
+        let live: BTreeSet<u64> = live.collect();
+        let half = live.len() / 2;
+        if half > 0 && !live.contains(&self.now) {
+            let last = live.iter().nth(live.len() - half).unwrap();
+            let d = check(1, half);
+            let wait = last + WINDOW - self.now;
+            assert_eq!((d.is_log_full(), retry(&d) as u64), (true, wait));
+        }
+        assert_eq!(digest(&self.limiter), digest(&self.other));
     }
 }
 
@@ -152,9 +196,7 @@ fn expired_charges_stay_until_an_effect_and_go_run_by_run() {
         run(&mut limiter, T0 + i, &ask(&limits, 1));
     }
     let runs = |limiter: &Limiter| digest(limiter).len();
-    limiter
-        .check(T0 + 1500, &ask(&limits, 1), NO_BOUND)
-        .unwrap();
+    peek(&limiter, T0 + 1500, &ask(&limits, 1));
     assert_eq!(runs(&limiter), 900);
     run(&mut limiter, T0 + 1500, &ask(&limits, 1));
     assert_eq!(runs(&limiter), 900 - 501 + 1);
@@ -186,7 +228,7 @@ fn a_log_in_steady_use_does_not_grow() {
     let mut limiter = Limiter::default();
     let mut most = 0;
     for i in 0..20_000 {
-        assert_eq!(run(&mut limiter, T0 + i, &ask(&limits, 1)).allowed, 1);
+        assert!(run(&mut limiter, T0 + i, &ask(&limits, 1)).is_allowed());
         most = most.max(limiter.memory_bytes());
     }
     assert!(most < 2000, "{most}");
@@ -202,21 +244,21 @@ fn a_million_charges_are_answered_at_once() {
     let now = T0 + 2_000_000;
     let start = std::time::Instant::now();
     for cost in 1..=1000 {
-        let d = limiter.check(now, &ask(&limits, cost), NO_BOUND).unwrap();
+        let d = peek(&limiter, now, &ask(&limits, cost));
         let oldest = T0 + 2 * (cost - 1);
-        assert_eq!(d.retry_after as u64, oldest + (1 << 40) - now);
+        assert_eq!(retry(&d) as u64, oldest + (1 << 40) - now);
     }
     let each = start.elapsed() / 1000;
     assert!(each.as_micros() < 100, "{each:?}");
     // The first chunk half expired, and much asked for.
     let later = T0 + (1 << 40) + 300;
-    let d = limiter
-        .check(later, &ask(&limits, 500_000), NO_BOUND)
-        .unwrap();
-    assert_eq!(d.retry_after, 2 * 499_999 - 300);
-    let d = limiter.check(later, &ask(&limits, 151), NO_BOUND).unwrap();
-    assert_eq!((d.allowed, d.remaining), (1, 0));
+    let d = peek(&limiter, later, &ask(&limits, 500_000));
+    assert_eq!(retry(&d), 2 * 499_999 - 300);
+    let d = peek(&limiter, later, &ask(&limits, 151));
+    assert_eq!((d.is_allowed(), d.remaining), (true, 0));
     // With half of the entries allowed, too.
-    let d = limiter.check(later, &ask(&limits, 1), 500_000).unwrap();
-    assert_eq!((d.log_full, d.retry_after), (true, 2 * 500_000 - 300));
+    let d = limiter
+        .check(Time(later), &ask(&limits, 1), 500_000)
+        .unwrap();
+    assert_eq!((d.is_log_full(), retry(&d)), (true, 2 * 500_000 - 300));
 }

@@ -133,7 +133,7 @@ impl Use {
     }
 
     fn charge(&mut self, spec: &LimitSpec, now: u64, units: u64) {
-        let window = spec.window();
+        let window = spec.window().0;
         match self {
             Use::Log(charges) => charges.push((now, units)),
             Use::Counter(buckets) => {
@@ -263,13 +263,13 @@ impl Model {
     fn find(&self, spec: &LimitSpec) -> Option<&Use> {
         self.limits
             .iter()
-            .find(|l| l.0 == spec.window() && l.1 == spec.algo())
+            .find(|l| l.0 == spec.window().0 && l.1 == spec.algo())
             .map(|l| &l.2)
     }
 
     pub(super) fn used(&self, spec: &LimitSpec, now: u64) -> u64 {
         self.find(spec)
-            .map_or(0, |u| u.used(spec.window(), Some(spec.quota()), now))
+            .map_or(0, |u| u.used(spec.window().0, Some(spec.quota()), now))
     }
 
     /// Distinct milliseconds in the logs, plus remembered ids.
@@ -308,10 +308,6 @@ impl Model {
             }
         }
         let used = |spec: &LimitSpec| self.used(spec, now);
-        let cap = |spec: &LimitSpec| match spec.algo() {
-            Algo::Gcra => spec.burst(),
-            _ => spec.quota(),
-        };
         let granted = if request.partial {
             let left = request
                 .limits
@@ -335,99 +331,44 @@ impl Model {
         (request.cost == 0 || self.log_room(now, request, log_max)).then_some(granted)
     }
 
+    /// What is answered to a request.
     pub(super) fn check(&self, now: u64, request: &Request, log_max: usize) -> Verdict {
         let mut here = self.clone();
         here.settle(now);
-        let known = request
-            .id
-            .is_some_and(|id| here.ids.contains_key(id) && here.ids[id].until() > now);
-        let cap = |spec: &LimitSpec| match spec.algo() {
-            Algo::Gcra => spec.burst(),
-            _ => spec.quota(),
-        };
-        let waits = |model: &Model, spec: &LimitSpec, target: u64| {
-            let wait = first(now, |time| model.used(spec, time) <= target);
-            wait.map_or(SATURATED, |time| time - now) as i64
-        };
-        let before: Vec<u64> = request.limits.iter().map(|l| here.used(l, now)).collect();
+        let memory = request.id.and_then(|id| here.ids.get(id));
+        let known_until = memory.map(Memory::until).filter(|until| *until > now);
         let admitted = here.admits(now, request, log_max);
-        let charged = if known { 0 } else { admitted.unwrap_or(0) };
+        let charged = match known_until {
+            Some(_) => 0,
+            None => admitted.unwrap_or(0),
+        };
         let mut after = here.clone();
         if charged > 0 {
             after.charge(now, charged, request.limits, request.id);
         }
-        let left = |spec: &LimitSpec| cap(spec).saturating_sub(after.used(spec, now));
-
-        // Of one unit when not even that can be granted.
-        let asked = match admitted {
-            None if request.partial => request.cost.min(1),
-            _ => request.cost,
+        let answer = Answer {
+            now,
+            request,
+            log_max,
+            model: self,
+            here,
+            after,
+            known_until,
+            admitted,
         };
-        let violated: Vec<(i64, usize)> = (0..request.limits.len())
-            .filter(|_| admitted.is_none() && !(request.partial && request.cost == 0))
-            .filter(|&i| before[i] + asked > cap(&request.limits[i]))
-            .filter(|_| !(known && here.ids[request.id.unwrap()].until() > here.blocked_until))
-            .map(|i| {
-                let spec = &request.limits[i];
-                let wait = match cap(spec).checked_sub(asked) {
-                    Some(target) => waits(&here, spec, target),
-                    None => -1,
-                };
-                (wait, i)
-            })
-            .collect();
-        let longest = violated.iter().map(|v| v.0 as u64).max();
-        let deciding = match longest {
-            Some(wait) => violated.iter().find(|v| v.0 as u64 == wait).unwrap().1,
-            None => (0..request.limits.len())
-                .min_by_key(|&i| left(&request.limits[i]))
-                .unwrap(),
-        };
-        let spec = &request.limits[deciding];
-
-        let never = (violated.iter().any(|v| v.0 == -1))
-            || (admitted.is_none() && request.cost > 0 && {
-                let logs = request.limits.iter().filter(|l| l.algo() == Algo::Log);
-                let adds = logs.count() + usize::from(request.id.is_some());
-                adds > 0 && adds > log_max && self.entries(now) + adds > log_max
-            });
-        let retry = match admitted {
-            Some(_) => 0,
-            // Allowed once the block ends, if still remembered then (but perhaps not for ever).
-            None if known && here.ids[request.id.unwrap()].until() > here.blocked_until => {
-                (here.blocked_until - now) as i64
-            }
-            None if never => -1,
-            None => {
-                let at = first(now, |time| here.admits(time, request, log_max).is_some());
-                at.map_or(SATURATED, |time| time - now) as i64
-            }
-        };
-        let detail = request.limits.iter().zip(&before).map(|(spec, &before)| {
-            let used = after.used(spec, now);
-            let next = match used {
-                0 => 0,
-                // Until more than now is left.
-                _ => waits(&after, spec, used.min(cap(spec)) - 1),
-            };
-            let refuses = !known
-                && match request.partial {
-                    true => cap(spec).saturating_sub(before) < request.cost,
-                    false => before + request.cost > cap(spec),
-                };
-            (left(spec) as i64, next, waits(&after, spec, 0), refuses)
-        });
+        let violated = answer.violated();
+        let spec = &request.limits[answer.deciding(&violated)];
         Verdict {
             five: [
                 i64::from(admitted.is_some()),
                 spec.quota() as i64,
-                left(spec) as i64,
-                retry,
-                waits(&after, spec, 0),
+                answer.left(spec) as i64,
+                answer.retry(&violated),
+                answer.wait(&answer.after, spec, 0),
             ],
             granted: admitted.unwrap_or(0),
             charged,
-            detail: detail.collect(),
+            detail: request.limits.iter().map(|l| answer.detail(l)).collect(),
         }
     }
 
@@ -436,10 +377,10 @@ impl Model {
         let mut parts = vec![];
         for spec in limits {
             if self.find(spec).is_none() {
-                let fresh = (spec.window(), spec.algo(), Use::new(spec.algo()));
+                let fresh = (spec.window().0, spec.algo(), Use::new(spec.algo()));
                 self.limits.push(fresh);
             }
-            let of_spec = |l: &&mut (u64, Algo, Use)| l.0 == spec.window() && l.1 == spec.algo();
+            let of_spec = |l: &&mut (u64, Algo, Use)| l.0 == spec.window().0 && l.1 == spec.algo();
             let usage = &mut self.limits.iter_mut().find(of_spec).unwrap().2;
             if let Use::Gcra(v, at, _) = usage {
                 if *v == 0 {
@@ -448,13 +389,13 @@ impl Model {
             }
             usage.charge(spec, now, units);
             let gone = match usage {
-                Use::Fixed(opened, _) => u128::from(*opened + spec.window()),
+                Use::Fixed(opened, _) => u128::from(*opened + spec.window().0),
                 Use::Gcra(v, at, last) => {
                     (u128::from(*at) + v.div_ceil(u128::from(*last))).min(FAR)
                 }
                 _ => 0,
             };
-            parts.push((spec.algo(), spec.window(), gone, spec.quota()));
+            parts.push((spec.algo(), spec.window().0, gone, spec.quota()));
         }
         if let Some(id) = id {
             let memory = Memory {
@@ -523,5 +464,120 @@ impl Model {
             most = most.max(before - limit.2.used(window, None, now));
         }
         most
+    }
+}
+
+/// An answer in the making.
+struct Answer<'a> {
+    now: u64,
+    request: &'a Request<'a>,
+    log_max: usize,
+    model: &'a Model,
+    /// The model as settled now.
+    here: Model,
+    /// The same after what is charged.
+    after: Model,
+    /// Until when the request is remembered, if it is.
+    known_until: Option<u64>,
+    /// What is granted, if the request is admitted.
+    admitted: Option<u64>,
+}
+
+/// The most units that can be charged at once.
+fn cap(spec: &LimitSpec) -> u64 {
+    match spec.algo() {
+        Algo::Gcra => spec.burst(),
+        _ => spec.quota(),
+    }
+}
+
+impl Answer<'_> {
+    /// Ms until no more than `target` units are used.
+    fn wait(&self, model: &Model, spec: &LimitSpec, target: u64) -> i64 {
+        let time = first(self.now, |time| model.used(spec, time) <= target);
+        time.map_or(SATURATED, |time| time - self.now) as i64
+    }
+
+    fn left(&self, spec: &LimitSpec) -> u64 {
+        cap(spec).saturating_sub(self.after.used(spec, self.now))
+    }
+
+    /// Whether the request is remembered for longer than a block lasts.
+    fn spared(&self) -> bool {
+        let outlasts = |until: u64| until > self.here.blocked_until;
+        self.known_until.is_some_and(outlasts)
+    }
+
+    /// (wait, index) of each limit that denies the request.
+    fn violated(&self) -> Vec<(i64, usize)> {
+        // Of one unit when not even that can be granted.
+        let asked = match self.admitted {
+            None if self.request.partial => self.request.cost.min(1),
+            _ => self.request.cost,
+        };
+        let none = self.admitted.is_some()
+            || (self.request.partial && self.request.cost == 0)
+            || self.spared();
+        let limits = self.request.limits.iter().enumerate();
+        limits
+            .filter(|_| !none)
+            .filter(|(_, spec)| self.here.used(spec, self.now) + asked > cap(spec))
+            .map(|(i, spec)| match cap(spec).checked_sub(asked) {
+                Some(target) => (self.wait(&self.here, spec, target), i),
+                None => (-1, i),
+            })
+            .collect()
+    }
+
+    /// The index of the limit that decides.
+    fn deciding(&self, violated: &[(i64, usize)]) -> usize {
+        let limits = &self.request.limits;
+        // -1 as u64 is the longest.
+        match violated.iter().map(|v| v.0 as u64).max() {
+            Some(wait) => violated.iter().find(|v| v.0 as u64 == wait).unwrap().1,
+            None => (0..limits.len())
+                .min_by_key(|&i| self.left(&limits[i]))
+                .unwrap(),
+        }
+    }
+
+    /// Ms until the request is admitted, -1 for never.
+    fn retry(&self, violated: &[(i64, usize)]) -> i64 {
+        let request = self.request;
+        let log_full_for_ever = || {
+            let logs = request.limits.iter().filter(|l| l.algo() == Algo::Log);
+            let adds = logs.count() + usize::from(request.id.is_some());
+            request.cost > 0
+                && adds > 0
+                && adds > self.log_max
+                && self.model.entries(self.now) + adds > self.log_max
+        };
+        match self.admitted {
+            Some(_) => 0,
+            // Allowed once the block ends, if still remembered then (but perhaps not for ever).
+            None if self.spared() => (self.here.blocked_until - self.now) as i64,
+            None if violated.iter().any(|v| v.0 == -1) || log_full_for_ever() => -1,
+            None => {
+                let admits = |time| self.here.admits(time, request, self.log_max).is_some();
+                first(self.now, admits).map_or(SATURATED, |time| time - self.now) as i64
+            }
+        }
+    }
+
+    /// (remaining, next_after, reset_after, violated) of a limit.
+    fn detail(&self, spec: &LimitSpec) -> (i64, i64, i64, bool) {
+        let (before, cost) = (self.here.used(spec, self.now), self.request.cost);
+        let next = match self.after.used(spec, self.now) {
+            0 => 0,
+            // Until more than now is left.
+            used => self.wait(&self.after, spec, used.min(cap(spec)) - 1),
+        };
+        let refuses = match self.request.partial {
+            true => cap(spec).saturating_sub(before) < cost,
+            false => before + cost > cap(spec),
+        };
+        let refuses = refuses && self.known_until.is_none();
+        let reset = self.wait(&self.after, spec, 0);
+        (self.left(spec) as i64, next, reset, refuses)
     }
 }

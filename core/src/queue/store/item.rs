@@ -1,6 +1,7 @@
 //! One item, its lock, and what makes each of them small: a record of 56 bytes and one allocation
 //! for id and payload. What few items have is in [`Rare`].
 
+use crate::memory::alloc_size;
 use crate::slab::slot_number;
 use crate::units::{Time, Token};
 use serde::{Deserialize, Serialize};
@@ -209,16 +210,6 @@ fn join(id: &[u8], payload: &[u8]) -> Box<[u8]> {
     bytes.into_boxed_slice()
 }
 
-/// What jemalloc hands out for a request of `n` bytes (four size classes per doubling).
-pub(super) fn alloc_size(n: usize) -> usize {
-    match n {
-        0 => 0,
-        1..=8 => 8,
-        9..=128 => n.next_multiple_of(16),
-        _ => n.next_multiple_of(n.next_power_of_two() / 8),
-    }
-}
-
 /// A moderator that an item may not go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queue) struct Exclusion {
@@ -269,22 +260,6 @@ pub(in crate::queue) struct Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_those_of_jemalloc() {
-        for (n, size) in [
-            (1, 8),
-            (9, 16),
-            (120, 128),
-            (129, 160),
-            (216, 224),
-            (257, 320),
-            (513, 640),
-            (1025, 1280),
-        ] {
-            assert_eq!(alloc_size(n), size, "{n}");
-        }
-    }
 
     #[test]
     fn small_numbers_survive() {

@@ -1,0 +1,35 @@
+//! What the server's allocator makes of the sizes it is asked for.
+
+/// Bytes that an allocation of `n` bytes takes: the smallest size class of jemalloc that holds it,
+/// which is what the servers are built with. Nothing is allocated for 0 bytes.
+///
+/// The classes are 8, the multiples of 16 up to 128, and then four to each doubling (160, 192, 224,
+/// 256, 320, …). Source: jemalloc(3), "Size classes", for a quantum of 16 bytes.
+#[inline]
+pub(crate) const fn alloc_size(n: usize) -> usize {
+    match n {
+        0 => 0,
+        1..=8 => 8,
+        9..=128 => n.next_multiple_of(16),
+        _ => n.next_multiple_of(n.next_power_of_two() / 8),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every size is rounded up to the first class of the manual's table that holds it.
+    #[test]
+    fn sizes_are_those_of_the_manual() {
+        let classes = [
+            0, 8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640,
+            768, 896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120, 6144, 7168, 8192,
+        ];
+        for n in 0..=8192 {
+            let class = classes.into_iter().find(|class| *class >= n);
+            assert_eq!(Some(alloc_size(n)), class, "{n}");
+        }
+        assert_eq!(alloc_size((1 << 20) + 1), (1 << 20) + (1 << 18));
+    }
+}
