@@ -1,6 +1,7 @@
 //! The commands that only the primary's link and AOFs speak: effects to apply, chunks to load.
 //! They check what they are given, and never refuse for settings, memory or clock.
 
+use crate::host::clock;
 use crate::host::limiter_keys::{Expiring, LeaseKey, LimitKey, keep_until};
 use crate::host::policies::{LOAD_POLICIES, with_policies};
 use crate::host::queue_key::QueueKey;
@@ -122,6 +123,7 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     })?;
     if let Some(stored) = key.get_mut() {
         stored.changed(ctx, args.string(1));
+        clock::note_token(stored.queue.last_token(), clock::now().time);
     }
     ctx.signal_modified(args.string(1));
     if fit < effects.len() {
@@ -147,6 +149,9 @@ fn apply<T: Expiring>(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             stored.guarded(|value| T::apply(value, &effect).map_err(|ApplyError| BAD_RECORD))
         })?;
     }
+    if let Some(stored) = key.get() {
+        clock::note_token(stored.last_token(), clock::now().time);
+    }
     keep_until(&mut key, expires);
     ctx.signal_modified(args.string(1));
     done(ctx)
@@ -165,11 +170,14 @@ fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     if word == QueueKey::WORD.to_bytes() {
         if let Some(stored) = load_chunk::<QueueKey>(ctx, args)?.get_mut() {
             stored.changed(ctx, args.string(1));
+            clock::note_token(stored.queue.last_token(), clock::now().time);
         }
     } else if word == LimitKey::WORD.to_bytes() {
         load_chunk::<LimitKey>(ctx, args)?;
     } else if word == LeaseKey::WORD.to_bytes() {
-        load_chunk::<LeaseKey>(ctx, args)?;
+        if let Some(stored) = load_chunk::<LeaseKey>(ctx, args)?.get() {
+            clock::note_token(stored.last_token(), clock::now().time);
+        }
     } else {
         return Err(BAD_RECORD);
     }

@@ -2,21 +2,27 @@
 //!
 //! A token is at least the time in µs at which it is given. That alone does not keep tokens from
 //! being given twice: many given at once run ahead of the clock, and the clock may be set back. So
-//! the process remembers the largest token it gave, whichever key it was for, and none is given
-//! below it: also not by a queue that takes the place of one that was deleted.
+//! the process remembers the largest token it gave or saw, whichever key it was for, and none is
+//! given below it: also not by a queue that takes the place of one that was deleted.
+//!
+//! It sees tokens in the values that are loaded or restored, and on a replica in what the primary
+//! sends. A forged value may claim any token; so what is more than ten years ahead of the clock
+//! does not count. There are tokens for about 230 years, so no such claim can use them up.
 
 use crate::server::clock;
 use modq_core::queue::Now;
 use modq_core::units::{Time, Token};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// The largest token that this process gave, except those too far ahead of the clock.
+/// The largest token that this process gave or saw.
 static LAST_TOKEN: AtomicU64 = AtomicU64::new(0);
 
-/// How far ahead of the clock a token may be to raise the floor, µs. Tokens get further ahead only
-/// where a stored value says so (a key that came from a server with another clock); the floor under
-/// all other keys must not follow that.
-const MAX_LEAD: u64 = 60_000_000;
+/// The latest time at which a token was given or seen, µs. The clock may have been set back since,
+/// and what was right then still counts.
+static LATEST_US: AtomicU64 = AtomicU64::new(0);
+
+/// How far ahead of the clock a token may be to count, µs: ten years.
+const MAX_LEAD_US: u64 = 10 * 366 * 24 * 3600 * 1_000_000;
 
 /// The time, read once for each command or tick and passed down.
 #[inline]
@@ -29,10 +35,14 @@ pub fn now() -> Now {
     }
 }
 
-/// A token was given: the next is larger, whichever key it is for.
+/// A token was given, or seen in a value that was loaded: the next is larger, whichever key it is
+/// for.
 #[inline]
-pub fn token_given(token: Token, now: Time) {
-    if token.0 < now.0 * 1000 + MAX_LEAD {
-        LAST_TOKEN.fetch_max(token.0, Relaxed);
+pub fn note_token(token: Token, now: Time) {
+    // Only the main thread gives tokens, so that plain loads and stores do.
+    let latest = LATEST_US.load(Relaxed).max(now.0.saturating_mul(1000));
+    LATEST_US.store(latest, Relaxed);
+    if token.0 > LAST_TOKEN.load(Relaxed) && token.0 < latest.saturating_add(MAX_LEAD_US) {
+        LAST_TOKEN.store(token.0, Relaxed);
     }
 }

@@ -8,7 +8,7 @@ use crate::server::key::Key;
 use crate::server::types::{Stored, TypeHandle};
 use modq_core::codec::DecodeError;
 use modq_core::limiter::{ApplyError, Effect, LeaseEffect, Leases, Limiter};
-use modq_core::units::Time;
+use modq_core::units::{Time, Token};
 use std::cell::RefCell;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -101,6 +101,9 @@ pub trait Expiring: Stored {
     /// If the effect does not fit the value.
     fn apply(value: &mut Self::Core, effect: &Self::Effect<'_>) -> Result<u64, ApplyError>;
 
+    /// The largest fencing token in it; `Token(0)` if it gives none.
+    fn last_token(&self) -> Token;
+
     /// When nothing in it is in use any more; `None` if nothing is now.
     fn expires_at(&self) -> Option<Time>;
 }
@@ -135,6 +138,10 @@ impl Expiring for LimitKey {
     #[inline]
     fn apply(limiter: &mut Limiter, effect: &Effect<'_>) -> Result<u64, ApplyError> {
         limiter.apply(effect)
+    }
+
+    fn last_token(&self) -> Token {
+        Token(0)
     }
 
     #[inline]
@@ -173,6 +180,10 @@ impl Expiring for LeaseKey {
     #[inline]
     fn apply(leases: &mut Leases, effect: &LeaseEffect<'_>) -> Result<u64, ApplyError> {
         leases.apply(effect).map(|()| 0)
+    }
+
+    fn last_token(&self) -> Token {
+        self.leases.last_fence()
     }
 
     #[inline]

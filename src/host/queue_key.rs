@@ -1,6 +1,8 @@
 //! The value of a queue's key: the queue, and what the process keeps beside it.
 
+use super::clock;
 use super::damage::Damage;
+use super::limiter_keys::LeaseKey;
 use super::schedule;
 use super::totals::{Contribution, Counted, QUEUES};
 use super::waiting::{self, Told};
@@ -141,6 +143,12 @@ pub fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
         db = opened.db().unwrap_or(db);
         if let Some(stored) = opened.get_mut() {
             stored.arrived(ctx, db, name);
+            clock::note_token(stored.queue.last_token(), clock::now().time);
+        }
+    }
+    if let Ok(opened) = Key::<LeaseKey>::open(ctx, name, Mode::Inspect) {
+        if let Some(stored) = opened.get() {
+            clock::note_token(stored.leases.last_fence(), clock::now().time);
         }
     }
     waiting::name_changed(db, name.bytes());

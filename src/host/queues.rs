@@ -225,7 +225,7 @@ fn replicate(
     if out.record.is_empty() {
         return;
     }
-    clock::token_given(stored.queue.last_token(), now.time);
+    clock::note_token(stored.queue.last_token(), now.time);
     ctx.replicate(APPLY_QUEUE, name, out.record.bytes());
     ctx.signal_modified(name);
     stored.changed(ctx, name);

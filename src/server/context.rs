@@ -73,6 +73,11 @@ impl Flags {
         )
     }
 
+    /// The server makes room for what is new by evicting what is old.
+    pub fn evicts(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_EVICT)
+    }
+
     /// The server writes an AOF.
     pub fn has_aof(self) -> bool {
         self.has(raw::REDISMODULE_CTX_FLAGS_AOF)

@@ -41,3 +41,4 @@ mod ratelimit_replies;
 mod ratelimit_requests;
 mod ratelimit_saved;
 mod ratelimit_steps;
+mod tokens;

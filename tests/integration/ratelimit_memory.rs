@@ -41,6 +41,55 @@ fn full_server(kind: Kind) -> (Server, Client) {
     (server, c)
 }
 
+/// Under a policy that evicts, the server makes room: new keys are admitted as SET writes them, at the limit and for
+/// as long as they come.
+fn a_policy_that_evicts_refuses_nobody(kind: Kind) {
+    for policy in [
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "volatile-lru",
+        "volatile-ttl",
+    ] {
+        let server = Server::builder(kind).start();
+        let mut c = server.client();
+        let used = info_number(&mut c, "memory", "used_memory");
+        c.expect_ok(&format!("CONFIG SET maxmemory-policy {policy}"));
+        c.expect_ok(&format!("CONFIG SET maxmemory {}", used + 2_000_000));
+        let requests = |kind: &str, from: usize| -> Vec<Vec<Vec<u8>>> {
+            let words = |i| match kind {
+                "CHECK" => format!("RATELIMIT.CHECK user:{i:08} 10 3600000 ID request:{i}"),
+                "MCHECK" => format!(
+                    "RATELIMIT.MCHECK 2 {{u}}:{i:08} {{u}}:ip:{i:08} LIMIT 10 3600000 LIMIT 100 3600000"
+                ),
+                "ACQUIRE" => format!("RATELIMIT.ACQUIRE lease:{i:08} 5 me TTL 3600000"),
+                _ => format!("SET plain:{i:08} {} PX 3600000", "x".repeat(100)),
+            };
+            let split = |line: String| line.split(' ').map(|w| w.as_bytes().to_vec()).collect();
+            (from..from + 1000).map(|i| split(words(i))).collect()
+        };
+        for (at, kind) in ["CHECK", "SET", "MCHECK", "ACQUIRE", "CHECK"]
+            .into_iter()
+            .enumerate()
+        {
+            let mut refused = 0;
+            for from in 0..10 {
+                let replies = c.pipeline_of(&requests(kind, at * 1_000_000 + from * 1000));
+                refused += replies
+                    .iter()
+                    .filter(|r| matches!(r, Value::Error(_)))
+                    .count();
+            }
+            // SET itself may be refused while the server has nothing it can evict.
+            assert_eq!(refused, 0, "{kind} under {policy}");
+        }
+        assert!(
+            info_number(&mut c, "stats", "evicted_keys") > 0,
+            "{policy}: the limit was reached"
+        );
+    }
+}
+
 /// A new key, a new limit, an id, a lease.
 fn only_what_allocates_is_refused(kind: Kind) {
     let (_server, mut c) = full_server(kind);
@@ -258,6 +307,7 @@ fn a_log_at_its_most_entries(kind: Kind) {
 }
 
 matrix!(
+    a_policy_that_evicts_refuses_nobody,
     only_what_allocates_is_refused,
     what_changes_nothing_is_not_refused,
     charges_in_place_are_not_refused,

@@ -104,6 +104,12 @@ impl Leases {
         self.by_id.get(id).filter(|lease| lease.expires > now)
     }
 
+    /// The largest fence given so far; `Token(0)` before the first.
+    #[must_use]
+    pub fn last_fence(&self) -> Token {
+        self.last_fence
+    }
+
     /// ACQUIRE at `now`. A new lease gets a fence that is larger than every one given here before,
     /// and not less than `least_fence` (the server gives its clock in microseconds, so that fences
     /// rise also if the key was deleted in between).

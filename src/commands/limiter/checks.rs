@@ -1,6 +1,6 @@
 //! Commands that charge a request to limits, or say what charging would answer: CHECK, PEEK, MCHECK.
 
-use super::{Draft, OUT_OF_MEMORY, Specs, shown};
+use super::{Draft, OUT_OF_MEMORY, Specs, memory_is_used_up, shown};
 use crate::commands::counted_keys;
 use crate::host::clock;
 use crate::host::limiter_keys::{LimitKey, carry_out, count_log_full};
@@ -9,7 +9,7 @@ use crate::host::settings;
 use crate::host::totals::count_request;
 use crate::server::args::{Args, Parser, Words, words};
 use crate::server::command::{Command, Keys};
-use crate::server::context::{self, Context, Refusal};
+use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
 use modq_core::limiter::{
@@ -225,7 +225,7 @@ fn check(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         count_log_full();
     }
     if let Some(effect) = &decision.effect {
-        if decision.needs_alloc && context::out_of_memory() {
+        if decision.needs_alloc && memory_is_used_up(ctx) {
             return Err(OUT_OF_MEMORY);
         }
         carry_out(ctx, &mut key, effect)?;
@@ -368,7 +368,7 @@ fn mcheck(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         count_log_full();
     }
     let needs_alloc = |d: &Decision<'_>| d.effect.is_some() && d.needs_alloc;
-    if decision.keys.iter().any(needs_alloc) && context::out_of_memory() {
+    if decision.keys.iter().any(needs_alloc) && memory_is_used_up(ctx) {
         return Err(OUT_OF_MEMORY);
     }
     for (key, verdict) in keys.iter_mut().zip(&decision.keys) {

@@ -1,11 +1,11 @@
 //! Commands on leases, which limit how many run at a time: ACQUIRE, RELEASE, LEASES.
 
-use super::{OUT_OF_MEMORY, ms, shown};
+use super::{OUT_OF_MEMORY, memory_is_used_up, ms, shown};
 use crate::host::clock;
 use crate::host::limiter_keys::{LeaseKey, carry_out};
 use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
-use crate::server::context::{self, Context, Refusal};
+use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use modq_core::limiter::{Acquire, Leases, MAX_ID_BYTES, MAX_VALUE, Outcome};
@@ -81,11 +81,11 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             needs_alloc,
             effect,
         } => {
-            if *needs_alloc && context::out_of_memory() {
+            if *needs_alloc && memory_is_used_up(ctx) {
                 return Err(OUT_OF_MEMORY);
             }
             carry_out(ctx, &mut key, effect)?;
-            clock::token_given(*fence, now.time);
+            clock::note_token(*fence, now.time);
             (true, 0, fence.0)
         }
         Outcome::Denied { retry_after } => (false, shown(*retry_after), 0),

@@ -8,7 +8,7 @@ mod policies;
 
 use crate::server::args::Parser;
 use crate::server::command::Command;
-use crate::server::context::Refusal;
+use crate::server::context::{self, Context, Refusal};
 use modq_core::limiter::{
     Algo, CheckError, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_VALUE, SpecError, Wait,
 };
@@ -47,6 +47,14 @@ impl From<CheckError> for Refusal {
 
 const OUT_OF_MEMORY: Refusal =
     Refusal::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+
+/// Whether a request that needs memory must be refused: more than maxmemory is used, and the server
+/// does not make room by itself. Under a policy that evicts it does so before each command; what is
+/// used then lies just below the limit, and the command's own words can lift it over. Refusing for
+/// that would be for good, since what is refused allocates nothing that makes the server evict.
+fn memory_is_used_up(ctx: Context<'_>) -> bool {
+    context::out_of_memory() && !ctx.flags().evicts()
+}
 
 /// A duration in milliseconds.
 fn ms(
