@@ -1,5 +1,7 @@
 //! Measures the module against its targets and prints one table; `docs/benchmarks.md` says how to read it.
 
+mod latency;
+mod limits;
 mod load;
 mod memory;
 mod probe;
@@ -8,6 +10,7 @@ mod table;
 mod throughput;
 mod turns;
 mod works;
+mod writes;
 
 use load::Load;
 use modq_testkit::{Client, Server, end_with_signals};
@@ -133,14 +136,14 @@ environment: MODQ_SO the module, MODQ_SERVER the server's program, MODQ_REDIS_CE
 /// The measurements, in order.
 type Measurement = (&'static str, fn(&mut Bench, &str));
 const MEASUREMENTS: &[Measurement] = &[
-    ("ratelimit LOG, admitted", throughput::limit),
-    ("ratelimit LOG, denied", throughput::limit),
-    ("ratelimit GCRA, admitted", throughput::limit),
-    ("ratelimit GCRA, denied", throughput::limit),
+    ("ratelimit LOG, admitted", limits::limit),
+    ("ratelimit LOG, denied", limits::limit),
+    ("ratelimit GCRA, admitted", limits::limit),
+    ("ratelimit GCRA, denied", limits::limit),
     ("modq cycle", throughput::cycle),
     ("modq cycle, backlog", throughput::cycle),
-    ("modq writes, many and few items", throughput::writes),
-    ("modq blocked claim", throughput::blocked),
+    ("modq writes, many and few items", writes::writes),
+    ("modq blocked claim", latency::blocked),
     ("rank add and get", throughput::rank),
     ("memory of modq", memory::items),
     ("memory of ratelimit", memory::limiter),

@@ -188,8 +188,7 @@ pub(crate) fn expiry(bench: &mut Bench, _: &str) {
 }
 
 fn now_ms() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default().as_millis() as u64
+    modq_testkit::now_ms() as u64
 }
 
 /// Every command there is on a queue of a million, one after the other, and then UNLINK of as many.
@@ -239,24 +238,13 @@ pub(crate) fn commands(bench: &mut Bench, _: &str) {
         }
         slowest(&mut bench.client, &mut slow);
     });
-    let mut slow: Vec<_> = slow.into_iter().collect();
-    slow.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let slow: Vec<String> = slow
-        .iter()
-        .take(3)
-        .map(|(name, ms)| format!("{name} {ms:.1} ms"))
-        .collect();
     for (line, answer) in refused {
         eprintln!("    {line}: {answer}");
     }
     let note = format!(
         "{} commands, {rounds} rounds; slowest by the server's log: {}",
         lines.len(),
-        if slow.is_empty() {
-            "none over 0.5 ms".into()
-        } else {
-            slow.join(", ")
-        }
+        three_slowest(slow)
     );
     let what = format!("{} items: every command, and UNLINK", grouped(many));
     gap_row(bench, what, 2.0, found, note);
@@ -278,6 +266,18 @@ fn slowest(client: &mut Client, longest: &mut HashMap<String, f64>) {
             let most = longest.entry(name).or_default();
             *most = most.max(ms);
         }
+    }
+}
+
+/// The three that took longest.
+fn three_slowest(longest: HashMap<String, f64>) -> String {
+    let mut longest: Vec<_> = longest.into_iter().collect();
+    longest.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shown = longest.iter().take(3);
+    let shown = shown.map(|(name, ms)| format!("{name} {ms:.1} ms"));
+    match longest.is_empty() {
+        true => "none over 0.5 ms".into(),
+        false => shown.collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -149,71 +149,81 @@ impl Record {
         found
     }
 
-    /// How many comparisons were made, and the claims that passed over an item that was due before: one that was ready
-    /// for certain all the time from sending the claim until its answer, and was not skipped by this moderator.
+    /// How many comparisons were made, and the claims that passed over an item that was due before.
     pub(crate) fn disorder(&self) -> (usize, Vec<String>) {
         let histories = self.histories();
-        // What is known of each item: its stamp (from any of its claims), and when it was ready.
-        struct Item<'a> {
-            stamp: u64,
-            submitted: &'a Submitted,
-            ready: Vec<Ready>,
-            skips: Vec<(usize, u64)>,
-        }
         let items: BTreeMap<&str, Item<'_>> = histories
             .iter()
-            .map(|(&id, claims)| {
-                let submitted = &self.submitted[id];
-                let mut from = Some(submitted.acked);
-                let mut ready = Vec::new();
-                for claim in claims {
-                    let until = claim.sent;
-                    ready.extend(from.map(|from| Ready { from, until }));
-                    from = claim.free_from();
-                }
-                // Never claimed again.
-                let until = u64::MAX;
-                ready.extend(from.map(|from| Ready { from, until }));
-                let skips = claims.iter().filter_map(|claim| match claim.end {
-                    End::Skipped { sent, .. } => Some((claim.moderator, sent)),
-                    _ => None,
-                });
-                let item = Item {
-                    stamp: claims[0].submitted,
-                    submitted,
-                    ready,
-                    skips: skips.collect(),
-                };
-                (id, item)
-            })
+            .map(|(&id, claims)| (id, Item::known(&self.submitted[id], claims)))
             .collect();
         let (mut compared, mut found) = (0, Vec::new());
         for claim in &self.claims {
             let mine = &items[claim.item.as_str()];
             for (&id, other) in &items {
-                let waited = other
-                    .ready
-                    .iter()
-                    .any(|ready| ready.from <= claim.sent && claim.answered <= ready.until);
-                let skipped = other.skips.iter().any(|&(moderator, sent)| {
-                    moderator == claim.moderator && sent <= claim.answered
-                });
-                if id == claim.item || !waited || skipped {
+                if id == claim.item || !other.could_be_claimed_by(claim) {
                     continue;
                 }
                 compared += 1;
-                // Of one priority and one millisecond the order of submission decides, which is known only where
-                // one was answered before the other was sent.
-                let (a, b) = (other.submitted, mine.submitted);
-                let before = a.priority > b.priority
-                    || a.priority == b.priority
-                        && (other.stamp < mine.stamp
-                            || other.stamp == mine.stamp && a.acked < b.sent);
-                if before {
+                if other.comes_before(mine) {
                     found.push(format!("{id} waited when {} was claimed", claim.item));
                 }
             }
         }
         (compared, found)
+    }
+}
+
+/// What is known of an item.
+struct Item<'a> {
+    /// As the server stamped it, ms; any of its claims tells.
+    stamp: u64,
+    submitted: &'a Submitted,
+    ready: Vec<Ready>,
+    /// Who skipped it, and when.
+    skips: Vec<(usize, u64)>,
+}
+
+impl Item<'_> {
+    /// From its claims, of which there is at least one, as they followed each other.
+    fn known<'a>(submitted: &'a Submitted, claims: &[&Claim]) -> Item<'a> {
+        let mut from = Some(submitted.acked);
+        let mut ready = Vec::new();
+        for claim in claims {
+            let until = claim.sent;
+            ready.extend(from.map(|from| Ready { from, until }));
+            from = claim.free_from();
+        }
+        // Never claimed again.
+        let until = u64::MAX;
+        ready.extend(from.map(|from| Ready { from, until }));
+        let skips = claims.iter().filter_map(|claim| match claim.end {
+            End::Skipped { sent, .. } => Some((claim.moderator, sent)),
+            _ => None,
+        });
+        Item {
+            stamp: claims[0].submitted,
+            submitted,
+            ready,
+            skips: skips.collect(),
+        }
+    }
+
+    /// Whether it was ready for certain all the time from sending the claim until its answer, and had not been skipped by
+    /// this moderator.
+    fn could_be_claimed_by(&self, claim: &Claim) -> bool {
+        let waited = |ready: &Ready| ready.from <= claim.sent && claim.answered <= ready.until;
+        let skipped = |&(moderator, sent): &(usize, u64)| {
+            moderator == claim.moderator && sent <= claim.answered
+        };
+        self.ready.iter().any(waited) && !self.skips.iter().any(skipped)
+    }
+
+    /// Of one priority and one millisecond the order of submission decides, which is known only where one was answered
+    /// before the other was sent.
+    fn comes_before(&self, other: &Item<'_>) -> bool {
+        let (a, b) = (self.submitted, other.submitted);
+        a.priority > b.priority
+            || a.priority == b.priority
+                && (self.stamp < other.stamp || self.stamp == other.stamp && a.acked < b.sent)
     }
 }

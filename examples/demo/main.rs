@@ -5,13 +5,14 @@
 mod check;
 
 use check::{Claim, End, Record, Submitted};
+use modq_testkit::queue::{Claimed, claims};
 use modq_testkit::{Client, Random, Server, Value, cmd, end_with_signals};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How long new posts come in; what is left is then worked off.
 const OPEN_FOR: Duration = Duration::from_secs(10);
@@ -49,8 +50,7 @@ struct Room {
 
 /// The clock that the server stamps with, in µs.
 fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_micros() as u64
+    modq_testkit::now_us() as u64
 }
 
 fn sleep_ms(ms: u64) {
@@ -174,87 +174,105 @@ fn submitter(room: &Room, number: usize) {
     }
 }
 
+/// A moderator at work.
+struct Moderator<'a> {
+    room: &'a Room,
+    number: usize,
+    who: &'static str,
+    client: Client,
+    /// Another connection, as one that listens can do nothing else.
+    ear: Client,
+    random: Random,
+    /// Since when they have been in line for the next item.
+    since: Option<u64>,
+}
+
 fn moderator(room: &Room, number: usize) {
     let who = MODERATORS[number];
-    let mut client = Client::connect(room.port);
-    let mut random = Random::new(number as u64 + 100);
-    // On another connection, as one that listens can do nothing else.
-    let mut ear = Client::connect(room.port);
+    let mut me = Moderator {
+        room,
+        number,
+        who,
+        client: Client::connect(room.port),
+        ear: Client::connect(room.port),
+        random: Random::new(number as u64 + 100),
+        since: None,
+    };
     if number >= BLOCKED {
         let channel = format!("modq:{{{QUEUE}}}:{who}");
-        cmd!(ear, "SUBSCRIBE", channel);
+        cmd!(me.ear, "SUBSCRIBE", channel);
     }
-    // Since when they have been in line for the next item.
-    let mut since = None;
     while !room.over.load(Ordering::Relaxed) {
-        let sent = *since.get_or_insert_with(now_us);
-        let claims = match number < BLOCKED {
-            true => cmd!(client, "MODQ.CLAIM", QUEUE, who, "BLOCK", PATIENCE_MS),
-            false => {
-                let joined = cmd!(client, "MODQ.JOIN", QUEUE, who, "TTL", 10 * PATIENCE_MS);
-                if joined.text() == "WAITING" {
-                    ear.poll(Duration::from_millis(PATIENCE_MS));
-                }
-                cmd!(client, "MODQ.CLAIM", QUEUE, who)
-            }
-        };
+        me.review();
+    }
+}
+
+impl Moderator<'_> {
+    /// Waits a while for an item, and reviews it.
+    fn review(&mut self) {
+        let sent = *self.since.get_or_insert_with(now_us);
+        let reply = self.wait();
         let answered = now_us();
-        if claims.is_null() {
-            if number < BLOCKED {
-                since = None;
+        let Some(claimed) = claims(&reply).pop() else {
+            if self.number < BLOCKED {
+                self.since = None;
             }
-            continue;
-        }
-        since = None;
-        let claim = &claims[0];
-        let (item, token) = (claim[0].text(), claim[2].int() as u64);
-        let deliveries = claim[6].int() as u64;
-        let deadline = claim[3].int() as u64;
-        // Three in twenty wander off, two in twenty pass the first time they see an item; the rest decide.
-        let mood = random.below(20);
-        let end = match mood {
-            0..3 => {
-                let left = (1000 * deadline).saturating_sub(now_us());
-                std::thread::sleep(Duration::from_micros(left + 1000));
-                End::Expired
-            }
-            _ => {
-                sleep_ms(20 + random.below(120));
-                let sent = now_us();
-                let skips = mood < 5 && deliveries == 1;
-                let reply = match skips {
-                    true => cmd!(client, "MODQ.RELEASE", QUEUE, item, token, "SKIP"),
-                    false => cmd!(
-                        client,
-                        "MODQ.RESOLVE",
-                        QUEUE,
-                        item,
-                        token,
-                        "DECISION",
-                        "fine"
-                    ),
-                };
-                let acked = now_us();
-                match (reply, skips) {
-                    (Value::Simple(_), true) => End::Skipped { sent, acked },
-                    (Value::Simple(_), false) => End::Resolved { acked },
-                    // They took too long.
-                    (reply, _) if ["STALE", "NOITEM"].contains(&reply.err_code()) => End::Expired,
-                    (reply, _) => panic!("{who} and {item}: {reply:?}"),
-                }
-            }
+            return;
         };
-        room.record.lock().unwrap().claims.push(Claim {
-            moderator: number,
-            item,
-            token,
-            deadline: 1000 * deadline,
-            submitted: claim[5].int() as u64,
-            deliveries,
+        self.since = None;
+        let end = self.decide(&claimed);
+        self.room.record.lock().unwrap().claims.push(Claim {
+            moderator: self.number,
+            item: claimed.id(),
+            token: claimed.token as u64,
+            deadline: 1000 * claimed.deadline as u64,
+            submitted: claimed.submitted as u64,
+            deliveries: claimed.deliveries as u64,
             sent,
             answered,
             end,
         });
+    }
+
+    /// What CLAIM answers: null if there was nothing for a while.
+    fn wait(&mut self) -> Value {
+        let who = self.who;
+        if self.number < BLOCKED {
+            return cmd!(self.client, "MODQ.CLAIM", QUEUE, who, "BLOCK", PATIENCE_MS);
+        }
+        let ttl = 10 * PATIENCE_MS;
+        let joined = cmd!(self.client, "MODQ.JOIN", QUEUE, who, "TTL", ttl);
+        if joined.text() == "WAITING" {
+            self.ear.poll(Duration::from_millis(PATIENCE_MS));
+        }
+        cmd!(self.client, "MODQ.CLAIM", QUEUE, who)
+    }
+
+    /// Three in twenty wander off, two in twenty pass the first time they see an item; the rest decide.
+    fn decide(&mut self, claimed: &Claimed) -> End {
+        let (item, token) = (&claimed.item, claimed.token);
+        let mood = self.random.below(20);
+        if mood < 3 {
+            let left = (1000 * claimed.deadline as u64).saturating_sub(now_us());
+            std::thread::sleep(Duration::from_micros(left + 1000));
+            return End::Expired;
+        }
+        sleep_ms(20 + self.random.below(120));
+        let sent = now_us();
+        let skips = mood < 5 && claimed.deliveries == 1;
+        let c = &mut self.client;
+        let reply = match skips {
+            true => cmd!(c, "MODQ.RELEASE", QUEUE, item, token, "SKIP"),
+            false => cmd!(c, "MODQ.RESOLVE", QUEUE, item, token, "DECISION", "fine"),
+        };
+        let acked = now_us();
+        match (reply, skips) {
+            (Value::Simple(_), true) => End::Skipped { sent, acked },
+            (Value::Simple(_), false) => End::Resolved { acked },
+            // They took too long.
+            (reply, _) if ["STALE", "NOITEM"].contains(&reply.err_code()) => End::Expired,
+            (reply, _) => panic!("{} and {}: {reply:?}", self.who, claimed.id()),
+        }
     }
 }
 
@@ -308,27 +326,70 @@ fn watch(room: &Room, submitters: Vec<std::thread::ScopedJoinHandle<'_, ()>>) ->
 /// Prints what came of it; whether all is well.
 fn report(room: &Room, left: u64) -> bool {
     let record = room.record.lock().unwrap();
-    let counts = record.counts();
-    let shared = record.shared();
-    let disorder = record.disorder();
-    let denied = room.denied.load(Ordering::Relaxed);
+    println!();
+    report_counts(&record, room.denied.load(Ordering::Relaxed));
+    let claims = record.claims.len();
+    let (compared, disorder) = record.disorder();
     let waited = room.waited.load(Ordering::Relaxed);
     let admitted = room.admitted_after.load(Ordering::Relaxed);
-    println!();
+    let mut unfit = Vec::new();
+    if admitted != waited {
+        unfit.push(format!("{} were denied again", waited - admitted));
+    }
+    let counts = record.counts();
+    let mut lost = Vec::new();
+    if left > 0 {
+        lost.push(format!("{left} items are still in the queue"));
+    }
+    if counts.resolved != counts.submitted {
+        lost.push("submitted and resolved differ".to_owned());
+    }
+    let verdicts = [
+        verdict(
+            "no item was ever with two people",
+            &record.shared(),
+            format!("{claims} claims checked"),
+        ),
+        verdict(
+            "order was kept",
+            &disorder,
+            format!("{claims} claims checked, against {compared} items ready"),
+        ),
+        verdict(
+            "who waited as told was let in",
+            &unfit,
+            format!("{waited} retries checked"),
+        ),
+        verdict(
+            "nothing was lost, nothing came twice",
+            &lost,
+            format!("{} items checked", counts.submitted),
+        ),
+    ];
+    verdicts.into_iter().all(|well| well)
+}
+
+/// Prints whether something holds, and the first ways in which it does not.
+fn verdict(what: &str, broken: &[String], checked: String) -> bool {
+    let yes = if broken.is_empty() { "yes" } else { "NO" };
+    println!("{:46} {yes} ({checked})", format!("{what}:"));
+    broken.iter().take(5).for_each(|how| println!("    {how}"));
+    broken.is_empty()
+}
+
+fn report_counts(record: &Record, denied: u64) {
     let line = |what: &str, value: String| println!("{what:46} {value}");
+    let counts = record.counts();
     line("submitted", counts.submitted.to_string());
     line("resolved", counts.resolved.to_string());
     line(
         "skipped, then reviewed by another",
         counts.skipped.to_string(),
     );
+    let again = record.reviewed_again();
     line(
         "expired and re-reviewed",
-        format!(
-            "{} of {} that expired",
-            record.reviewed_again(),
-            counts.expired
-        ),
+        format!("{again} of {} that expired", counts.expired),
     );
     line("denied by the rate limit", denied.to_string());
     line(
@@ -344,45 +405,4 @@ fn report(room: &Room, left: u64) -> bool {
         .map(|(&who, n)| format!("{} {n}", MODERATORS[who]))
         .collect();
     line("claims", shares.join(", "));
-    let mut well = true;
-    let mut verdict = |what: &str, broken: &[String], checked: String| {
-        well &= broken.is_empty();
-        let yes = if broken.is_empty() { "yes" } else { "NO" };
-        println!("{:46} {yes} ({checked})", format!("{what}:"));
-        broken.iter().take(5).for_each(|how| println!("    {how}"));
-    };
-    let claims = format!("{} claims checked", record.claims.len());
-    verdict("no item was ever with two people", &shared, claims);
-    let (compared, disorder) = disorder;
-    verdict(
-        "order was kept",
-        &disorder,
-        format!(
-            "{} claims checked, against {compared} items ready",
-            record.claims.len()
-        ),
-    );
-    let unfit = if admitted == waited {
-        Vec::new()
-    } else {
-        vec![format!("{} were denied again", waited - admitted)]
-    };
-    verdict(
-        "who waited as told was let in",
-        &unfit,
-        format!("{waited} retries checked"),
-    );
-    let mut lost = Vec::new();
-    if left > 0 {
-        lost.push(format!("{left} items are still in the queue"));
-    }
-    if counts.resolved != counts.submitted {
-        lost.push("submitted and resolved differ".to_owned());
-    }
-    verdict(
-        "nothing was lost, nothing came twice",
-        &lost,
-        format!("{} items checked", counts.submitted),
-    );
-    well
 }

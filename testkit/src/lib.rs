@@ -29,7 +29,7 @@ pub use random::Random;
 pub use resp::{Value, bulk, ok, simple};
 pub use sentinel::SentinelSetup;
 pub use server::{Builder, Kind, Server, end_with_signals};
-pub use wait::{PATIENCE, wait_replica_synced, wait_until};
+pub use wait::{PATIENCE, let_pass, wait_replica_synced, wait_until};
 
 /// Makes one test per server of each function listed: `matrix!(a, b);` once in a file, where `fn a(kind: Kind)`.
 /// They are named `<file>::valkey_9_1::a`, so `cargo test valkey_9_1::` runs one server's. A function left out of the

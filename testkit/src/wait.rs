@@ -1,6 +1,6 @@
 //! Waiting for a condition, with a deadline.
 
-use crate::inspect::{Info, parse_info};
+use crate::inspect::{Info, now_ms, parse_info};
 use crate::{Reconnecting, Server};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,18 @@ pub(crate) fn comes_true(limit: Duration, mut done: impl FnMut() -> bool) -> boo
         std::thread::sleep(Duration::from_millis(3));
     }
     true
+}
+
+/// Returns when the clock, in whole ms since 1970, has gone on by more than `ms`; with 0, in the next ms.
+pub fn let_pass(ms: i64) {
+    let start = now_ms();
+    loop {
+        match start + ms - now_ms() {
+            left if left < 0 => return,
+            0..=2 => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
 }
 
 /// Waits until the replica (of the primary, or further down the chain) has applied all the primary has written so far.

@@ -326,15 +326,13 @@ fn a_failover_hands_over_the_time(kind: Kind) {
     two.freeze();
     submit(&mut c, "q unseen p");
     c.expect_ok(&format!("FAILOVER TO 127.0.0.1 {}", two.port()));
-    let until = now_ms() + 100;
-    wait_until("some time has passed", PATIENCE, || now_ms() > until);
+    let_pass(100);
     assert_eq!(
         info(&mut c, "replication")["master_failover_state"],
         "waiting-for-sync"
     );
     let before = len(&mut c, "q LOCKED");
-    let more = now_ms() + 50;
-    wait_until("some more has passed", PATIENCE, || now_ms() > more);
+    let_pass(50);
     assert_eq!(
         len(&mut c, "q LOCKED"),
         before,

@@ -47,8 +47,7 @@ fn retry_after_is_exact(kind: Kind) {
     for algo in ALGOS {
         let limit = format!("RATELIMIT.CHECK {algo} 3 120 ALGO {algo}");
         assert_eq!(c.line(&format!("{limit} COST 2"))[0], Value::Int(1));
-        let start = now_ms();
-        wait_until("some ms go by", PATIENCE, || now_ms() > start + 20);
+        let_pass(20);
         assert_eq!(c.line(&limit)[0], Value::Int(1), "{algo}");
         // One unit, two (after what was admitted), all of them.
         for options in ["", " COST 2", " COST 3", " PARTIAL COST 9"] {
@@ -108,8 +107,7 @@ fn what_detail_foretells_comes_true(kind: Kind) {
 fn steps_back(c: &mut Client, algo: &str) -> u32 {
     let limit = format!("{algo} 6 120 ALGO {algo}");
     for _ in 0..3 {
-        let start = now_ms();
-        wait_until("some ms go by", PATIENCE, || now_ms() > start + 11);
+        let_pass(11);
         assert_eq!(
             c.line(&format!("RATELIMIT.CHECK {limit}"))[0],
             Value::Int(1)

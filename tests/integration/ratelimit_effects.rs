@@ -238,18 +238,13 @@ fn within(what: &str, at: i64, since: &Timed, window: i64) {
     assert!(range.contains(&at), "{what}: {at} is not in {range:?}");
 }
 
-fn let_some_ms_go_by() {
-    let start = now_ms();
-    wait_until("the clock moves", PATIENCE, || now_ms() > start + 5);
-}
-
 fn keys_expire_when_nothing_is_in_use(kind: Kind) {
     let server = Server::start(kind);
     let mut c = server.client();
     // LOG: a window after the newest charge; what was given back counts no more.
     let first = timed(&mut c, "RATELIMIT.CHECK log 5 60000");
     within("log", expires(&mut c, "log"), &first, 60_000);
-    let_some_ms_go_by();
+    let_pass(5);
     let second = timed(&mut c, "RATELIMIT.CHECK log 5 60000 COST 2");
     within("log", expires(&mut c, "log"), &second, 60_000);
     let ttl = timed(&mut c, "PTTL log");
@@ -258,7 +253,7 @@ fn keys_expire_when_nothing_is_in_use(kind: Kind) {
     within("log, refunded", expires(&mut c, "log"), &first, 60_000);
     // FIXED: when the window closes, that the first charge opened.
     let first = timed(&mut c, "RATELIMIT.CHECK fixed 5 60000 ALGO FIXED");
-    let_some_ms_go_by();
+    let_pass(5);
     c.line("RATELIMIT.CHECK fixed 5 60000 ALGO FIXED");
     within("fixed", expires(&mut c, "fixed"), &first, 60_000);
     // GCRA: when the bucket is empty.
@@ -320,7 +315,7 @@ fn a_key_expires_with_the_last_thing_in_it(kind: Kind) {
     assert_eq!(c.line("RATELIMIT.REFUND id COST 5"), Value::Int(1));
     within("id alone", expires(&mut c, "id"), &id, 90_000);
     let first = timed(&mut c, "RATELIMIT.CHECK idf 5 60000 ALGO FIXED");
-    let_some_ms_go_by();
+    let_pass(5);
     c.line("RATELIMIT.CHECK idf 5 60000 ALGO FIXED ID i");
     within(
         "id in a window that was open",
