@@ -422,7 +422,27 @@ fn given_twice(option: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_i64;
+    use super::{Words, parse_i64};
+
+    words! {
+        enum Fruit {
+            Apple = "APPLE",
+            Pear = "PEAR",
+        }
+    }
+
+    #[test]
+    fn words_are_found_in_any_case_and_only_as_a_whole() {
+        for text in ["PEAR", "pear", "Pear"] {
+            assert_eq!(Fruit::find(text.as_bytes()), Some(Fruit::Pear));
+        }
+        for text in ["", "PEA", "PEARS", "PEAR\0", " PEAR"] {
+            assert_eq!(Fruit::find(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(Fruit::joined(" or "), "APPLE or PEAR");
+        assert_eq!(Fruit::Apple.bit() & Fruit::Pear.bit(), 0);
+        assert_eq!(Fruit::Apple.word(), "APPLE");
+    }
 
     #[test]
     fn numbers_are_read_as_the_server_reads_them() {

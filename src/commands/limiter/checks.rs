@@ -70,7 +70,7 @@ fn log_max() -> usize {
 // ---- CHECK and PEEK ----
 
 words! {
-    /// What may follow the key or the first limit of CHECK and PEEK.
+    /// What may follow the key of CHECK and PEEK, if there is a policy, or else their first limit.
     enum CheckOption {
         Cost = "COST",
         Id = "ID",
@@ -134,7 +134,7 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
         detail: false,
     };
     let (mut policy, mut draft) = (None, None);
-    // Limits begin with their numbers; a policy is an option like others, and they have no order.
+    // A limit begins with its quota. If the first word is an option instead, there is a policy.
     let first = parser.peek().and_then(CheckOption::find);
     if !first.is_some_and(CheckOption::goes_before_policy) {
         draft = Some(Draft::read(&mut parser)?);
@@ -177,7 +177,7 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
                 LimitSpec::check_list(&asked.limits)?;
             }
         }
-        // Last: what is wrong with the words is wrong whether there is such a policy or not.
+        // Looked up last: errors in the words come before that there is no such policy.
         None => asked.limits = limits_of(policy.ok_or(Refusal::missing("quota"))?)?,
     }
     Ok(asked)
