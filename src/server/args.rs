@@ -355,6 +355,15 @@ impl<'a> Parser<'a> {
         W::find(word).ok_or_else(|| unknown_option::<W>(word, self.at - 1))
     }
 
+    /// Which option the next word is, if it is one. The word is not taken.
+    #[inline]
+    pub fn peek_option<W: Words>(&self) -> Option<W> {
+        // Most words that are no options are numbers: no need to look those up.
+        self.peek()
+            .filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic))
+            .and_then(W::find)
+    }
+
     /// Notes that an option was given.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::commands::counted_keys;
 use crate::host::limiter_keys::{LimitKey, carry_out, count_log_full};
 use crate::host::policies::with_policies;
 use crate::host::totals::count_request;
-use crate::server::args::{Args, Parser, Words, words};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::config;
 use crate::server::context::{self, Context, Refusal};
@@ -135,7 +135,7 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
     };
     let (mut policy, mut draft) = (None, None);
     // A limit begins with its quota. If the first word is an option instead, there is a policy.
-    let first = parser.peek().and_then(CheckOption::find);
+    let first = parser.peek_option();
     if !first.is_some_and(CheckOption::goes_before_policy) {
         draft = Some(Draft::read(&mut parser)?);
     }
