@@ -1,5 +1,10 @@
-//! Running requests on the queue of a key: opens the key, lets the core decide and apply, replicates
-//! what was applied, and tells everybody else of it.
+//! Running requests on the queue of a key.
+//!
+//! In this order: the key is opened; the queue is told of clients that wait for it; the core does
+//! some of what is due by now, decides on the request and applies it; the record of what was applied
+//! goes to replicas and the AOF (`replicate`); the key is closed; and then everybody else is told:
+//! event streams, keyspace notifications, channels, and clients whose call is answered (`announce`).
+//! A command begins this with [`run`], the timer with [`advance`].
 //!
 //! A panic inside the core is caught right here. What was applied before it is replicated as ever;
 //! the key then takes no more changes, since what the panic left half done is on no replica.
@@ -28,7 +33,8 @@ static DEFERRED_MAX: AtomicU64 = AtomicU64::new(0);
 /// While a key's slot is another node's, look again after this.
 const SLOT_RETRY: Millis = Millis(50);
 
-/// The most transitions that were overdue when a tick left off.
+/// The most steps that were due at once in one queue when the timer came to it. Counted where one
+/// turn of the timer did not do them all.
 pub fn deferred_max() -> u64 {
     DEFERRED_MAX.load(Relaxed)
 }
@@ -55,7 +61,8 @@ impl From<Error> for Refusal {
 }
 
 thread_local! {
-    /// Buffers that writing commands use in turn; none while one does.
+    /// Buffers that one writing command after the other uses, so that they need not be allocated
+    /// each time. Not there while a command has them.
     static OUTCOME: Cell<Option<Box<Outcome>>> = const { Cell::new(None) };
 }
 
@@ -116,6 +123,7 @@ pub fn run_and_show<R: Request, T>(
             result.map(|reply| show(&stored.queue, reply))
         }
         None => {
+            // A missing key behaves as an empty queue; the first change creates it.
             let mut stored = Box::<QueueKey>::default();
             if missing == Missing::Create {
                 waiting::tell_queue(&mut stored, ctx.db(), name.bytes(), now.time);
@@ -231,7 +239,7 @@ fn replicate(
     stored.changed(ctx, name);
 }
 
-/// Tells everybody else what happened, once the key is closed.
+/// Tells everybody else what happened. The key must be closed: what is called here may open it.
 #[inline]
 fn announce(ctx: Context<'_>, name: ServerStr<'_>, out: &mut Outcome, now: Now) {
     if !out.events.is_empty() {
@@ -258,7 +266,7 @@ fn announce(ctx: Context<'_>, name: ServerStr<'_>, out: &mut Outcome, now: Now) 
     waiting::take_answers(ctx, ctx.db(), key, &mut out.answers, now.time);
 }
 
-/// Where a moderator hears of what they are given: in the key's own slot.
+/// The channel on which a moderator hears of items they are given. It is in the slot of the key.
 fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
     let (open, close): (&[u8], &[u8]) = match has_hash_tag(key) {
         true => (b"", b""),
@@ -278,9 +286,9 @@ pub struct Advanced {
 
 /// Lets time act on the queue of a key, at most `budget` steps.
 pub fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -> Advanced {
-    // Until a slot that is on the move is ours, its keys are treated as a replica treats them. Looked
-    // at again soon, whatever is due next: the queue still takes an earlier time as scheduled, so
-    // that what comes to be due meanwhile would not be noted.
+    // While a slot is being imported, its keys are not changed here, as a replica does not change
+    // its keys. Come back soon, whatever the queue's next due time: what becomes due meanwhile is
+    // not noted in the schedule, because the queue takes an earlier time for scheduled.
     if ctx.flags().is_cluster() && next_due(ctx, name).is_some() && !ctx.owns(name) {
         return Advanced {
             steps: 0,
@@ -322,7 +330,8 @@ fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<Due> {
     key.get()?.next_due()
 }
 
-/// Takes back a match that reached nobody. Answers false if that has to wait for the event stream.
+/// Undoes a match whose client went away before it was answered. Answers false if that has to be
+/// tried again later, because the stream for the queue's events is missing.
 pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) -> bool {
     if !ctx.select_db(db) {
         return true;
@@ -338,7 +347,10 @@ pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) ->
     undone != Err(Error::TryAgain.into())
 }
 
-/// Runs a reading command on the queue of key argument 1, if there is one.
+/// Runs `body`, a reading command, on the queue at the key that argument 1 names, if there is one.
+///
+/// # Errors
+/// WRONGTYPE if the key holds anything else.
 pub fn read<R>(
     ctx: Context<'_>,
     args: Args<'_>,

@@ -131,7 +131,8 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     }
     let (claim, block) = claim_options(&mut parser)?;
     let now = clock::now();
-    // First what they hold, then what is new; the types of all are checked before anything.
+    // The first queue in which they hold an item comes before all others. All keys are opened first,
+    // so that one of another type refuses the command before anything is claimed.
     let mut held_in = None;
     for key in &keys {
         let opened = Key::<QueueKey>::open(ctx, *key, Mode::Read)?;
@@ -165,7 +166,8 @@ words! {
     }
 }
 
-/// A moderator and the options of CLAIM and MCLAIM: the claim, and for how long to wait if at all.
+/// Reads a moderator and the options of CLAIM and MCLAIM. Answers the claim, and for how long to wait
+/// (no time at all: without end) if there is nothing to claim.
 fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<Millis>), Refusal> {
     let mut claim = Claim {
         moderator: moderator(parser)?,
@@ -187,7 +189,8 @@ fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<Milli
     Ok((claim, block))
 }
 
-/// Claims from one queue and replies, unless there is nothing. Answers whether there was.
+/// Claims from one queue and replies, unless there is nothing to claim. Answers whether it replied.
+/// The reply names the key if the command has `many`.
 fn claim_from(
     ctx: Context<'_>,
     key: ServerStr<'_>,
@@ -195,7 +198,7 @@ fn claim_from(
     now: Now,
     many: bool,
 ) -> Result<bool, Refusal> {
-    // Nobody but a producer brings a queue about that is not there, whoever waits for it.
+    // Only a producer makes a queue that is not there, whoever waits for its name.
     run_and_show(ctx, key, now, Missing::Keep, claim, |queue, claimed| {
         if claimed.is_empty() {
             return false;
@@ -215,7 +218,8 @@ fn claim_from(
     })
 }
 
-/// Has the client wait for `block` ms if it asked to and may; else the reply is null at once.
+/// After nothing could be claimed: has the client wait for `block` ms, or replies null at once if it
+/// did not ask to wait or may not, as in MULTI.
 fn wait_or_null(
     ctx: Context<'_>,
     keys: Vec<ServerStr<'_>>,

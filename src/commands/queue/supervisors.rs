@@ -180,7 +180,8 @@ fn unpause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let first = item(&mut parser)?;
-    // A lone ALL, or ALL with COUNT, is the keyword: an item of that name is named twice.
+    // ALL, if nothing or COUNT follows, stands for all items. An item that is called "all" can be
+    // revived by naming it twice.
     let rest_is_count = parser
         .peek()
         .is_none_or(|word| word.eq_ignore_ascii_case(b"COUNT"));
