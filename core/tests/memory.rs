@@ -2,7 +2,10 @@
 //! runs on an allocator that counts.
 
 use modq_core::codec::Persist;
-use modq_core::queue::{Claim, Effects, Now, Queue, Record, State, Submit};
+use modq_core::queue::{
+    Cancel, Claim, Gate, Now, Outcome, Queue, Record, Request, Resolve, State, Submit,
+};
+use modq_core::units::{Time, Token};
 use modq_testkit::counting::{Counting, live, peak};
 use serde_bytes::Bytes;
 
@@ -15,7 +18,15 @@ const PAYLOAD: usize = 200;
 
 fn now(i: usize) -> Now {
     let ms = 1_700_000_000_000 + i as u64;
-    Now { ms, us: ms * 1000 }
+    Now {
+        time: Time(ms),
+        token_floor: Token(ms * 1000),
+    }
+}
+
+fn run<R: Request>(queue: &mut Queue, i: usize, request: R, out: &mut Outcome) -> R::Reply {
+    let reply = queue.handle(now(i), Gate::Open, request, out);
+    reply.expect("not refused")
 }
 
 fn id(i: usize) -> [u8; ID] {
@@ -25,7 +36,7 @@ fn id(i: usize) -> [u8; ID] {
     id
 }
 
-fn fill(queue: &mut Queue, fx: &mut Effects, order: impl Fn(usize) -> usize) {
+fn fill(queue: &mut Queue, out: &mut Outcome, order: impl Fn(usize) -> usize) {
     for i in 0..N {
         let i = order(i);
         let submit = Submit {
@@ -34,8 +45,8 @@ fn fill(queue: &mut Queue, fx: &mut Effects, order: impl Fn(usize) -> usize) {
             boost: Some(i as i64),
             ..Submit::default()
         };
-        queue.submit(now(0), submit, fx).expect("submitted");
-        fx.clear();
+        run(queue, 0, submit, out);
+        out.clear();
     }
 }
 
@@ -54,13 +65,17 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
     // In the order of their age, against it, and all over the place.
     let orders: [fn(usize) -> usize; 3] = [|i| N - i, |i| i, |i| i * 61_169 % N];
     for (which, order) in orders.into_iter().enumerate() {
-        let mut fx = Effects::default();
+        let mut out = Outcome::default();
         let mut queue = Queue::default();
-        fill(&mut queue, &mut fx, |_| 0);
-        queue.cancel(now(0), &id(0), None, &mut fx).unwrap();
-        fx.clear();
+        fill(&mut queue, &mut out, |_| 0);
+        let first = Cancel {
+            id: &id(0),
+            rev: None,
+        };
+        assert!(run(&mut queue, 0, first, &mut out));
+        out.clear();
         let before = live();
-        fill(&mut queue, &mut fx, order);
+        fill(&mut queue, &mut out, order);
         let grown = live() - before;
         let over = grown as f64 / N as f64 - (ID + PAYLOAD) as f64;
         println!("order {which}: {over:.1} bytes beyond id and payload");
@@ -78,17 +93,21 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
             new_only: true,
         };
         while queue.len_in(State::Ready) > 0 {
-            let slots = queue.claim(now(1), &claim, &mut fx).unwrap();
+            let slots = run(&mut queue, 1, &claim, &mut out);
             let claims = slots.iter().map(|slot| {
                 let view = queue.claim_view(*slot).expect("locked");
                 (view.item.to_vec(), view.token)
             });
             for (id, token) in claims.collect::<Vec<_>>() {
-                queue
-                    .resolve(now(2), &id, token, None, &mut fx)
-                    .expect("resolved");
+                let resolve = Resolve {
+                    id: &id,
+                    token,
+                    rev: None,
+                    decision: None,
+                };
+                run(&mut queue, 2, resolve, &mut out);
             }
-            fx = Effects::default();
+            out = Outcome::default();
         }
         assert!(queue.is_empty());
         let kept = live() - before;
@@ -102,8 +121,8 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
 #[test]
 fn saving_and_loading_do_not_double_the_memory() {
     let mut queue = Queue::default();
-    let mut fx = Effects::default();
-    fill(&mut queue, &mut fx, |i| i);
+    let mut out = Outcome::default();
+    fill(&mut queue, &mut out, |i| i);
     let saving = peak(|| queue.save(1000, &mut |_| ()));
     assert!(saving < 4 << 20, "{saving}");
     let mut chunks = Vec::new();
@@ -122,7 +141,7 @@ fn saving_and_loading_do_not_double_the_memory() {
 #[test]
 fn damaged_bytes_do_not_make_huge_allocations() {
     let mut queue = Queue::default();
-    let mut fx = Effects::default();
+    let mut out = Outcome::default();
     for i in 0..3 {
         let submit = Submit {
             id: &id(i),
@@ -131,7 +150,7 @@ fn damaged_bytes_do_not_make_huge_allocations() {
             excluded: Some(vec![Bytes::new(b"moderator")]),
             ..Submit::default()
         };
-        queue.submit(now(i), submit, &mut fx).expect("submitted");
+        run(&mut queue, i, submit, &mut out);
     }
     let mut chunks = Vec::new();
     queue.save(2, &mut |chunk| chunks.push(chunk.to_vec()));
@@ -160,6 +179,6 @@ fn damaged_bytes_do_not_make_huge_allocations() {
             queue.load(Queue::VERSION, bytes).is_ok()
         });
     }
-    try_all(fx.record.bytes(), &|bytes| Record::decode(bytes).is_ok());
+    try_all(out.record.bytes(), &|bytes| Record::decode(bytes).is_ok());
     assert!(refused > 500 && accepted > 100, "{refused} {accepted}");
 }

@@ -76,7 +76,7 @@ fn move_item(from: &mut Turn<'_>, to: &mut Turn<'_>, slot: ItemSlot, request: &M
 
 impl Turn<'_> {
     /// Checks that an item may leave for another queue.
-    fn check_move_out(&self, request: &Move<'_>) -> Result<ItemSlot, Error> {
+    pub(in crate::queue) fn check_move_out(&self, request: &Move<'_>) -> Result<ItemSlot, Error> {
         let slot = self.find(request.id)?;
         match request.token {
             None if self.is_locked(slot) => Err(Error::Locked),
@@ -86,7 +86,7 @@ impl Turn<'_> {
     }
 
     /// Checks that an item of that id may come in.
-    fn check_move_in(&self, id: &[u8]) -> Result<(), Error> {
+    pub(in crate::queue) fn check_move_in(&self, id: &[u8]) -> Result<(), Error> {
         if self.store.find(id).is_some() {
             return Err(Error::Exists);
         }

@@ -7,6 +7,8 @@
 //! standing remembers how it was entered, so it can be taken out again whatever has changed since.
 
 mod calls;
+#[cfg(test)]
+mod testing;
 
 pub(super) use calls::BlockedCall;
 pub use calls::{Block, CallId};
@@ -241,11 +243,5 @@ impl Line {
     /// Bytes of heap, estimated.
     pub(super) fn memory_bytes(&self) -> usize {
         super::store::btree_bytes(self.order.len(), 20)
-    }
-
-    /// Counts that a test compares with what it finds: classes with takers, takers of a class.
-    #[cfg(test)]
-    pub(super) fn takers_of(&self, class: ClassSlot) -> BTreeSet<(Place, ModeratorSlot)> {
-        self.takers.get(&class).cloned().unwrap_or_default()
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn best(
 }
 
 /// The first ready item of a class that the moderator is not excluded from.
-fn first_for(
+pub(super) fn first_for(
     store: &Store,
     class: ClassSlot,
     moderator: Option<ModeratorSlot>,

@@ -19,12 +19,16 @@ mod persist;
 mod persist_v1;
 mod stats;
 mod tags;
+#[cfg(test)]
+mod testing;
 
 pub use apply::ApplyError;
 pub(super) use apply::MAX_TIME;
 pub(super) use apply::{Applied, LineChange, Opportunity};
 pub(super) use item::{Exclusion, Item, Lock, Rare, U48};
 pub use item::{ItemSlot, OrderKey, Rev, Seq, State};
+#[cfg(test)]
+pub(super) use moderators::Moderator;
 pub use moderators::Place;
 pub(super) use moderators::{ModeratorSlot, Moderators, Profile};
 pub use stats::{Histogram, Stats};

@@ -9,7 +9,7 @@ struct Line {
     replica: Queue,
     ms: u64,
     calls: u64,
-    fx: Effects,
+    out: Outcome,
 }
 
 fn item(id: &str) -> Submit<'_> {
@@ -19,10 +19,6 @@ fn item(id: &str) -> Submit<'_> {
     }
 }
 
-fn tags<'a>(all: &[&'a str]) -> Option<Vec<&'a Bytes>> {
-    Some(all.iter().map(|t| Bytes::new(t.as_bytes())).collect())
-}
-
 impl Line {
     fn new() -> Line {
         Line {
@@ -30,16 +26,16 @@ impl Line {
             replica: Queue::default(),
             ms: 1_000_000,
             calls: 0,
-            fx: Effects::default(),
+            out: Outcome::default(),
         }
     }
 
     /// One command, without what is deferred.
-    fn run<T>(&mut self, command: impl FnOnce(&mut Queue, Now, &mut Effects) -> T) -> T {
-        self.fx.clear();
-        let reply = command(&mut self.queue, at(self.ms), &mut self.fx);
-        if !self.fx.record.is_empty() {
-            replay(&mut self.replica, self.fx.record.bytes());
+    fn run<T>(&mut self, command: impl FnOnce(&mut Queue, Now, &mut Outcome) -> T) -> T {
+        self.out.clear();
+        let reply = command(&mut self.queue, at(self.ms), &mut self.out);
+        if !self.out.record.is_empty() {
+            replay(&mut self.replica, self.out.record.bytes());
         }
         assert_eq!(canon(&self.queue), canon(&self.replica));
         verify(&self.queue);
@@ -47,7 +43,8 @@ impl Line {
     }
 
     fn submit(&mut self, id: &str) -> Submitted {
-        self.run(|q, now, fx| q.submit(now, item(id), fx)).unwrap()
+        self.run(|q, now, out| q.submit(now, item(id), out))
+            .unwrap()
     }
 
     fn join(&mut self, moderator: &str) -> Joined {
@@ -55,19 +52,19 @@ impl Line {
             moderator: moderator.as_bytes(),
             ..Join::default()
         };
-        self.run(|q, now, fx| q.join(now, &join, fx)).unwrap()
+        self.run(|q, now, out| q.join(now, &join, out)).unwrap()
     }
 
     /// A blocked call of the moderator; `change` is for what is not as usual.
     fn block(&mut self, moderator: &str, change: impl FnOnce(&mut Block<'_>)) -> u64 {
         self.calls += 1;
         let mut block = Block {
-            call: self.calls,
+            call: CallId(self.calls),
             moderator: moderator.as_bytes(),
             tags: None,
             new_only: false,
             lock: None,
-            place: self.queue.end_of_line(at(self.ms)),
+            place: self.queue.end_of_line(Time(self.ms)),
         };
         change(&mut block);
         self.queue.block(&block);
@@ -76,17 +73,17 @@ impl Line {
     }
 
     fn advance(&mut self, budget: usize) {
-        self.run(|q, now, fx| q.advance(now, budget, fx));
+        self.run(|q, now, out| q.tick(now, budget, out));
     }
 
     /// Item and moderator of what the last command handed out.
     fn matches(&self) -> Vec<(String, String)> {
-        let all = self.fx.matches.iter();
+        let all = self.out.announcements.iter();
         all.map(|m| (text(&m.item), text(&m.moderator))).collect()
     }
 
     fn answered(&self) -> Vec<u64> {
-        self.fx.answers.iter().map(|a| a.call).collect()
+        self.out.answers.iter().map(|a| a.call.0).collect()
     }
 }
 
@@ -101,15 +98,21 @@ fn an_undone_match_was_no_first_claim() {
     line.block("m", |_| {});
     line.ms += 500;
     line.submit("fresh");
-    let undone = line.fx.answers.remove(0);
+    let undone = line.out.answers.remove(0);
     line.ms += 10;
-    let undo = |q: &mut Queue, now, fx: &mut Effects| {
-        q.undo(now, b"fresh", undone.token, undone.undo.unwrap(), fx)
+    let undo = |q: &mut Queue, now, out: &mut Outcome| {
+        q.undo(
+            now,
+            b"fresh",
+            undone.token.0,
+            undone.undo.unwrap().joined_at,
+            out,
+        )
     };
     assert!(line.run(undo));
     assert_eq!(
-        line.queue.stats,
-        stats::Stats {
+        *line.queue.stats(),
+        Stats {
             submitted: 1,
             ..Default::default()
         }
@@ -124,9 +127,53 @@ fn an_undone_match_was_no_first_claim() {
         tags: None,
         new_only: false,
     };
-    line.run(|q, now, fx| q.claim(now, &claim, fx)).unwrap();
-    let p50 = line.queue.stats.wait.percentile(50);
+    line.run(|q, now, out| q.claim(now, &claim, out)).unwrap();
+    let p50 = line.queue.stats().wait.percentile(50);
     assert!((1000..=1063).contains(&p50), "{p50}");
+}
+
+/// An UPDATE that sets item `i` to what it is.
+fn same<'a>() -> Update<'a> {
+    Update {
+        payload: Some(b"text"),
+        priority: Some(3),
+        boost: Some(-7),
+        tags: tags(&["a", "b", "a"]),
+        excluded: tags(&["x", "y", "x"]),
+        ..Update::default()
+    }
+}
+
+/// Each sets one thing to another value.
+fn differences<'a>() -> [Update<'a>; 9] {
+    let tagged = |all: &[&'a str]| Update {
+        tags: tags(all),
+        ..same()
+    };
+    let excluded = |all: &[&'a str]| Update {
+        excluded: tags(all),
+        ..same()
+    };
+    [
+        Update {
+            payload: Some(b""),
+            ..same()
+        },
+        Update {
+            priority: Some(2),
+            ..same()
+        },
+        Update {
+            boost: Some(0),
+            ..same()
+        },
+        tagged(&["b", "a"]),
+        tagged(&[]),
+        excluded(&["y", "x"]),
+        excluded(&["x"]),
+        excluded(&["x", "y", "new"]),
+        excluded(&[]),
+    ]
 }
 
 #[test]
@@ -140,83 +187,38 @@ fn an_update_that_changes_nothing_is_none() {
         excluded: tags(&["x", "y"]),
         ..item("i")
     };
-    line.run(|q, now, fx| q.submit(now, submit, fx)).unwrap();
+    line.run(|q, now, out| q.submit(now, submit, out)).unwrap();
     let mut rev = 1;
-    let same = || Change {
-        payload: Some(b"text"),
-        priority: Some(3),
-        boost: Some(-7),
-        tags: tags(&["a", "b", "a"]),
-        excluded: tags(&["x", "y", "x"]),
-        ..Change::default()
-    };
-    let mut update = |line: &mut Line, change: Change<'_>, is_change: bool| {
+    let mut update = |line: &mut Line, change: Update<'_>, is_change: bool| {
         let before = canon(&line.queue);
         let present = Some(rev);
-        let change = Change {
+        let change = Update {
             rev: present,
             ..change
         };
         rev += u64::from(is_change);
-        let got = line.run(|q, now, fx| q.update(now, b"i", change, fx));
+        let got = line.run(|q, now, out| q.update(now, b"i", change, out));
         assert_eq!(got, Ok(Some(rev)));
-        assert_eq!(line.fx.record.is_empty(), !is_change);
+        assert_eq!(line.out.record.is_empty(), !is_change);
         assert_eq!(canon(&line.queue) == before, !is_change);
     };
-    update(&mut line, Change::default(), false);
+    update(&mut line, Update::default(), false);
     update(&mut line, same(), false);
-    for change in [
-        Change {
-            payload: Some(b""),
-            ..same()
-        },
-        Change {
-            priority: Some(2),
-            ..same()
-        },
-        Change {
-            boost: Some(0),
-            ..same()
-        },
-        Change {
-            tags: tags(&["b", "a"]),
-            ..same()
-        },
-        Change {
-            tags: tags(&[]),
-            ..same()
-        },
-        Change {
-            excluded: tags(&["y", "x"]),
-            ..same()
-        },
-        Change {
-            excluded: tags(&["x"]),
-            ..same()
-        },
-        Change {
-            excluded: tags(&["x", "y", "new"]),
-            ..same()
-        },
-        Change {
-            excluded: tags(&[]),
-            ..same()
-        },
-    ] {
+    for change in differences() {
         update(&mut line, change.clone(), true);
         update(&mut line, change, false);
         update(&mut line, same(), true);
     }
     // Skips stay where others are named, and go where nobody is.
     let token = line
-        .run(|q, now, fx| q.assign(now, b"i", b"m", None, fx))
+        .run(|q, now, out| q.assign(now, b"i", b"m", None, out))
         .unwrap();
-    line.run(|q, now, fx| q.release(now, b"i", token, true, 0, fx))
+    line.run(|q, now, out| q.release(now, b"i", token, true, 0, out))
         .unwrap();
     update(&mut line, same(), false);
-    let with = |names| Change {
+    let with = |names| Update {
         excluded: tags(names),
-        ..Change::default()
+        ..Update::default()
     };
     update(&mut line, with(&["x", "y", "m"]), false);
     update(&mut line, with(&["m"]), true);
@@ -229,37 +231,37 @@ fn an_update_that_changes_nothing_is_none() {
 fn an_update_with_the_payload_it_has_leaves_a_late_decision_acceptable() {
     let mut line = Line::new();
     let settings = Settings {
-        late_accept: true,
+        late: Late::Accept,
         ..Settings::default()
     };
-    line.run(|q, now, fx| q.configure(now, settings, fx))
+    line.run(|q, now, out| q.configure(now, settings, out))
         .unwrap();
     line.submit("i");
     let token = line
-        .run(|q, now, fx| q.assign(now, b"i", b"m", Some(5), fx))
+        .run(|q, now, out| q.assign(now, b"i", b"m", Some(5), out))
         .unwrap();
     line.ms += 5;
     line.advance(9);
-    let change = Change {
+    let change = Update {
         payload: Some(b""),
         priority: Some(1),
-        ..Change::default()
+        ..Update::default()
     };
-    let rev = line.run(|q, now, fx| q.update(now, b"i", change, fx));
+    let rev = line.run(|q, now, out| q.update(now, b"i", change, out));
     assert_eq!(rev, Ok(Some(2)));
-    let decided = line.run(|q, now, fx| q.resolve(now, b"i", token, None, fx));
+    let decided = line.run(|q, now, out| q.resolve(now, b"i", token, None, out));
     assert_eq!(decided, Ok(()));
 }
 
 #[test]
 fn a_match_lasts_as_long_as_a_call_that_it_answers_asks_for() {
     let mut line = Line::new();
-    line.block("m", |b| (b.new_only, b.lock) = (true, Some(7)));
+    line.block("m", |b| (b.new_only, b.lock) = (true, Some(Millis(7))));
     line.block("m", |_| {});
-    let newest = line.block("m", |b| (b.new_only, b.lock) = (true, Some(9)));
+    let newest = line.block("m", |b| (b.new_only, b.lock) = (true, Some(Millis(9))));
     let lock = |line: &Line, id: &str| {
-        let view = line.queue.get(id.as_bytes(), at(line.ms)).unwrap();
-        view.lock.unwrap().2 - line.ms
+        let view = line.queue.get(id.as_bytes(), Time(line.ms)).unwrap();
+        view.lock.unwrap().deadline.0 - line.ms
     };
     line.submit("i");
     assert_eq!((line.answered(), lock(&line, "i")), (vec![2], 300_000));
@@ -271,7 +273,7 @@ fn a_match_lasts_as_long_as_a_call_that_it_answers_asks_for() {
 fn one_who_waits_in_several_calls_is_given_as_many_items() {
     // When the line is gone along.
     let mut line = Line::new();
-    line.run(|q, now, fx| q.pause(now, false, true, fx));
+    line.run(|q, now, out| q.pause(now, false, true, out));
     for _ in 0..3 {
         line.block("m", |b| b.new_only = true);
     }
@@ -279,7 +281,7 @@ fn one_who_waits_in_several_calls_is_given_as_many_items() {
     for id in ["1", "2", "3", "4"] {
         assert_eq!(line.submit(id), Submitted::Ready);
     }
-    line.run(|q, now, fx| q.pause(now, false, false, fx));
+    line.run(|q, now, out| q.pause(now, false, false, out));
     line.advance(100);
     let expected = [("1", "m"), ("2", "m"), ("3", "m"), ("4", "n")];
     assert_eq!(line.matches(), pairs(&expected));
@@ -293,14 +295,14 @@ fn one_who_waits_in_several_calls_is_given_as_many_items() {
             tags: tags(&["t"]),
             ..item(id)
         };
-        line.run(|q, now, fx| q.submit(now, submit, fx)).unwrap();
+        line.run(|q, now, out| q.submit(now, submit, out)).unwrap();
     }
     let join = Join {
         moderator: b"m",
         tags: tags(&["t"]),
         ..Join::default()
     };
-    let joined = line.run(|q, now, fx| q.join(now, &join, fx)).unwrap();
+    let joined = line.run(|q, now, out| q.join(now, &join, out)).unwrap();
     assert_eq!(joined, Joined::Assigned);
     assert_eq!(line.matches(), pairs(&[("1", "m"), ("2", "m")]));
 }
@@ -308,13 +310,13 @@ fn one_who_waits_in_several_calls_is_given_as_many_items() {
 #[test]
 fn while_matches_are_caught_up_nobody_is_given_a_lesser_item() {
     let mut line = Line::new();
-    line.run(|q, now, fx| q.pause(now, false, true, fx));
+    line.run(|q, now, out| q.pause(now, false, true, out));
     for m in ["m", "n", "o"] {
         line.join(m);
     }
     line.submit("1");
     line.submit("2");
-    line.run(|q, now, fx| q.pause(now, false, false, fx));
+    line.run(|q, now, out| q.pause(now, false, false, out));
     // Before the first tick.
     assert_eq!(line.submit("3"), Submitted::Ready);
     assert_eq!(line.matches(), pairs(&[("1", "m")]));
@@ -325,7 +327,7 @@ fn while_matches_are_caught_up_nobody_is_given_a_lesser_item() {
 #[test]
 fn thousands_of_skips_cost_a_look_hardly_more_than_none() {
     let mut queue = Queue::default();
-    let mut fx = Effects::default();
+    let mut out = Outcome::default();
     let now = at(1_000_000);
     for i in 0..10_000 {
         let id = format!("{i}");
@@ -333,7 +335,7 @@ fn thousands_of_skips_cost_a_look_hardly_more_than_none() {
             excluded: tags(&["m"]).filter(|_| i < 5000),
             ..item(&id)
         };
-        queue.submit(now, skipped, &mut fx).unwrap();
+        queue.submit(now, skipped, &mut out).unwrap();
     }
     let peek = |who: &str| -> Vec<String> {
         let ids = queue.peek(3, Some((who.as_bytes(), None)));
@@ -362,19 +364,19 @@ fn ten_thousand_calls_of_one_moderator_are_answered_at_once() {
     let now = at(1_000_000);
     for call in 0..10_000 {
         queue.block(&Block {
-            call,
+            call: CallId(call),
             moderator: b"m",
             tags: None,
             new_only: false,
             lock: None,
-            place: queue.end_of_line(now),
+            place: queue.end_of_line(now.time),
         });
     }
-    let mut fx = Effects::default();
+    let mut out = Outcome::default();
     let start = Instant::now();
-    queue.submit(now, item("i"), &mut fx).unwrap();
+    queue.submit(now, item("i"), &mut out).unwrap();
     assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
-    assert!(fx.answers.iter().map(|a| a.call).eq(0..10_000));
+    assert!(out.answers.iter().map(|a| a.call.0).eq(0..10_000));
     assert_eq!(queue.blocked(), 0);
     verify(&queue);
 }
@@ -383,7 +385,7 @@ fn ten_thousand_calls_of_one_moderator_are_answered_at_once() {
 #[test]
 fn three_hundred_combinations_of_tags_cost_a_claim_a_look_at_each() {
     let mut queue = Queue::default();
-    let mut fx = Effects::default();
+    let mut out = Outcome::default();
     let now = at(1_000_000);
     let all: Vec<String> = (0..25).map(|t| format!("t{t}")).collect();
     let mut combinations = Vec::new();
@@ -400,7 +402,7 @@ fn three_hundred_combinations_of_tags_cost_a_claim_a_look_at_each() {
             tags: tags(&combinations[i % 300]),
             ..item(&id)
         };
-        queue.submit(now, submit, &mut fx).unwrap();
+        queue.submit(now, submit, &mut out).unwrap();
     }
     let offered = names(&all);
     let mut claim = |moderator: &str, offered: &[&Bytes]| {
@@ -411,11 +413,13 @@ fn three_hundred_combinations_of_tags_cost_a_claim_a_look_at_each() {
             tags: Some(offered.to_vec()),
             new_only: true,
         };
-        fx.clear();
+        out.clear();
         let start = Instant::now();
-        let got = queue.claim(now, &claim, &mut fx).unwrap();
+        let got = queue.claim(now, &claim, &mut out).unwrap();
         let took = start.elapsed();
-        let id = got.first().map(|slot| text(queue.items[*slot].id()));
+        let id = got
+            .first()
+            .map(|slot| text(queue.store.items()[*slot].id()));
         (id, took)
     };
     let mut times = Vec::new();

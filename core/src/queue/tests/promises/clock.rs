@@ -1,0 +1,150 @@
+//! The clock: what is given by it, what it does, and how it is judged by.
+
+use super::*;
+
+#[test]
+fn tokens_grow_whatever_the_clock_does_and_across_a_restart() {
+    let mut desk = Desk::new();
+    for id in ["a", "b", "c", "d"] {
+        desk.submit(id).unwrap();
+    }
+    let a = desk.take("m", "a");
+    assert_eq!(a, at(desk.ms).token_floor.0, "the server's time in µs");
+    let b = desk.take("m", "b");
+    assert_eq!(b, a + 1, "in the same µs");
+    desk.ms -= 500;
+    let c = desk.take("m", "c");
+    assert_eq!(c, b + 1, "the clock went back");
+    desk.queue = load(&chunks(&desk.queue, 9)).unwrap();
+    let d = desk.take("m", "d");
+    assert_eq!(d, c + 1);
+}
+
+#[test]
+fn stamps_never_run_backwards_but_deadlines_follow_the_clock() {
+    let mut desk = Desk::new();
+    desk.submit("a").unwrap();
+    desk.join(&Join {
+        tags: tags(&[]),
+        ..join("m")
+    });
+    desk.ms -= 1000;
+    let tagged = |id, delay| Submit {
+        tags: tags(&["t"]),
+        delay: Millis(delay),
+        ..item(id)
+    };
+    desk.submit_with(tagged("b", 0)).unwrap();
+    desk.submit_with(tagged("c", 10)).unwrap();
+    assert_eq!(desk.get("b").submitted, Time(1_000_000), "not before a's");
+    assert_eq!(desk.get("c").due, Some(Time(desk.ms + 10)));
+    desk.join(&join("n"));
+    desk.join(&join("o"));
+    let since: Vec<u64> = desk.queue.line.iter().map(|(p, _)| p.since.0).collect();
+    assert_eq!(since, [1_000_000, 1_000_000]);
+    assert_eq!(desk.line(), ["n", "o"]);
+    let token = desk.assign("b", "p").unwrap();
+    assert_eq!(desk.get("b").lock.unwrap().deadline.0, desk.ms + 300_000);
+    assert_eq!(desk.extend("b", token, 7), Ok(desk.ms + 7));
+}
+
+#[test]
+fn single_items_are_judged_by_the_clock_while_deferred_work_lags() {
+    let mut desk = Desk::new();
+    desk.configure(|s| (s.lock, s.late) = (Millis(10), Late::Reject))
+        .unwrap();
+    desk.submit("i").unwrap();
+    let token = desk.take("m", "i");
+    desk.submit_with(Submit {
+        delay: Millis(10),
+        ..item("d")
+    })
+    .unwrap();
+    // From here nobody advances the queue.
+    let mut q = desk.queue;
+    let mut out = Outcome::default();
+    for (late, expected) in [(0, State::Locked), (1, State::Ready), (99, State::Ready)] {
+        let now = at(desk.ms + 9 + late);
+        let view = q.get(b"i", now.time).unwrap();
+        assert_eq!(view.state, expected);
+        assert_eq!(view.lock.is_some(), expected == State::Locked);
+        assert_eq!(view.expiries, u32::from(expected == State::Ready));
+        let held = usize::from(expected == State::Locked);
+        assert_eq!(q.held_by(b"m", now.time).count(), held);
+        let view = q.get(b"d", now.time).unwrap();
+        assert_eq!(view.state == State::Delayed, expected == State::Locked);
+        assert_eq!(view.expiries, 0);
+        let (locked, delayed) = (State::Locked, State::Delayed);
+        assert_eq!((q.len_in(locked), q.len_in(delayed)), (1, 1), "as applied");
+    }
+    // At the deadline the token is no longer the live lock's.
+    let now = at(desk.ms + 10);
+    let stale = Err(Error::Stale);
+    assert_eq!(q.resolve(now, b"i", token, None, &mut out), stale);
+    assert_eq!(q.release(now, b"i", token, false, 0, &mut out), stale);
+    assert_eq!(q.extend(now, b"i", token, 5, &mut out), Err(Error::Stale));
+    assert_eq!(q.check_move_out(now, b"i", Some(token)), stale);
+    assert!(
+        q.claim(now, &claim("m"), &mut out).unwrap().is_empty(),
+        "not held"
+    );
+    assert!(out.record.is_empty());
+    // A late decision does not depend on whether the expiry was applied already.
+    let mut settings = q.settings().clone();
+    settings.late = Late::Accept;
+    q.configure(now, settings, &mut out).unwrap();
+    assert_eq!(q.resolve(now, b"i", token, None, &mut out), Ok(()));
+}
+
+#[test]
+fn deferred_work_runs_in_the_order_of_its_time() {
+    let mut desk = Desk::new();
+    let delayed = |id, delay, priority| Submit {
+        delay: Millis(delay),
+        priority: Some(priority),
+        ..item(id)
+    };
+    desk.submit_with(delayed("second", 20, 9)).unwrap();
+    desk.submit_with(delayed("first", 10, 0)).unwrap();
+    desk.join(&join("m"));
+    desk.join(&join("n"));
+    desk.wait(100);
+    let expected = [("first", "m"), ("second", "n")];
+    assert_eq!(desk.matches, expected.map(|(i, m)| (i.into(), m.into())));
+}
+
+#[test]
+fn of_what_comes_back_at_one_instant_the_first_in_order_is_matched_first() {
+    let mut desk = Desk::new();
+    desk.submit("low").unwrap();
+    desk.submit_with(Submit {
+        priority: Some(1),
+        ..item("high")
+    })
+    .unwrap();
+    for id in ["low", "high"] {
+        desk.assign(id, "holder").unwrap();
+    }
+    desk.join(&Join {
+        ttl: Some(Millis(400_000)),
+        ..join("m")
+    });
+    desk.wait(300_000);
+    assert_eq!(desk.matches, [("high".into(), "m".into())]);
+}
+
+#[test]
+fn who_leaves_at_the_instant_an_item_comes_due_does_not_get_it() {
+    let mut desk = Desk::new();
+    desk.submit_with(Submit {
+        delay: Millis(10),
+        ..item("i")
+    })
+    .unwrap();
+    desk.join(&Join {
+        ttl: Some(Millis(10)),
+        ..join("m")
+    });
+    desk.wait(10);
+    assert_eq!(desk.state("i"), State::Ready);
+}

@@ -1,0 +1,451 @@
+//! What may happen in a world: random commands, clients that wait, and the clock.
+
+use super::*;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::subsequence;
+
+const PAYLOADS: [&str; 3] = ["", "text", "a longer text"];
+
+/// Which token a command names.
+#[derive(Debug, Clone)]
+pub(crate) enum Aim {
+    Live,
+    Late,
+    Wrong,
+}
+
+/// Which revision a command names.
+#[derive(Debug, Clone)]
+pub(crate) enum Seen {
+    Any,
+    Present,
+    Wrong,
+}
+
+type Lot = Option<Vec<String>>;
+
+#[derive(Debug, Clone)]
+pub(crate) struct SubmitOp {
+    pub id: &'static str,
+    payload: &'static str,
+    priority: Option<i32>,
+    boost: Option<i64>,
+    delay: u64,
+    tags: Lot,
+    excluded: Lot,
+    pub on_duplicate: OnDuplicate,
+}
+
+impl SubmitOp {
+    pub(crate) fn request(&self) -> Submit<'_> {
+        Submit {
+            id: self.id.as_bytes(),
+            payload: self.payload.as_bytes(),
+            priority: self.priority,
+            boost: self.boost,
+            delay: Millis(self.delay),
+            tags: given(&self.tags),
+            excluded: given(&self.excluded),
+            on_duplicate: self.on_duplicate,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct UpdateOp {
+    pub id: &'static str,
+    pub rev: Seen,
+    priority: Option<i32>,
+    boost: Option<i64>,
+    payload: Option<&'static str>,
+    tags: Lot,
+    excluded: Lot,
+}
+
+impl UpdateOp {
+    pub(crate) fn request(&self, rev: Option<u64>) -> Update<'_> {
+        Update {
+            id: self.id.as_bytes(),
+            rev,
+            priority: self.priority,
+            boost: self.boost,
+            payload: self.payload.map(str::as_bytes),
+            tags: given(&self.tags),
+            excluded: given(&self.excluded),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimOp {
+    moderator: &'static str,
+    count: usize,
+    lock: Option<u64>,
+    tags: Lot,
+    new_only: bool,
+}
+
+impl ClaimOp {
+    pub(crate) fn request(&self) -> Claim<'_> {
+        Claim {
+            moderator: self.moderator.as_bytes(),
+            count: self.count,
+            lock: self.lock.map(Millis),
+            tags: given(&self.tags),
+            new_only: self.new_only,
+        }
+    }
+}
+
+/// A CLAIM with BLOCK, or (`both`) an MCLAIM: waits where it finds nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct WaitOp {
+    pub moderator: &'static str,
+    pub lock: Option<u64>,
+    pub tags: Lot,
+    pub new_only: bool,
+    pub both: bool,
+}
+
+impl WaitOp {
+    pub(crate) fn request(&self) -> Claim<'_> {
+        Claim {
+            moderator: self.moderator.as_bytes(),
+            count: 1,
+            lock: self.lock.map(Millis),
+            tags: given(&self.tags),
+            new_only: self.new_only,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct JoinOp {
+    moderator: &'static str,
+    ttl: Option<u64>,
+    count: Option<u64>,
+    tags: Lot,
+}
+
+impl JoinOp {
+    pub(crate) fn request(&self) -> Join<'_> {
+        Join {
+            moderator: self.moderator.as_bytes(),
+            ttl: self.ttl.map(Millis),
+            count: self.count,
+            tags: given(&self.tags),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigureOp {
+    lock: u64,
+    max_expiries: u64,
+    pub max_len: u64,
+    capacity: u64,
+    late_accept: bool,
+    pub aging: u64,
+}
+
+impl ConfigureOp {
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            lock: Millis(self.lock),
+            max_expiries: self.max_expiries,
+            max_len: self.max_len,
+            capacity: self.capacity,
+            late: late(self.late_accept),
+            aging: self.aging,
+            ..Settings::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Submit(SubmitOp),
+    Cancel(&'static str, Seen),
+    Update(UpdateOp),
+    Claim(ClaimOp),
+    Resolve(&'static str, Aim, Seen),
+    Release(&'static str, Aim, bool, u64),
+    Extend(&'static str, Aim, u64),
+    Join(JoinOp),
+    Leave(&'static str, bool),
+    Assign(&'static str, &'static str, Option<u64>),
+    Pause(bool, bool),
+    Revive(&'static str),
+    ReviveAll(usize),
+    Configure(ConfigureOp),
+    Move(&'static str, Option<Aim>, Option<i32>),
+    Wait(WaitOp),
+    /// A waiting client disconnects, or its time is up.
+    HangUp(usize),
+    /// A client that was matched is gone before its answer went out.
+    Vanish(usize),
+    /// One answer goes out at once, as by CLIENT UNBLOCK.
+    Unblock(usize),
+    /// All answers go out; whose lock is gone goes back to its place.
+    Deliver,
+    /// The queue came to its name anew, as by RENAME, and hears again of who waits for it.
+    Attach,
+    Tick,
+    /// The replica is replaced by one loaded from chunks of so many entries.
+    Resync(usize),
+    /// The queue itself is replaced so: DEBUG RELOAD, or a promotion, where no client waits.
+    Reload(usize, bool),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Clock {
+    Forward(u64),
+    Back(u64),
+    /// To so many ms after (or before) the next thing that happens by the clock.
+    Next(i64),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub op: Op,
+    /// Which queue.
+    pub at: usize,
+    pub clock: Clock,
+}
+
+/// Names as a request has them.
+pub(crate) fn given(all: &Option<Vec<String>>) -> Option<Vec<&Bytes>> {
+    all.as_ref().map(|all| names(all))
+}
+
+fn lot<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = Lot> {
+    let some = subsequence(all.to_vec(), 0..=2).prop_shuffle();
+    option::weighted(
+        0.4,
+        some.prop_map(|all| all.into_iter().map(String::from).collect()),
+    )
+}
+
+fn pick<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = &'static str> {
+    (0..N).prop_map(move |i| all[i])
+}
+
+fn durations() -> impl Strategy<Value = u64> {
+    prop_oneof![1u64..40, Just(10), Just(20)]
+}
+
+fn aims() -> impl Strategy<Value = Aim> {
+    prop_oneof![
+        6 => Just(Aim::Live),
+        3 => Just(Aim::Late),
+        1 => Just(Aim::Wrong),
+    ]
+}
+
+fn revs() -> impl Strategy<Value = Seen> {
+    prop_oneof![
+        4 => Just(Seen::Any),
+        2 => Just(Seen::Present),
+        1 => Just(Seen::Wrong),
+    ]
+}
+
+fn priorities() -> impl Strategy<Value = Option<i32>> {
+    option::of(prop_oneof![
+        10 => -1i32..3,
+        1 => Just(i32::MIN),
+        1 => Just(i32::MAX),
+    ])
+}
+
+fn boosts() -> impl Strategy<Value = Option<i64>> {
+    let most = MAX_DURATION as i64;
+    option::weighted(
+        0.3,
+        prop_oneof![8 => -30i64..30, 1 => Just(most), 1 => Just(-most)],
+    )
+}
+
+fn submits() -> impl Strategy<Value = Op> {
+    let all = (
+        pick(ITEMS),
+        pick(PAYLOADS),
+        priorities(),
+        boosts(),
+        prop_oneof![3 => Just(0), 1 => durations()],
+        lot(TAGS),
+        lot(MODERATORS),
+        prop_oneof![
+            Just(OnDuplicate::Keep),
+            Just(OnDuplicate::Bump),
+            Just(OnDuplicate::Replace),
+            Just(OnDuplicate::Error)
+        ],
+    );
+    all.prop_map(
+        |(id, payload, priority, boost, delay, tags, excluded, on_duplicate)| {
+            Op::Submit(SubmitOp {
+                id,
+                payload,
+                priority,
+                boost,
+                delay,
+                tags,
+                excluded,
+                on_duplicate,
+            })
+        },
+    )
+}
+
+fn updates() -> impl Strategy<Value = Op> {
+    let all = (
+        pick(ITEMS),
+        revs(),
+        priorities(),
+        boosts(),
+        option::weighted(0.3, pick(PAYLOADS)),
+        lot(TAGS),
+        lot(MODERATORS),
+    );
+    all.prop_map(|(id, rev, priority, boost, payload, tags, excluded)| {
+        Op::Update(UpdateOp {
+            id,
+            rev,
+            priority,
+            boost,
+            payload,
+            tags,
+            excluded,
+        })
+    })
+}
+
+fn claims() -> impl Strategy<Value = Op> {
+    let all = (
+        pick(MODERATORS),
+        1usize..4,
+        option::of(durations()),
+        lot(TAGS),
+        any::<bool>(),
+    );
+    all.prop_map(|(moderator, count, lock, tags, new_only)| {
+        Op::Claim(ClaimOp {
+            moderator,
+            count,
+            lock,
+            tags,
+            new_only,
+        })
+    })
+}
+
+fn waits() -> impl Strategy<Value = Op> {
+    let all = (
+        pick(MODERATORS),
+        option::of(durations()),
+        lot(TAGS),
+        any::<bool>(),
+        prop_oneof![3 => Just(false), 1 => Just(true)],
+    );
+    all.prop_map(|(moderator, lock, tags, new_only, both)| {
+        Op::Wait(WaitOp {
+            moderator,
+            lock,
+            tags,
+            new_only,
+            both,
+        })
+    })
+}
+
+fn joins() -> impl Strategy<Value = Op> {
+    let all = (
+        pick(MODERATORS),
+        option::of(1u64..80),
+        option::weighted(0.4, 1u64..4),
+        lot(TAGS),
+    );
+    all.prop_map(|(moderator, ttl, count, tags)| {
+        Op::Join(JoinOp {
+            moderator,
+            ttl,
+            count,
+            tags,
+        })
+    })
+}
+
+fn configures() -> impl Strategy<Value = Op> {
+    let all = (
+        1u64..40,
+        0u64..4,
+        prop_oneof![2 => Just(0u64), 1 => 2u64..5],
+        prop_oneof![2 => Just(0u64), 1 => 1u64..3],
+        any::<bool>(),
+        prop_oneof![2 => Just(0u64), 1 => 1u64..20, 1 => Just(MAX_AGING)],
+    );
+    all.prop_map(
+        |(lock, max_expiries, max_len, capacity, late_accept, aging)| {
+            Op::Configure(ConfigureOp {
+                lock,
+                max_expiries,
+                max_len,
+                capacity,
+                late_accept,
+                aging,
+            })
+        },
+    )
+}
+
+pub(crate) fn ops() -> impl Strategy<Value = Op> {
+    let delay = || prop_oneof![2 => Just(0), 1 => durations()];
+    prop_oneof![
+        24 => submits(),
+        2 => (pick(ITEMS), revs()).prop_map(|(id, rev)| Op::Cancel(id, rev)),
+        8 => updates(),
+        16 => claims(),
+        8 => (pick(ITEMS), aims(), revs()).prop_map(|(id, t, r)| Op::Resolve(id, t, r)),
+        10 => (pick(ITEMS), aims(), any::<bool>(), delay())
+            .prop_map(|(id, t, skip, delay)| Op::Release(id, t, skip, delay)),
+        3 => (pick(ITEMS), aims(), durations()).prop_map(|(id, t, ms)| Op::Extend(id, t, ms)),
+        16 => joins(),
+        4 => (pick(MODERATORS), any::<bool>()).prop_map(|(m, release)| Op::Leave(m, release)),
+        5 => (pick(ITEMS), pick(MODERATORS), option::of(durations()))
+            .prop_map(|(id, m, lock)| Op::Assign(id, m, lock)),
+        2 => (any::<bool>(), any::<bool>()).prop_map(|(i, o)| Op::Pause(i, o)),
+        2 => Just(Op::Pause(false, false)),
+        3 => pick(ITEMS).prop_map(Op::Revive),
+        2 => (1usize..4).prop_map(Op::ReviveAll),
+        4 => configures(),
+        5 => (pick(ITEMS), option::of(aims()), priorities())
+            .prop_map(|(id, t, p)| Op::Move(id, t, p)),
+        4 => Just(Op::Tick),
+        2 => (1usize..6).prop_map(Op::Resync),
+        1 => (1usize..6, any::<bool>()).prop_map(|(entries, kept)| Op::Reload(entries, kept)),
+        24 => waits(),
+        4 => any::<usize>().prop_map(Op::HangUp),
+        7 => any::<usize>().prop_map(Op::Vanish),
+        3 => any::<usize>().prop_map(Op::Unblock),
+        4 => Just(Op::Deliver),
+        1 => Just(Op::Attach),
+    ]
+}
+
+pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let clock = prop_oneof![
+        4 => Just(Clock::Forward(0)),
+        5 => (1u64..8).prop_map(Clock::Forward),
+        1 => (8u64..200).prop_map(Clock::Forward),
+        3 => (-1i64..2).prop_map(Clock::Next),
+        1 => (1u64..60).prop_map(Clock::Back),
+    ];
+    let at = prop_oneof![4 => Just(0usize), 1 => Just(1usize)];
+    vec(
+        (ops(), at, clock).prop_map(|(op, at, clock)| Step { op, at, clock }),
+        most / 2..most,
+    )
+}
