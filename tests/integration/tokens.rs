@@ -1,6 +1,7 @@
 //! Fencing tokens never repeat while the process lives, whatever the clock does: across RELEASE, DEL, a restart and a
 //! promotion, for queues and for leases.
 
+use crate::modq_replication::wait_link;
 use modq_testkit::queue::*;
 use modq_testkit::*;
 
@@ -107,6 +108,7 @@ fn tokens_grow_across_a_promotion_with_the_clock_behind(kind: Kind) {
     let primary = Server::start(kind);
     let replica = Server::builder(kind).with_clock(&behind);
     let replica = replica.replica_of(&primary).start();
+    wait_link(&primary, &replica);
     let mut c = primary.client();
     let mut last = token(&mut c);
     grows(&mut last, fence(&mut c));
