@@ -1,5 +1,10 @@
-//! Running requests on the queue of a key: opens the key, catches up with the clock, lets the core
-//! decide and apply, replicates what was applied, and tells everybody else of it.
+//! Running requests on the queue of a key.
+//!
+//! In this order: the key is opened, the queue is told of clients that wait for it and does what is
+//! due by now (`catch_up`), the core decides on the request and applies it, the records of what was
+//! applied go to replicas and the AOF (`replicate`), the key is closed, and then everybody else is
+//! told: event streams, keyspace notifications, channels, and clients whose call is answered
+//! (`announce`). A command begins this with [`write`], the timer with [`advance`].
 
 use super::queue_key::QueueKey;
 use super::streams::{STREAM_RETRY_MS, gate, write_events};
@@ -16,16 +21,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// name up by copying, splitting and hashing it.
 pub const APPLY_QUEUE: &CStr = c"modq._q";
 
-/// Most deferred steps that one command does before its own work; the timer does the rest.
+/// How many steps that are due (expiries, delayed items, matches) one command does at most beside its
+/// own work; the timer does the rest.
 pub const COMMAND_BUDGET: usize = 32;
 
-/// The largest backlog of deferred work a tick has seen.
+/// The most steps that were due at once in one queue when the timer came to it.
 static DEFERRED_MAX: AtomicU64 = AtomicU64::new(0);
 
-/// While a key's slot is another node's, look again after this many ms.
+/// After how many ms the timer comes back to a key whose slot is another node's.
 const SLOT_RETRY_MS: u64 = 50;
 
-/// The most transitions that were overdue when a tick left off.
+/// The most steps that were due at once in one queue when the timer came to it. Counted where one
+/// turn of the timer did not do them all.
 pub fn deferred_max() -> u64 {
     DEFERRED_MAX.load(Relaxed)
 }
@@ -51,22 +58,26 @@ impl From<Error> for Refusal {
 }
 
 thread_local! {
-    /// Buffers that writing commands use in turn; none while one does.
+    /// Buffers that one writing command after the other uses, so that they need not be allocated
+    /// each time. Not there while a command has them.
     static EFFECTS: Cell<Option<Box<Effects>>> = const { Cell::new(None) };
 }
 
-/// What a command works with: the queue of its key and the effects to be.
+/// What a command works with.
 pub struct Work<'w> {
     /// The queue of the key.
     pub queue: &'w mut Queue,
     /// The time of the command.
     pub now: Now,
-    /// What the command has done.
+    /// Where what it does is noted, for `replicate` and `announce`.
     pub fx: &'w mut Effects,
 }
 
-/// Runs a writing command on the queue of key argument 1: catches up with the clock, lets `body`
-/// decide and apply, then stores, replicates and announces. The reply is `body`'s.
+/// Runs `body`, a writing command, on the queue at the key that argument 1 names.
+///
+/// # Errors
+/// WRONGTYPE if the key holds anything else, and those of `body`. What `body` has done before it
+/// refuses stands, and is replicated.
 #[inline]
 pub fn write<R>(
     ctx: Context<'_>,
@@ -76,6 +87,11 @@ pub fn write<R>(
     write_to(ctx, args.string(1), context::now(), true, body)
 }
 
+/// As [`write`], for a key that need not be argument 1, at a time that was read before. If `body`
+/// `may_create` a queue, a new one is told of the clients that wait for its name.
+///
+/// # Errors
+/// As [`write`].
 pub fn write_to<R>(
     ctx: Context<'_>,
     name: ServerStr<'_>,
@@ -99,7 +115,7 @@ pub fn write_to<R>(
             result
         }
         None => {
-            // A missing key is an empty queue; it comes to be with the first change.
+            // A missing key behaves as an empty queue; the first change creates it.
             let mut stored = Box::<QueueKey>::default();
             if may_create {
                 waiting::attach(&mut stored, ctx.db(), name.bytes(), now);
@@ -189,7 +205,8 @@ pub fn move_item(
     Ok(())
 }
 
-/// Does what is due on a queue, at most `budget` steps of it. Answers how many.
+/// Tells a queue of clients that wait for it, and does what is due, at most `budget` steps of it.
+/// Answers how many it did. Nothing is due while the stream for its events is missing.
 #[inline]
 fn catch_up(
     ctx: Context<'_>,
@@ -222,7 +239,7 @@ fn replicate(ctx: Context<'_>, name: ServerStr<'_>, stored: &mut QueueKey, fx: &
     stored.changed(ctx, name);
 }
 
-/// Tells everybody else what happened, once the key is closed.
+/// Tells everybody else what happened. The key must be closed: what is called here may open it.
 #[inline]
 fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
     if !fx.events.is_empty() {
@@ -249,7 +266,7 @@ fn announce(ctx: Context<'_>, name: ServerStr<'_>, fx: &mut Effects, now: Now) {
     waiting::answers(ctx, ctx.db(), key, &mut fx.answers, now);
 }
 
-/// Where a moderator hears of what they are given: in the key's own slot.
+/// The channel on which a moderator hears of items they are given. It is in the slot of the key.
 fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
     let (open, close): (&[u8], &[u8]) = match has_hash_tag(key) {
         true => (b"", b""),
@@ -258,17 +275,18 @@ fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
     [b"modq:", open, key, close, b":", moderator].concat()
 }
 
-/// Lets time act on the queue of a key, at most `budget` steps. Answers how many steps were done
-/// and when there is next something to do (Unix ms), if the key still holds a queue.
+/// Does what is due on the queue at a key, at most `budget` steps of it. Answers how many steps were
+/// done and when the next is due (Unix ms), if the key still holds a queue and one is. The caller
+/// notes that time in the schedule.
 pub fn advance(
     ctx: Context<'_>,
     name: ServerStr<'_>,
     now: Now,
     budget: usize,
 ) -> (usize, Option<u64>) {
-    // Until a slot that is on the move is ours, its keys are treated as a replica treats them. Looked
-    // at again soon, whatever is due next: the queue still takes an earlier time as scheduled, so
-    // that what comes to be due meanwhile would not be noted.
+    // While a slot is being imported, its keys are not changed here, as a replica does not change
+    // its keys. Come back soon, whatever the queue's next due time: what becomes due meanwhile is
+    // not noted in the schedule, because the queue takes an earlier time for scheduled.
     if ctx.flags().is_cluster() && next_due(ctx, name).is_some() && !ctx.owns(name) {
         return (0, Some(now.ms + SLOT_RETRY_MS));
     }
@@ -305,7 +323,8 @@ fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<u64> {
     key.get()?.queue.next_due()
 }
 
-/// Takes back a match that reached nobody. Answers false if that has to wait for the event stream.
+/// Undoes a match whose client went away before it was answered. Answers false if that has to be
+/// tried again later, because the stream for the queue's events is missing.
 pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) -> bool {
     if !ctx.select_db(db) {
         return true;
@@ -324,7 +343,10 @@ pub fn undo(ctx: Context<'_>, db: i32, key: &[u8], answer: &Answer, now: Now) ->
     !waits.unwrap_or(false)
 }
 
-/// Runs a reading command on the queue of key argument 1, if there is one.
+/// Runs `body`, a reading command, on the queue at the key that argument 1 names, if there is one.
+///
+/// # Errors
+/// WRONGTYPE if the key holds anything else.
 pub fn read<R>(
     ctx: Context<'_>,
     args: Args<'_>,

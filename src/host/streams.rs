@@ -1,4 +1,5 @@
-//! The event streams of queues: whether one lets a queue change, and writing to it.
+//! The event streams of queues: whether the state of the stream lets a queue change, and writing
+//! events to it.
 
 use super::queue_key::QueueKey;
 use crate::server::context::{Context, Word};
@@ -10,15 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Events that could not be written.
 static EVENTS_DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// While an event stream is missing in cluster mode, look again after this many ms.
+/// After how many ms the timer comes back to a queue whose event stream is missing (in a cluster).
 pub const STREAM_RETRY_MS: u64 = 100;
 
-/// How many events could not be written.
+/// How many events could not be written since the server started.
 pub fn events_dropped() -> u64 {
     EVENTS_DROPPED.load(Relaxed)
 }
 
-/// What the event stream of a queue lets happen.
+/// Whether a queue may change, as far as the stream for its events is concerned.
 #[inline]
 pub(super) fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
     let stream = &stored.queue.settings().events;
@@ -28,13 +29,14 @@ pub(super) fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
     match look(ctx, Name::new(stream).get()) {
         Found::Stream => Gate::Open,
         Found::Other => Gate::WrongType,
-        // A stream in a slot on the move may be on the other node, and must not come to be twice.
+        // The slot may be on its way between two nodes, and the stream on the other one. Writing an
+        // event here would create a second stream of that name.
         Found::Nothing if ctx.flags().is_cluster() => Gate::Missing,
         Found::Nothing => Gate::Open,
     }
 }
 
-/// Writes what happened to the event streams.
+/// Writes the events in `fx` to their streams, and takes them out of `fx`. `key` is the queue's.
 pub(super) fn write_events(ctx: Context<'_>, key: &[u8], fx: &mut Effects) {
     use Word::{Bytes, Known};
     let in_cluster = ctx.flags().is_cluster();
@@ -65,7 +67,8 @@ pub(super) fn write_events(ctx: Context<'_>, key: &[u8], fx: &mut Effects) {
     }
 }
 
-/// In cluster mode nothing but CONFIGURE makes a stream: so it has to make one that has no events.
+/// Creates an empty stream in cluster mode, where events do not create it (see `gate`). Outside a
+/// cluster the first event does.
 pub fn create_stream(ctx: Context<'_>, stream: &[u8]) {
     let missing = look(ctx, Name::new(stream).get()) == Found::Nothing;
     if missing && ctx.flags().is_cluster() {

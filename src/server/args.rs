@@ -355,6 +355,15 @@ impl<'a> Parser<'a> {
         W::find(word).ok_or_else(|| unknown_option::<W>(word, self.at - 1))
     }
 
+    /// Which option the next word is, if it is one. The word is not taken.
+    #[inline]
+    pub fn peek_option<W: Words>(&self) -> Option<W> {
+        // Most words that are no options are numbers: no need to look those up.
+        self.peek()
+            .filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic))
+            .and_then(W::find)
+    }
+
     /// Notes that an option was given.
     ///
     /// # Errors
@@ -422,7 +431,27 @@ fn given_twice(option: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_i64;
+    use super::{Words, parse_i64};
+
+    words! {
+        enum Fruit {
+            Apple = "APPLE",
+            Pear = "PEAR",
+        }
+    }
+
+    #[test]
+    fn words_are_found_in_any_case_and_only_as_a_whole() {
+        for text in ["PEAR", "pear", "Pear"] {
+            assert_eq!(Fruit::find(text.as_bytes()), Some(Fruit::Pear));
+        }
+        for text in ["", "PEA", "PEARS", "PEAR\0", " PEAR"] {
+            assert_eq!(Fruit::find(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(Fruit::joined(" or "), "APPLE or PEAR");
+        assert_eq!(Fruit::Apple.bit() & Fruit::Pear.bit(), 0);
+        assert_eq!(Fruit::Apple.word(), "APPLE");
+    }
 
     #[test]
     fn numbers_are_read_as_the_server_reads_them() {

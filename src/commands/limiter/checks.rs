@@ -5,7 +5,7 @@ use crate::commands::counted_keys;
 use crate::host::limiter_keys::{LimitKey, carry_out, count_log_full};
 use crate::host::policies::with_policies;
 use crate::host::totals::count_request;
-use crate::server::args::{Args, Parser, Words, words};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::config;
 use crate::server::context::{self, Context, Refusal};
@@ -71,7 +71,7 @@ fn log_max() -> usize {
 // ---- CHECK and PEEK ----
 
 words! {
-    /// What may follow the key or the first limit of CHECK and PEEK.
+    /// What may follow the key of CHECK and PEEK, if there is a policy, or else their first limit.
     enum CheckOption {
         Cost = "COST",
         Id = "ID",
@@ -135,8 +135,8 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
         detail: false,
     };
     let (mut policy, mut draft) = (None, None);
-    // Limits begin with their numbers; a policy is an option like others, and they have no order.
-    let first = parser.peek().and_then(CheckOption::find);
+    // A limit begins with its quota. If the first word is an option instead, there is a policy.
+    let first = parser.peek_option();
     if !first.is_some_and(CheckOption::goes_before_policy) {
         draft = Some(Draft::read(&mut parser)?);
     }
@@ -178,7 +178,7 @@ fn parse_check<'a>(args: Args<'a>) -> Result<Asked<'a>, Refusal> {
                 LimitSpec::check_list(&asked.limits)?;
             }
         }
-        // Last: what is wrong with the words is wrong whether there is such a policy or not.
+        // Looked up last: errors in the words come before that there is no such policy.
         None => asked.limits = limits_of(policy.ok_or(Refusal::missing("quota"))?)?,
     }
     Ok(asked)

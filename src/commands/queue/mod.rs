@@ -21,6 +21,9 @@ pub(super) static COMMANDS: [&[Command]; 4] = [
     readers::COMMANDS,
 ];
 
+// Each of these reads one argument. Their names in errors and their ranges are those of
+// docs/commands.md.
+
 /// A duration in milliseconds.
 fn ms(
     parser: &mut Parser<'_>,
@@ -58,7 +61,7 @@ fn count(parser: &mut Parser<'_>) -> Result<usize, Refusal> {
     parser.unsigned("COUNT", 1..=MAX_COUNT).map(|n| n as usize)
 }
 
-/// How many a page of a listing has if COUNT does not say.
+/// How many entries a listing has if COUNT does not say.
 const PAGE: usize = 100;
 
 words! {
@@ -67,7 +70,7 @@ words! {
     }
 }
 
-/// COUNT where there is no other option.
+/// The rest of a command whose only option is COUNT: how many, or `default`.
 fn only_count(parser: &mut Parser<'_>, default: usize) -> Result<usize, Refusal> {
     let mut most = default;
     while parser.more() {

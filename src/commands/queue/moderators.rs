@@ -127,7 +127,8 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     }
     let (claim, block) = claim_options(&mut parser)?;
     let now = context::now();
-    // First what they hold, then what is new; the types of all are checked before anything.
+    // The first queue in which they hold an item comes before all others. All keys are opened first,
+    // so that one of another type refuses the command before anything is claimed.
     let mut held_in = None;
     for key in &keys {
         let opened = Key::<QueueKey>::open(ctx, *key, Mode::Read)?;
@@ -157,7 +158,8 @@ words! {
     }
 }
 
-/// A moderator and the options of CLAIM and MCLAIM: the claim, and for how long to wait if at all.
+/// Reads a moderator and the options of CLAIM and MCLAIM. Answers the claim, and for how many ms to
+/// wait (0: without end) if there is nothing to claim.
 fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<u64>), Refusal> {
     let mut claim = Claim {
         moderator: moderator(parser)?,
@@ -179,7 +181,8 @@ fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<u64>)
     Ok((claim, block))
 }
 
-/// Claims from one queue and replies, unless there is nothing. Answers whether there was.
+/// Claims from one queue and replies, unless there is nothing to claim. Answers whether it replied.
+/// The reply names the key if the command has `many`.
 fn claim_from(
     ctx: Context<'_>,
     key: ServerStr<'_>,
@@ -187,7 +190,7 @@ fn claim_from(
     now: Now,
     many: bool,
 ) -> Result<bool, Refusal> {
-    // Nobody but a producer brings a queue about that is not there, whoever waits for it.
+    // Only a producer makes a queue that is not there, whoever waits for its name.
     write_to(ctx, key, now, false, |work| {
         let slots = work.queue.claim(work.now, claim, work.fx)?;
         if slots.is_empty() {
@@ -208,7 +211,8 @@ fn claim_from(
     })
 }
 
-/// Has the client wait for `block` ms if it asked to and may; else the reply is null at once.
+/// After nothing could be claimed: has the client wait for `block` ms, or replies null at once if it
+/// did not ask to wait or may not, as in MULTI.
 fn wait_or_null(
     ctx: Context<'_>,
     keys: Vec<ServerStr<'_>>,
@@ -255,7 +259,7 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     write(ctx, args, |work| {
-        // For the audit log.
+        // The decision's text goes to the event stream only.
         if !work.queue.settings().events.is_empty() {
             work.fx.decision = decision.map(Box::from);
         }

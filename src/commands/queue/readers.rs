@@ -298,7 +298,7 @@ fn held(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let most = only_count(&mut parser, PAGE)?;
-    // Clients may wait for a queue that is not there.
+    // Moderators may wait in blocked calls for a queue that is not there.
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let name = args.string(1).bytes();
     let mut absent = QueueKey::default();
@@ -322,7 +322,7 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let now = context::now();
     let bytes = key.get().map_or(0, Stored::memory_bytes);
-    // Clients may wait for a queue that is not there.
+    // Moderators may wait in blocked calls for a queue that is not there.
     let absent = QueueKey::default();
     let name = args.string(1).bytes();
     let (queue, summary) = match key.get_mut() {
@@ -384,7 +384,7 @@ fn totals(queue: &Queue) -> [(&'static str, u64); 12] {
     ]
 }
 
-/// How many tags and priorities STATS shows.
+/// How many tag combinations and priorities STATS shows at most.
 const TAGS_SHOWN: usize = 1000;
 const PRIORITIES_SHOWN: usize = 100;
 

@@ -179,7 +179,7 @@ fn unpause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         let (was_in, was_out) = work.queue.paused();
         let Work { queue, now, fx } = work;
         queue.pause(*now, was_in && !input, was_out && !output, fx);
-        // What can be handed out at once is; the timer goes on with the rest.
+        // Hands out now what a command may do of it; the timer does the rest.
         if fx.gate == Gate::Open {
             queue.advance(*now, COMMAND_BUDGET, fx);
         }
@@ -192,7 +192,8 @@ fn unpause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let first = item(&mut parser)?;
-    // A lone ALL, or ALL with COUNT, is the keyword: an item of that name is named twice.
+    // ALL, if nothing or COUNT follows, stands for all items. An item that is called "all" can be
+    // revived by naming it twice.
     let rest_is_count = parser
         .peek()
         .is_none_or(|word| word.eq_ignore_ascii_case(b"COUNT"));
@@ -334,7 +335,8 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         let mut settings = queue.settings().clone();
         given.apply_to(&mut settings);
         queue.configure(*now, settings, fx)?;
-        // If there is to be a new stream, the timer does this once the stream is there.
+        // Hands out now what the new settings allow, unless events go to a stream that may have to
+        // be created first: then the timer does it.
         if fx.gate == Gate::Open && stream.is_none() {
             queue.advance(*now, COMMAND_BUDGET, fx);
         }
