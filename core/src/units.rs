@@ -20,6 +20,13 @@ impl Millis {
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
+
+    /// What is left of this span when so much of it is over; nothing if it all is.
+    #[inline]
+    #[must_use]
+    pub const fn saturating_sub(self, over: Millis) -> Millis {
+        Millis(self.0.saturating_sub(over.0))
+    }
 }
 
 /// A point in time: whole milliseconds since the Unix epoch.

@@ -153,8 +153,8 @@ impl Agenda {
         }
     }
 
-    /// Takes out rows stamped after `now`, those that end last first, up to `DROPS` of them; fewer
-    /// only if there are no more.
+    /// Removes rows stamped after `now` and returns them, those that end last first: all, or
+    /// `DROPS` of them if there are more.
     pub(super) fn take_ahead(&mut self, now: Time) -> Vec<Row> {
         let mut taken = Vec::new();
         let blocks = self.blocks.iter_mut().rev();

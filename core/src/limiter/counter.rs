@@ -121,7 +121,7 @@ impl Counter {
         self.buckets.is_empty()
     }
 
-    /// The earliest time that the newest charge may have been made at.
+    /// The earliest time at which the newest charge may have been made.
     #[inline]
     pub(super) fn newest(&self, window: Millis) -> Time {
         self.buckets.last().map_or(Time::EPOCH, |last| {
@@ -169,27 +169,27 @@ impl Counter {
     /// How long it takes until at most `target` units are used, if `added` more are charged now.
     pub(super) fn wait(&self, window: Millis, now: Time, added: u64, target: u64) -> Millis {
         let current = index_at(window, now);
-        // From the newest back: the first bucket that makes it too much must fade.
+        // From the newest back: the first bucket with which it is too much has to expire in part.
         let mut younger = 0;
-        let mut fading = Bucket {
+        let mut expiring = Bucket {
             index: current,
             units: added,
         };
         for bucket in self.buckets.iter().rev() {
             if bucket.index >= current {
-                fading.units += bucket.units;
+                expiring.units += bucket.units;
                 continue;
             }
-            if younger + fading.units > target {
+            if younger + expiring.units > target {
                 break;
             }
-            younger += fading.units;
-            fading = *bucket;
+            younger += expiring.units;
+            expiring = *bucket;
         }
-        if younger + fading.units <= target {
+        if younger + expiring.units <= target {
             return Millis::ZERO;
         }
-        Self::time_of(window, fading, younger, target).since(now)
+        Self::time_of(window, expiring, younger, target).since(now)
     }
 
     /// Moves buckets from the future into now's and drops what no longer counts.
@@ -235,8 +235,8 @@ impl Counter {
         self.total += units;
     }
 
-    /// Takes back min(n, used) of a settled counter, newest first, and returns that number: what
-    /// is taken from the partly expired bucket lowers its share by exactly the rest.
+    /// Takes back min(n, used) of a settled counter, newest first; returns that number. From the
+    /// partly expired bucket it takes so much that what counts of it falls by exactly the rest.
     pub(super) fn refund(&mut self, window: Millis, now: Time, n: u64) -> u64 {
         let given = n.min(self.used(window, now));
         let edge = Edge::new(window, now);

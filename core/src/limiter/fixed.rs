@@ -57,7 +57,7 @@ impl Fixed {
         } else if used == 0 {
             window
         } else {
-            (self.start.min(now) + window).since(now)
+            window.saturating_sub(now.since(self.start))
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Trace {
     Log,
     Counter,
     Fixed {
-        /// When the window closes that was charged.
+        /// When the charged window closes.
         closes: Time,
     },
     Gcra {
@@ -80,7 +80,7 @@ impl Part {
     fn restamp(&mut self, at: Time, now: Time) {
         match &mut self.trace {
             Trace::Fixed { closes } => *closes = (*closes).min(now + self.window),
-            // It was empty after `at`.
+            // Moved with the charge, after which it was not empty before `at`.
             Trace::Gcra {
                 empty: Some(empty), ..
             } => *empty = now + empty.since(at),
@@ -121,7 +121,7 @@ impl Memo {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ids {
     by_id: BTreeMap<Arc<[u8]>, Memo>,
-    /// The same, by when they are forgotten.
+    /// The ids of all of them, by when they are forgotten.
     agenda: Agenda,
     /// No request is stamped later.
     newest: Time,
@@ -219,8 +219,8 @@ impl Ids {
         Some(memo)
     }
 
-    /// Forgets a request, after [`Ids::settle`] at `now`; returns what it charged and when, restamped
-    /// also if its turn to be has not come yet.
+    /// Forgets a request, after [`Ids::settle`] at `now`. Returns what it charged and when, as
+    /// restamped, whether or not that has been done yet.
     pub(super) fn take(&mut self, id: &[u8], now: Time) -> Option<Memo> {
         let mut memo = self.remove(id)?;
         if memo.at > now {

@@ -27,7 +27,7 @@ pub struct Lease {
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
     by_id: BTreeMap<Arc<[u8]>, Lease>,
-    /// The same, by when they end.
+    /// The ids of all of them, by when they end.
     agenda: Agenda,
     /// The largest fence ever given; before the first, `Token(0)`, which is none.
     pub(super) last_fence: Token,

@@ -100,6 +100,7 @@ impl LimitSpec {
     ///
     /// # Errors
     /// A number is out of its range, or the algorithm has no burst.
+    #[inline]
     pub fn new(
         quota: u64,
         window: Millis,
@@ -146,11 +147,13 @@ impl LimitSpec {
     }
 
     /// How many units the limit admits per window.
+    #[inline]
     pub fn quota(&self) -> u64 {
         self.quota
     }
 
     /// The span of time that the quota is for.
+    #[inline]
     pub fn window(&self) -> Millis {
         self.window
     }
@@ -163,6 +166,7 @@ impl LimitSpec {
     }
 
     /// The rule it follows.
+    #[inline]
     pub fn algo(&self) -> Algo {
         self.algo
     }

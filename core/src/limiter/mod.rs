@@ -21,6 +21,12 @@
 //! A [`Policies`] holds the named lists of limits of a whole server. It has no effects: POLICY SET
 //! and DEL change it directly and are replicated as they are.
 //!
+//! Every effect first brings the whole value to its own time; in the code that is to *settle*. What
+//! has expired is dropped. Charges and requests that are stamped later than the effect, because the
+//! clock has been set back since, are *restamped* to the time of the effect, so that by the present
+//! clock they last no longer than their window. (A block and a lease keep their end.) Questions answer
+//! as if that had been done already.
+//!
 //! Amounts are in units. Amounts, times and spans go up to 2^53 ([`MAX_VALUE`]).
 
 mod agenda;

@@ -159,7 +159,7 @@ impl Limiter {
         Ok(most)
     }
 
-    /// Brings everything to the time of an effect. Limits may be left empty; see `sweep`.
+    /// Brings everything to the time of an effect. What that leaves empty, `sweep` drops.
     #[inline]
     pub(super) fn settle(&mut self, now: Time) {
         for limit in &mut self.limits {
@@ -178,7 +178,7 @@ impl Limiter {
         }
     }
 
-    /// Drops what is left empty.
+    /// Drops limits and ids that are left empty.
     #[inline]
     pub(super) fn sweep(&mut self) {
         if self.limits.iter().any(Limit::is_empty) {

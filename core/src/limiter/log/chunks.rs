@@ -305,7 +305,7 @@ impl Closed {
         if let Some(chunk) = self.chunks.first_mut().filter(|c| c.first <= cutoff) {
             for Placed { at, run } in chunk.runs() {
                 if run.time > cutoff {
-                    // Fits: 255 runs of at most 20 bytes.
+                    // Fits: 255 runs of at most 18 bytes.
                     chunk.offset = at as u16;
                     chunk.first = run.time;
                     break;

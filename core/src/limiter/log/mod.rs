@@ -105,7 +105,7 @@ impl Log {
         if target == 0 {
             return match self.total {
                 0 => Millis::ZERO,
-                _ => (self.last.time.min(now) + window).since(now),
+                _ => window.saturating_sub(now.since(self.last.time)),
             };
         }
         let expired = self.expired(window, now).units;
@@ -123,7 +123,7 @@ impl Log {
                 .and_then(|closed| closed.run_of(nth))
                 .unwrap_or(self.last)
         };
-        (run.time.min(now) + window).since(now)
+        window.saturating_sub(now.since(run.time))
     }
 
     /// Restamps charges from the future to `now`, drops expired ones, run by run.
