@@ -2,7 +2,7 @@
 //! a file of their own.
 
 use super::persist_v1::ChunkV1;
-use super::{ModeratorSlot, Store};
+use super::{LineChange, ModeratorSlot, Store};
 use crate::codec::{self, DecodeError, Persist};
 use crate::queue::Queue;
 
@@ -26,7 +26,9 @@ impl Persist for Queue {
     }
 
     fn finish(&mut self) -> Result<(), DecodeError> {
-        self.line.match_everyone();
+        // Locks may have been loaded after the registration of who holds them, which counts for
+        // CAPACITY.
+        self.line.follow(&self.store, LineChange::Everyone);
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::fixture::fixture;
 use super::world::*;
 use super::*;
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 #[test]
@@ -75,5 +76,66 @@ proptest! {
             verify(&again);
             assert_eq!(canon(&again), canon(&side.queue));
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// After the head: what the digest is made of is a set.
+    #[test]
+    fn chunks_may_come_in_any_order_after_the_first(
+        steps in steps(60),
+        keys in vec(any::<u64>(), 10..60),
+    ) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        for side in &world.sides {
+            let mut chunks = chunks(&side.queue, 1);
+            let mut keys = keys.iter().cycle();
+            chunks[1..].sort_by_cached_key(|_| *keys.next().expect("endless"));
+            let again = load(&chunks).expect("loads");
+            verify(&again);
+            assert_eq!(canon(&again), canon(&side.queue));
+        }
+    }
+}
+
+/// Who holds as many locks as they may is not matched, whatever was loaded first.
+#[test]
+fn locks_that_are_loaded_after_their_holder_count_for_capacity() {
+    let mut q = Queue::default();
+    let mut out = Outcome::default();
+    let settings = Settings {
+        capacity: 1,
+        ..Settings::default()
+    };
+    q.configure(at(1), settings, &mut out).unwrap();
+    for id in ["held", "more"] {
+        let submit = Submit {
+            id: id.as_bytes(),
+            tags: tags(&["t"]),
+            ..Submit::default()
+        };
+        q.submit(at(1), submit, &mut out).unwrap();
+    }
+    q.assign(at(1), b"held", b"m", None, &mut out).unwrap();
+    let join = Join {
+        moderator: b"m",
+        count: Some(2),
+        tags: tags(&["t"]),
+        ..Join::default()
+    };
+    assert_eq!(q.join(at(1), &join, &mut out), Ok(Joined::Waiting));
+    let mut chunks = chunks(&q, 9);
+    assert_eq!(chunks.len(), 3, "head, items, moderators");
+    for _ in 0..2 {
+        let mut again = load(&chunks).unwrap();
+        verify(&again);
+        again.tick(at(2), 100, &mut Outcome::default());
+        assert_eq!(canon(&again), canon(&q), "nothing is handed out");
+        chunks.swap(1, 2);
     }
 }

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 mod backlog;
 mod chunks;
 mod damage;
+mod digest;
 mod direct;
 mod effects;
 mod fixture;
@@ -25,6 +26,10 @@ mod model;
 mod promises;
 mod properties;
 mod records;
+mod relocation;
+mod slots;
+mod turns;
+
 mod verify;
 mod waiting;
 mod world;
