@@ -15,6 +15,19 @@
 //!    tell. The caller asks [`Queue::next_due`] when there is more to do, and then calls
 //!    [`Queue::advance`].
 //!
+//! What always holds, by the names that tests and comments use:
+//! - I1: only BUMP, REPLACE, UPDATE and MOVE change an order key. Being claimed, expired, released,
+//!   skipped, delayed or revived never does.
+//! - I2: after every command no ready item coexists with a waiting moderator who may take it, except
+//!   while deferred work is caught up.
+//! - I3: an item has at most one live lock.
+//! - I4: a lock ends only by its token, its deadline, CANCEL, LEAVE … RELEASE, or by undoing a match
+//!   that reached nobody; only the current token decides an outcome.
+//! - I5: no command and no tick does more than a fixed number of deferred steps. Deferred
+//!   transitions run in the order of their time, each matched before the next.
+//! - I6: every submitted item is in exactly one state until resolved, cancelled or moved out, and
+//!   the counts add up.
+//!
 //! MOVE concerns two queues and has an entry of its own, [`relocate`]. A replica or an AOF decodes
 //! the record and calls [`Queue::apply`] for each effect; it ends in the same state.
 
