@@ -65,6 +65,22 @@ impl Damage {
             }
         }
     }
+
+    /// Runs `body`, which changes the value. A panic in it damages the value, and goes on to the
+    /// entry of the command. For what replicates after `body` only: cheaper than [`Damage::guard`].
+    #[inline]
+    pub fn watch<R>(&mut self, body: impl FnOnce() -> R) -> R {
+        struct Marks<'d>(&'d mut Damage);
+        impl Drop for Marks<'_> {
+            fn drop(&mut self) {
+                self.0.mark();
+            }
+        }
+        let marks = Marks(self);
+        let result = body();
+        std::mem::forget(marks);
+        result
+    }
 }
 
 const REFUSAL: Refusal = Refusal::fixed(

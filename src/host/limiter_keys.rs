@@ -132,7 +132,7 @@ impl Expiring for LimitKey {
         body: impl FnOnce(&mut Limiter) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         self.damage.check()?;
-        self.damage.guard(|| body(&mut self.limiter))
+        self.damage.watch(|| body(&mut self.limiter))
     }
 
     #[inline]
@@ -174,7 +174,7 @@ impl Expiring for LeaseKey {
         body: impl FnOnce(&mut Leases) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         self.damage.check()?;
-        self.damage.guard(|| body(&mut self.leases))
+        self.damage.watch(|| body(&mut self.leases))
     }
 
     #[inline]

@@ -9,6 +9,7 @@ matrix!(
     a_key_left_half_changed_is_whole_again_when_it_is_loaded,
     a_panic_of_the_clock_damages_the_key_it_was_about,
     a_panic_in_a_move_damages_both_keys,
+    a_panic_in_a_charge_damages_the_limiter,
 );
 
 const DAMAGED: &str = "ERR internal error: this key is damaged";
@@ -139,4 +140,26 @@ fn a_panic_in_a_move_damages_both_keys(kind: Kind) {
         same(&primary, &replica, key);
         refused(&mut c, &format!("MODQ.SUBMIT {key} j text"));
     }
+}
+
+fn a_panic_in_a_charge_damages_the_limiter(kind: Kind) {
+    let (primary, replica) = pair(kind);
+    let mut c = primary.client();
+    let check = ["RATELIMIT.CHECK", "user", "2", "3600000"];
+    assert_eq!(c.cmd(&check)[0], Value::Int(1));
+    let panics = [&check[..], &["ID", "panic in a charge"]].concat();
+    let reply = c.cmd(&panics);
+    assert!(
+        matches!(&reply, Value::Error(e) if e.starts_with("ERR internal error")),
+        "{reply:?}"
+    );
+    same(&primary, &replica, "user");
+    unchanged(&mut c, "user", |c| refused(c, &check.join(" ")));
+    assert_eq!(damaged(&mut c), 1);
+    // What changes nothing is answered.
+    let peek = c.line("RATELIMIT.PEEK user 2 3600000 COST 0");
+    assert_eq!(peek[2], Value::Int(1), "one of two is left: {peek:?}");
+    assert_eq!(c.line("RATELIMIT.RESET user"), Value::Int(1));
+    assert_eq!(damaged(&mut c), 0);
+    assert_eq!(c.cmd(&check)[0], Value::Int(1));
 }

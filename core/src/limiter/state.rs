@@ -59,6 +59,7 @@ impl Limiter {
                         }
                     }
                 }
+                crate::inject::panic_if(id.unwrap_or_default(), "panic in a charge");
                 self.charge(now, *units, limits, *id)?;
                 0
             }
