@@ -15,10 +15,20 @@ pub fn workspace() -> &'static Path {
     here.parent().expect("this crate is a directory of it")
 }
 
-/// Where cargo builds: `CARGO_TARGET_DIR` (from the workspace's root if it is relative), or `target`.
+/// Where cargo builds: `CARGO_TARGET_DIR` (from the workspace's root if it is relative), or where it has built this
+/// program, or `target`.
 #[must_use]
 pub fn target() -> PathBuf {
-    workspace().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+    if let Some(given) = env::var_os("CARGO_TARGET_DIR") {
+        return workspace().join(given);
+    }
+    // Tests are at <target>/debug/deps/<name>, examples at <target>/release/examples/<name>.
+    let program = env::current_exe().unwrap_or_default();
+    let built = program
+        .ancestors()
+        .nth(3)
+        .filter(|dir| dir.join("release").is_dir());
+    built.map_or_else(|| workspace().join("target"), Path::to_owned)
 }
 
 /// A name in cargo's `target/tmp` that no other process and no other call is given. It begins with `modq-` and this

@@ -182,10 +182,10 @@ fn a_hundred_thousand_locks_run_out_at_once(kind: Kind) {
         .collect();
     assert!(order.iter().enumerate().all(|(i, id)| *id == i.to_string()));
     assert_eq!(c.line(&format!("MODQ.POSITION q {}", N - 1)), Value::Int(N));
-    assert_eq!(
-        field(&mut c, "q", "77777", "expiries"),
-        Value::Int(attempts)
-    );
+    // As often as it was handed out.
+    let item = c.line("MODQ.GET q 77777");
+    assert!(item.field("expiries").int() >= 1, "{item:?}");
+    assert_eq!(item.field("expiries"), item.field("deliveries"));
 }
 
 matrix!(

@@ -118,7 +118,7 @@ fn wrong_records_are_refused(t: &mut Client, apply: &[u8], load: &[u8]) {
     });
 }
 
-/// Cuts, changes or replaces some of it.
+/// Damages a record: cuts it short, changes a byte or puts random bytes in its place.
 fn damage(record: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(3) {
         let at = random.below(record.len().max(1));
@@ -152,7 +152,7 @@ fn takes_damaged(t: &mut Client, random: &mut Random, record: &Command) -> bool 
     }
 }
 
-/// Whatever it is.
+/// Ordinary commands answer as ever on this key, whatever the records have made of it.
 fn can_be_worked_with(t: &mut Client, key: &str, lock: i32) {
     let replies = [
         cmd!(t, "MODQ.CLAIM", key, "m1", "TAGS", 1, "de", "LOCK", lock),

@@ -156,12 +156,12 @@ struct Answers {
 }
 
 impl Answers {
-    /// Enough of both: the requests came near the limit.
+    /// Whether enough were admitted and enough denied: the requests came near the limit.
     fn tell(&self) -> bool {
         self.admitted.len() > 5 * QUOTA && self.denied > QUOTA
     }
 
-    /// Takes at least `ms` to admit each one and the `n` before it.
+    /// Asserts that each request admitted came at least `ms` after the one `n` before it.
     fn assert_apart(&self, n: usize, ms: i64) {
         for (oldest, newest) in self.admitted.iter().zip(&self.admitted[n..]) {
             assert!(newest.1 - oldest.0 >= ms, "{} in less than {ms} ms", n + 1);

@@ -12,7 +12,7 @@ fn sealed(payload: &[u8]) -> Vec<u8> {
     sign_dump(body, [footer[0], footer[1]])
 }
 
-/// Something damaged, the first `from` and the last `keep` bytes left as they are.
+/// The payload damaged in a few places, the first `from` and the last `keep` bytes left as they are.
 fn damage(r: &mut Random, payload: &[u8], from: usize, keep: usize) -> Vec<u8> {
     let mut bytes = payload.to_vec();
     let end = bytes.len() - keep;
@@ -303,8 +303,8 @@ fn internal_commands_replay_an_aof(kind: Kind) {
     assert_err!(c.cmd(internal.unwrap()), "ERR", "internal");
 }
 
-/// One of the records with something wrong about it: the record, or anything; or for a key that is there, of its type
-/// or not.
+/// One of the records with something wrong about it, by `how`: a word of it is random bytes (0), its key is another that
+/// is there, of its type or not (1), it says what another record says (2), or what it says is damaged.
 fn spoiled(r: &mut Random, records: &[Command], keys: &[String], how: u32) -> Command {
     let mut command = r.pick(records).clone();
     match how {

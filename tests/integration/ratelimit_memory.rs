@@ -90,7 +90,7 @@ fn a_policy_that_evicts_refuses_nobody(kind: Kind) {
     }
 }
 
-/// A new key, a new limit, an id, a lease.
+/// Refused is what needs a new key, a new limit, an id or a lease.
 fn only_what_allocates_is_refused(kind: Kind) {
     let (_server, mut c) = full_server(kind);
     let before = debug_digest(&mut c);
@@ -132,7 +132,7 @@ fn only_what_allocates_is_refused(kind: Kind) {
     assert_eq!(lease[0], Value::Int(1));
 }
 
-/// Denials, however they come about; cost 0; known requests.
+/// Such as denials, however they come about, a cost of 0, and requests that are known.
 fn what_changes_nothing_is_not_refused(kind: Kind) {
     let (_server, mut c) = full_server(kind);
     let before = debug_digest(&mut c);
@@ -189,7 +189,7 @@ fn charges_in_place_are_not_refused(kind: Kind) {
     }
 }
 
-/// Renewals, releases, refunds, lifting a block, forgetting.
+/// Such as renewals, releases, refunds, and the end of a block.
 fn what_gives_back_is_not_refused(kind: Kind) {
     let (_server, mut c) = full_server(kind);
     let renewed = c.line("RATELIMIT.ACQUIRE lease 5 me TTL 4000000 COST 3");
