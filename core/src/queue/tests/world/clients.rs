@@ -97,11 +97,37 @@ impl World {
                 }
             }
             Op::Deliver => self.deliver(),
-            Op::Reload(_, false) => self.forget_clients(step.at),
-            Op::Attach | Op::Reload(_, true) => {
-                self.sides[step.at].attach(now, &self.register.at(step.at));
+            Op::Reload(_, kept) => {
+                match kept {
+                    true => self.sides[step.at].attach(now, &self.register.at(step.at)),
+                    false => self.forget_clients(step.at),
+                }
+                self.note_flights(step.at);
             }
+            Op::Attach => self.sides[step.at].attach(now, &self.register.at(step.at)),
             _ => {}
+        }
+    }
+
+    /// A queue that was loaded knows nothing of calls with an answer on its way, which may come
+    /// back to their place, nor of the places by JOIN that an undone match comes back to. Who comes
+    /// from now on stands behind these: at one place there is no order that the model has.
+    fn note_flights(&mut self, at: usize) {
+        for flight in &self.register.flights {
+            let call = &flight.waiter.call;
+            let waits = flight.waiter.at.contains(&at).then_some(call.place);
+            let here = flight.answer.undo.filter(|_| flight.from == at);
+            let joined = here.and_then(|before| before.joined_at);
+            for place in waits.into_iter().chain(joined) {
+                let side = &mut self.sides[at];
+                let call = ModelCall {
+                    place,
+                    ..call.clone()
+                };
+                block(&mut side.queue, &call);
+                side.model.block(call.clone());
+                side.hang_up(self.now, &call);
+            }
         }
     }
 
