@@ -88,6 +88,7 @@ impl Module for Modq {
     }
 
     fn turn_ends(ctx: Context<'_>) {
+        schedule::turn_ends(ctx);
         waiting::turn_ends(ctx);
     }
 }

@@ -4,9 +4,10 @@
 //! - Values of keys: [`queue_key`], [`limiter_keys`], and [`values`] for what is common to them.
 //! - Requests on a queue: [`queues`], its event stream in [`streams`], replies that are given in
 //!   two ways in [`replies`].
-//! - Time: [`clock`] says what it is, [`schedule`] which queue next has something to do.
+//! - Time: [`clock`] says what it is, [`schedule`] which queue next has something to do, by its
+//!   [`hints`].
 //! - Clients that wait: [`waiting`].
-//! - Of the process as a whole: [`policies`], [`settings`], [`totals`], [`info`].
+//! - Of the process as a whole: [`policies`], [`settings`], [`totals`], [`info`], [`peak`].
 //!
 //! **A command that writes to a queue** ([`queues::write`]): the key is opened; [`streams::gate`]
 //! asks whether the queue's event stream can be written; the queue is told who waits for its name,
@@ -22,7 +23,7 @@
 //!
 //! **The end of a turn** of the event loop, which is after each batch of commands and ticks:
 //! matched calls are answered, and matches whose client is gone are undone
-//! ([`waiting::turn_ends`]).
+//! ([`waiting::turn_ends`]). Hints of queues that are gone are forgotten ([`schedule::turn_ends`]).
 //!
 //! **A load**: policies are cleared when it begins. For each key that was loaded, as for each that
 //! RENAME, COPY, MOVE or RESTORE brings, the queue's due time goes into the schedule
@@ -35,8 +36,10 @@
 
 pub mod clock;
 pub mod damage;
+pub mod hints;
 pub mod info;
 pub mod limiter_keys;
+pub mod peak;
 pub mod policies;
 pub mod queue_key;
 pub mod queues;

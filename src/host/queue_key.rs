@@ -2,6 +2,7 @@
 
 use super::clock;
 use super::damage::Damage;
+use super::hints::Hint;
 use super::limiter_keys::LeaseKey;
 use super::schedule;
 use super::totals::{Contribution, Counted, QUEUES};
@@ -19,8 +20,8 @@ use std::ffi::CStr;
 pub struct QueueKey {
     /// The queue itself.
     pub queue: Queue,
-    /// The earliest due time that the schedule knows of for this key.
-    scheduled: Option<Due>,
+    /// When the schedule thinks that the queue has something to do; none if it does not know it.
+    hint: Option<Hint>,
     damage: Damage,
     /// Which of the clients that wait in blocked calls the queue was told of.
     pub(super) told: Option<Told>,
@@ -95,41 +96,40 @@ impl QueueKey {
     #[inline]
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
         self.contribution.update(&self.queue);
-        if let Some(due) = self.take_earlier_due() {
-            schedule::due_at(ctx, ctx.db(), name.bytes(), due);
+        if let Some(due) = self.earlier_due() {
+            schedule::set(ctx, &mut self.hint, ctx.db(), name.bytes(), due);
         }
     }
 
-    /// When the queue has something to do, if that is earlier than the schedule knows; the caller
-    /// tells the schedule, so that from now on it counts as known.
-    fn take_earlier_due(&mut self) -> Option<Due> {
-        let due = self.next_due()?;
-        let earlier = self.scheduled.is_none_or(|scheduled| due < scheduled);
-        earlier.then(|| {
-            self.scheduled = Some(due);
-            due
-        })
+    /// When the queue has something to do, if that is earlier than the schedule knows.
+    #[inline]
+    fn earlier_due(&self) -> Option<Time> {
+        let due = match self.next_due()? {
+            Due::Now => clock::now().time,
+            Due::At(time) => time,
+        };
+        let known = self.hint.as_ref().map(Hint::due);
+        known.is_none_or(|known| due < known).then_some(due)
     }
 
-    /// The schedule knows nothing of this key.
-    pub(super) fn unschedule(&mut self) {
-        self.scheduled = None;
-    }
-
-    /// The caller tells the schedule when there is next something to do, not before `earliest`.
-    pub(super) fn schedule_by_caller(&mut self, next: Option<Due>, earliest: Time) {
-        self.scheduled = next.map(|next| next.max(Due::At(earliest)));
+    /// Tells the schedule that the queue, which stands in the selected database under `name`, has
+    /// something to do at `due` and not before, or nothing at all.
+    pub(super) fn schedule(&mut self, ctx: Context<'_>, name: ServerStr<'_>, due: Option<Time>) {
+        match due {
+            Some(due) => schedule::set(ctx, &mut self.hint, ctx.db(), name.bytes(), due),
+            None => self.hint = None,
+        }
     }
 
     /// The queue came to this name by other means than a command of ours.
     fn arrived(&mut self, ctx: Context<'_>, db: i32, name: ServerStr<'_>) {
         self.contribution.update(&self.queue);
         // The schedule knew it by another name, if at all.
-        self.unschedule();
+        self.hint = None;
         // Calls may have ended while the queue was under another name.
         self.told = None;
-        if let Some(due) = self.take_earlier_due() {
-            schedule::due_at(ctx, db, name.bytes(), due);
+        if let Some(due) = self.earlier_due() {
+            schedule::set(ctx, &mut self.hint, db, name.bytes(), due);
         }
     }
 }

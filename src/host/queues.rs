@@ -9,6 +9,7 @@
 //! A panic inside the core is caught right here. What was applied before it is replicated as ever;
 //! the key then takes no more changes, since what the panic left half done is on no replica.
 
+use super::peak::Peak;
 use super::queue_key::QueueKey;
 use super::streams::{STREAM_RETRY, gate, write_events};
 use super::{clock, waiting};
@@ -21,22 +22,24 @@ use modq_core::queue::{
 use modq_core::units::{Millis, Time};
 use std::cell::Cell;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// The command that carries the effects on a queue. Short, as it is sent often: the server looks a
 /// name up by copying, splitting and hashing it.
 pub const APPLY_QUEUE: &CStr = c"modq._q";
 
-/// The largest backlog of deferred work a tick has seen.
-static DEFERRED_MAX: AtomicU64 = AtomicU64::new(0);
+/// The largest backlog of deferred work that a tick has seen of late.
+static DEFERRED_MAX: Mutex<Peak> = Mutex::new(Peak::new());
 
 /// While a key's slot is another node's, look again after this.
 const SLOT_RETRY: Millis = Millis(50);
 
-/// The most steps that were due at once in one queue when the timer came to it. Counted where one
-/// turn of the timer did not do them all.
+/// The most steps that were of late (see [`Peak`]) due at once in one queue when the timer came to
+/// it. Counted where one turn of the timer did not do them all.
 pub fn deferred_max() -> u64 {
-    DEFERRED_MAX.load(Relaxed)
+    let now = clock::now().time;
+    let mut peak = DEFERRED_MAX.lock().unwrap_or_else(PoisonError::into_inner);
+    peak.get(now)
 }
 
 impl From<Error> for Refusal {
@@ -287,13 +290,9 @@ pub struct Advanced {
 /// Lets time act on the queue of a key, at most `budget` steps.
 pub fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -> Advanced {
     // While a slot is being imported, its keys are not changed here, as a replica does not change
-    // its keys. Come back soon, whatever the queue's next due time: what becomes due meanwhile is
-    // not noted in the schedule, because the queue takes an earlier time for scheduled.
+    // its keys.
     if ctx.flags().is_cluster() && next_due(ctx, name).is_some() && !ctx.owns(name) {
-        return Advanced {
-            steps: 0,
-            next: Some(Due::At(now.time + SLOT_RETRY)),
-        };
+        return look_again(ctx, name, now.time + SLOT_RETRY);
     }
     let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Background) else {
         return Advanced::default();
@@ -312,12 +311,16 @@ pub fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -
     }
     if steps >= budget {
         let backlog = steps + stored.queue.overdue(now.time);
-        DEFERRED_MAX.fetch_max(backlog as u64, Relaxed);
+        let mut peak = DEFERRED_MAX.lock().unwrap_or_else(PoisonError::into_inner);
+        peak.note(backlog as u64, now.time);
     }
-    stored.unschedule();
     replicate(ctx, name, stored, &out, now);
-    // The caller notes the next due time itself.
-    stored.schedule_by_caller(next, now.time + Millis(1));
+    let soon = now.time + Millis(1);
+    let at = next.map(|next| match next {
+        Due::Now => soon,
+        Due::At(time) => time.max(soon),
+    });
+    stored.schedule(ctx, name, at);
     drop(key);
     announce(ctx, name, &mut out, now);
     OUTCOME.set(Some(out));
@@ -328,6 +331,19 @@ pub fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -
 fn next_due(ctx: Context<'_>, name: ServerStr<'_>) -> Option<Due> {
     let key = Key::<QueueKey>::open(ctx, name, Mode::Inspect).ok()?;
     key.get()?.next_due()
+}
+
+/// Leaves the queue of a key alone until `at`.
+fn look_again(ctx: Context<'_>, name: ServerStr<'_>, at: Time) -> Advanced {
+    if let Ok(mut key) = Key::<QueueKey>::open(ctx, name, Mode::Inspect) {
+        if let Some(stored) = key.get_mut() {
+            stored.schedule(ctx, name, Some(at));
+        }
+    }
+    Advanced {
+        steps: 0,
+        next: Some(Due::At(at)),
+    }
 }
 
 /// Undoes a match whose client went away before it was answered. Answers false if that has to be

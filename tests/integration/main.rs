@@ -20,6 +20,7 @@ mod modq_producers_changes;
 mod modq_reading;
 mod modq_replication;
 mod modq_replication_records;
+mod modq_schedule;
 mod modq_server;
 mod modq_supervisors;
 mod modq_waiting;

@@ -8,10 +8,10 @@ use crate::host::{schedule, settings};
 use crate::server::blocking::Blocked;
 use crate::server::context::Context;
 use crate::server::key::Name;
-use modq_core::queue::{Due, Now};
-use modq_core::units::Millis;
+use modq_core::queue::Now;
 use std::ops::Bound;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 /// How long after a scan the next is made while anybody waits, ms.
 pub(super) const SCAN_EVERY_MS: u64 = 20;
@@ -22,6 +22,9 @@ const NAMES_PER_SCAN: usize = 100;
 /// How many calls for one name a scan ends, if that name holds another type.
 const ENDED_PER_NAME: usize = 500;
 
+/// How long a part of a sweep may take: clients wait meanwhile.
+const LONGEST_SWEEP: Duration = Duration::from_millis(1);
+
 /// A queue came to this name, or something else did: it is visited when the turn ends.
 pub fn name_changed(db: i32, key: &[u8]) {
     if clients() > 0 {
@@ -29,26 +32,57 @@ pub fn name_changed(db: i32, key: &[u8]) {
     }
 }
 
-/// Two databases changed places: everything at the names in them may have changed.
+/// Two databases changed places: everything at the names waited for may have changed. They are
+/// visited from the next end of a turn on, some at a time.
 pub fn databases_swapped() {
     DATABASE_SWAPS.fetch_add(1, Relaxed);
     if clients() > 0 {
-        with(|register| register.to_visit = register.by_name.keys().cloned().collect());
+        with(|register| register.to_sweep = Some(Bound::Unbounded));
     }
 }
 
 /// Lets the queues at changed names do what is due: they are told who waits, and match.
 pub(super) fn visit_changed_names(ctx: Context<'_>, now: Now) {
-    for (db, key) in with(|register| std::mem::take(&mut register.to_visit)) {
-        if ctx.select_db(db) {
-            let budget = settings::WORK_BUDGET.get() as usize;
-            let name = Name::new(&key);
-            if let Some(next) = queues::advance(ctx, name.get(), now, budget).next {
-                let soon = Due::At(now.time + Millis(1));
-                schedule::due_at(ctx, db, &key, next.max(soon));
-            }
-        }
+    for name in with(|register| std::mem::take(&mut register.to_visit)) {
+        visit(ctx, &name, now);
     }
+    sweep(ctx, now);
+}
+
+fn visit(ctx: Context<'_>, (db, key): &KeyName, now: Now) {
+    if ctx.select_db(*db) {
+        let budget = settings::WORK_BUDGET.get() as usize;
+        queues::advance(ctx, Name::new(key).get(), now, budget);
+    }
+}
+
+/// Visits the queues at all names waited for that do not know who waits, after databases changed
+/// places. What is left after a ms is left for the next turn, which comes a ms later.
+fn sweep(ctx: Context<'_>, now: Now) {
+    let Some(mut from) = with(|register| register.to_sweep.take()) else {
+        return;
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < LONGEST_SWEEP {
+        let next = with(|register| {
+            let bounds = (from.as_ref(), Bound::Unbounded);
+            let mut rest = register.by_name.range::<KeyName, _>(bounds);
+            rest.next().map(|(name, _)| name.clone())
+        });
+        let Some(name) = next else {
+            return;
+        };
+        let to_visit = inspect(ctx, name.0, &name.1, |found| {
+            let stored = found.ok().flatten();
+            stored.is_some_and(|stored| !knows_all(stored, name.0, &name.1))
+        });
+        if to_visit {
+            visit(ctx, &name, now);
+        }
+        from = Bound::Excluded(name);
+    }
+    with(|register| register.to_sweep = Some(from));
+    schedule::tick_within(ctx, 1);
 }
 
 /// From the timer, while anybody waits: looks at some of the names waited for, going on behind the

@@ -7,6 +7,7 @@ use crate::server::key::{Key, Mode, Name};
 use modq_core::queue::{Answer, CallId, Place};
 use modq_core::units::{Millis, Token};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -63,6 +64,8 @@ pub(super) struct Register {
     pub(super) to_undo: Vec<(KeyName, Answer)>,
     /// Names at which a queue may have come to be, or changed.
     pub(super) to_visit: BTreeSet<KeyName>,
+    /// Databases changed places, and from here on names have yet to be visited.
+    pub(super) to_sweep: Option<Bound<KeyName>>,
     /// The last name that `scan` looked at; none if it begins with the first.
     pub(super) last_scanned: Option<KeyName>,
 }
