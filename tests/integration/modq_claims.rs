@@ -166,6 +166,11 @@ fn a_claim_stops_at_16_mib(kind: Kind) {
     // What is held counts too: there is no room for more.
     assert_eq!(claims(&c.line("MODQ.CLAIM q m COUNT 18")), first);
     assert_eq!(ids(&c.line("MODQ.CLAIM q m COUNT 18 NEW")), "16 17");
+    assert_eq!(
+        claims(&c.line("MODQ.HELD q m COUNT 18")),
+        first,
+        "all but two"
+    );
     // Never before one claim, however large.
     c.expect_ok("CONFIG SET modq.max-payload-bytes 20000000");
     let huge = vec![b'y'; 17 << 20];
@@ -173,6 +178,7 @@ fn a_claim_stops_at_16_mib(kind: Kind) {
     submit(&mut c, "r small p");
     assert_eq!(ids(&c.line("MODQ.CLAIM r m COUNT 2")), "huge");
     assert_eq!(ids(&c.line("MODQ.CLAIM r m COUNT 1 NEW")), "small");
+    assert_eq!(ids(&c.line("MODQ.HELD r m")), "huge");
 }
 
 /// A token is larger than every token its key gave before, whatever happened to the key in between.

@@ -212,6 +212,17 @@ fn mclaim_waits_for_all_its_keys(kind: Kind) {
     assert_eq!(counts(&mut c, "a"), [1, 1, 0, 0]);
     assert_err!(c.line("MODQ.MCLAIM 0 a x"), "ERR", "numkeys");
     assert_err!(c.line("MODQ.MCLAIM 5 a x"), "ERR");
+    // A thousand keys at the most, of which some may be the same.
+    let of = |n: usize| format!("MODQ.MCLAIM {n} {}wide x", "none ".repeat(n - 1));
+    submit(&mut c, "wide i p");
+    unchanged(&mut c, "wide", |c| {
+        assert_err!(
+            c.line(&of(1001)),
+            "ERR",
+            "numkeys must be an integer from 1 to 1000"
+        );
+    });
+    assert_eq!(c.line(&of(1000))[0], bulk("wide"));
     // The other databases' keys are others.
     let mut b = server.client();
     b.expect_ok("SELECT 1");

@@ -77,7 +77,8 @@ pub const MAX_DURATION: u64 = 1 << 40;
 pub const MAX_AGING: u64 = 1 << 31;
 /// Largest COUNT.
 pub const MAX_COUNT: u64 = 1000;
-/// A CLAIM stops before it would answer more payload than this, bytes, but never before one item.
+/// Once this much payload is answered, bytes, a CLAIM takes nothing more; it locks no item that would
+/// go beyond it, unless it has none yet. HELD answers nothing more then either.
 pub const MAX_CLAIM_BYTES: usize = 16 << 20;
 
 /// One moderation queue. See the head of this file.

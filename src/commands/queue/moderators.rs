@@ -17,6 +17,7 @@ use modq_core::queue::{
     Claim, Extend, Join, Joined, Leave, MAX_DECISION, MAX_DURATION, Now, Release, Resolve,
 };
 use modq_core::units::Millis;
+use std::collections::HashSet;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -117,15 +118,17 @@ fn claim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The most keys of an MCLAIM.
+const MOST_KEYS: i64 = 1000;
+
 fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 1);
-    let most = args.count() as i64;
-    let numkeys = parser.number("numkeys", 1..=most)? as usize;
+    let numkeys = parser.number("numkeys", 1..=MOST_KEYS)? as usize;
     let mut keys: Vec<ServerStr<'_>> = Vec::with_capacity(numkeys);
+    let mut names = HashSet::with_capacity(numkeys);
     for _ in 0..numkeys {
         let at = parser.position();
-        let name = parser.word("key")?;
-        if keys.iter().all(|k| k.bytes() != name) {
+        if names.insert(parser.word("key")?) {
             keys.push(args.string(at));
         }
     }
@@ -136,14 +139,11 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut held_in = None;
     for key in &keys {
         let opened = Key::<QueueKey>::open(ctx, *key, Mode::Read)?;
-        let held = opened.get().is_some_and(|stored| {
-            stored
-                .queue
-                .held_by(claim.moderator, now.time)
-                .next()
-                .is_some()
+        let holds = opened.get().is_some_and(|stored| {
+            let mut held = stored.queue.held_by(claim.moderator, now.time);
+            held.next().is_some()
         });
-        if held && !claim.new_only {
+        if holds && !claim.new_only {
             held_in.get_or_insert(*key);
         }
     }

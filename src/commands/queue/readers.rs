@@ -12,7 +12,7 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use crate::server::types::Stored;
-use modq_core::queue::{ClaimView, Kind, Queue, State};
+use modq_core::queue::{Kind, Queue, State};
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -287,7 +287,7 @@ fn held(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let name = moderator(&mut parser)?;
     let most = only_count(&mut parser, PAGE)?;
     let replied = read(ctx, args, |queue, now| {
-        let claims: Vec<ClaimView<'_>> = queue.held_by(name, now).take(most).collect();
+        let claims = queue.held_page(name, now, most);
         ctx.reply_array(claims.len());
         claims.iter().for_each(|claim| reply_claim(ctx, claim));
     })?;

@@ -39,10 +39,7 @@ impl Request for &Claim<'_> {
         // Locking never adds or removes a registration.
         let registered = known.filter(|m| turn.store.moderators()[*m].profile.is_some());
         if let (Some(moderator), false) = (known, self.new_only) {
-            for slot in read::held(turn.store, moderator, turn.now.time) {
-                if claimed.len() == self.count || payload >= MAX_CLAIM_BYTES {
-                    break;
-                }
+            for slot in read::first_held(turn.store, moderator, turn.now.time, self.count) {
                 payload += turn.store.items()[slot].payload().len();
                 claimed.push(slot);
             }

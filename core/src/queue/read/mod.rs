@@ -7,12 +7,12 @@ mod why;
 
 pub use views::{ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, WaiterView};
 
-use super::Queue;
 use super::settings::{Paused, Settings};
 use super::store::{
     Class, ClassSlot, ItemSlot, Lock, ModeratorSlot, OrderKey, State, Stats, Store, TagList,
     TagSet, TagSlot, Timed, Timer, covers,
 };
+use super::{MAX_CLAIM_BYTES, Queue};
 use crate::counted_tree::{difference, first_difference};
 use crate::units::{Millis, Time, Token};
 use serde_bytes::Bytes;
@@ -31,6 +31,21 @@ pub(super) fn held(
 ) -> impl Iterator<Item = ItemSlot> + '_ {
     let held = store.moderators()[moderator].held.items();
     held.filter(move |slot| store.lock(*slot).is_some_and(|l| l.deadline > now))
+}
+
+/// The first `count` of them, and none behind those that have `MAX_CLAIM_BYTES` of payload together.
+pub(super) fn first_held(
+    store: &Store,
+    moderator: ModeratorSlot,
+    now: Time,
+    count: usize,
+) -> impl Iterator<Item = ItemSlot> + '_ {
+    let first = held(store, moderator, now).take(count);
+    first.scan(0, |payload, slot| {
+        let room = *payload < MAX_CLAIM_BYTES;
+        *payload += store.items()[slot].payload().len();
+        room.then_some(slot)
+    })
 }
 
 /// The tags a claim goes by: those given, else those joined with.
@@ -215,6 +230,15 @@ impl Queue {
             .into_iter()
             .flat_map(move |m| held(&self.store, m, now))
             .filter_map(|slot| self.claim_view(slot))
+    }
+
+    /// HELD: the first `count` of what a moderator holds, and none behind those that have
+    /// `MAX_CLAIM_BYTES` of payload together.
+    #[must_use]
+    pub fn held_page(&self, moderator: &[u8], now: Time, count: usize) -> Vec<ClaimView<'_>> {
+        let known = self.store.moderators().find(moderator).into_iter();
+        let slots = known.flat_map(|m| first_held(&self.store, m, now, count));
+        slots.filter_map(|slot| self.claim_view(slot)).collect()
     }
 
     /// One item.

@@ -177,6 +177,12 @@ fn a_claim_stops_at_16_mib_but_not_before_one_item() {
         1,
         "held ones too"
     );
+    let shown = |queue: &Queue, count| queue.held_page(b"m", Time(2), count).len();
+    assert_eq!(queue.held_by(b"m", Time(2)).count(), 4);
+    assert_eq!([shown(&queue, 0), shown(&queue, 4)], [0, 1], "HELD too");
+    let first = queue.held_by(b"m", Time(2)).next().unwrap().token.0;
+    queue.resolve(at(2), b"0", first, None, &mut out).unwrap();
+    assert_eq!([shown(&queue, 1), shown(&queue, 4)], [1, 2]);
 
     // One byte more than 16 MiB together.
     for (id, size) in [(b"x", 9 << 20), (b"y", (7 << 20) + 1)] {
