@@ -17,6 +17,20 @@ struct Folded {
     totals: BTreeMap<&'static str, i64>,
 }
 
+/// The list `known` with those of `skipped` at its end who are not in it. (No name here has a comma.)
+fn with_skips(known: &str, skipped: &str) -> String {
+    let names = |list: &str| -> Vec<String> {
+        let inner = list.trim_start_matches('[').trim_end_matches(']');
+        let names = inner.split(',').filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
+    };
+    let mut all = names(known);
+    let new = names(skipped).into_iter();
+    let new: Vec<String> = new.filter(|name| !all.contains(name)).collect();
+    all.extend(new);
+    format!("[{}]", all.join(","))
+}
+
 impl Folded {
     fn fold(&mut self, event: &Fields) {
         let mut count = |what| *self.totals.entry(what).or_default() += 1;
@@ -45,9 +59,14 @@ impl Folded {
             _ => {}
         }
         let item = &mut self.items.get_mut(&id).expect("it is there").fields;
+        let known = item.get("excluded").cloned();
         let told = event.iter();
         let told = told.filter(|(f, _)| !["ev", "key", "item", "at"].contains(&f.as_str()));
         item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
+        if let (Some(known), "release") = (known, &*event["ev"]) {
+            let skipped = event.get("excluded").map_or("[]", |list| list);
+            item.insert("excluded".into(), with_skips(&known, skipped));
+        }
         if item["state"] != "locked" {
             item.retain(|field, _| !["moderator", "token", "deadline"].contains(&field.as_str()));
         }
@@ -335,4 +354,63 @@ fn folding_the_stream_gives_the_queue(kind: Kind) {
     assert!(kinds.len() >= 15, "all but undo and the like: {kinds:?}");
 }
 
-matrix!(folding_the_stream_gives_the_queue);
+/// Gives an item to a moderator, whom `meanwhile` may concern, and has them skip it.
+fn skip(c: &mut Client, key: &str, item: &str, who: &str, meanwhile: &str) {
+    let token = c.line(&format!("MODQ.ASSIGN {key} {item} {who}")).int();
+    if !meanwhile.is_empty() {
+        assert_eq!(c.line(meanwhile).err_code(), "", "{meanwhile}");
+    }
+    c.expect_ok(&format!("MODQ.RELEASE {key} {item} {token} SKIP"));
+}
+
+fn who_is_excluded_is_folded_from_what_each_skip_added(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    for key in ["q", "r"] {
+        c.expect_ok(&format!("MODQ.CONFIGURE {key} EVENTS ev EVENTSMAXLEN 0"));
+    }
+    c.expect_ok("XGROUP CREATE ev audit 0 MKSTREAM");
+    let mut consumer = Consumer {
+        seen: BTreeMap::new(),
+    };
+    // `r` is never empty, so that there is something to compare.
+    c.line("MODQ.SUBMIT r other p");
+    c.line("MODQ.SUBMIT q i p EXCLUDE 2 x y");
+    let mut check = |c: &mut Client, key: &str, excluded: &[&str]| {
+        let names = c.cmd(&["MODQ.GET", key, "i"]).field("excluded");
+        let names: Vec<String> = names.items().iter().map(Value::text).collect();
+        assert_eq!(names, excluded);
+        compare(c, &mut consumer);
+    };
+    skip(&mut c, "q", "i", "ann", "");
+    skip(&mut c, "q", "i", "bob", "");
+    check(&mut c, "q", &["x", "y", "ann", "bob"]);
+    // Who skips was named meanwhile, not last.
+    skip(&mut c, "q", "i", "cy", "MODQ.UPDATE q i EXCLUDE 3 bob cy z");
+    check(&mut c, "q", &["bob", "cy", "z", "ann"]);
+    // Skips stay where others are named, and go where nobody is.
+    c.line("MODQ.SUBMIT q i p EXCLUDE 1 w ONDUP REPLACE");
+    check(&mut c, "q", &["w", "bob", "cy", "ann"]);
+    skip(&mut c, "q", "i", "dan", "MODQ.UPDATE q i EXCLUDE 0");
+    check(&mut c, "q", &["dan"]);
+    skip(&mut c, "q", "i", "ann", "");
+    c.expect_ok("MODQ.MOVE q r i");
+    check(&mut c, "r", &["dan", "ann"]);
+    skip(&mut c, "r", "i", "eve", "");
+    check(&mut c, "r", &["dan", "ann", "eve"]);
+    // The thousandth skip tells as much as the first.
+    for n in 0..1000 {
+        skip(&mut c, "r", "i", &format!("m{n}"), "");
+    }
+    let last = fields(&c.line("XREVRANGE ev + - COUNT 1")[0]);
+    assert_eq!(
+        (&*last["ev"], &*last["excluded"]),
+        ("release", "[\"m999\"]")
+    );
+    compare(&mut c, &mut consumer);
+}
+
+matrix!(
+    folding_the_stream_gives_the_queue,
+    who_is_excluded_is_folded_from_what_each_skip_added,
+);

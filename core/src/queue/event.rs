@@ -7,6 +7,7 @@
 use super::effect::Effect;
 use super::store::{Item, ItemSlot, Lock, Rare, Rev, State, Store};
 use crate::units::Time;
+use std::borrow::Cow;
 
 /// One transition of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +118,7 @@ pub(super) fn draft(store: &Store, at: Time, effect: &Effect<'_>) -> Option<Draf
 struct After<'s> {
     store: &'s Store,
     item: &'s Item,
-    rare: Rare,
+    rare: Cow<'s, Rare>,
 }
 
 impl After<'_> {
@@ -148,7 +149,8 @@ impl Draft {
         let after = After {
             store,
             item: &store.items()[slot],
-            rare: store.rare(slot).cloned().unwrap_or_default(),
+            // Borrowed: hundreds may be excluded, and most events do not tell them.
+            rare: store.rare(slot).map_or_else(Cow::default, Cow::Borrowed),
         };
         self.event.rev = after.item.rev;
         match effect {
@@ -240,7 +242,10 @@ impl Draft {
                     self.number("due", due.0);
                 }
                 if *skip {
-                    self.set("excluded", after.excluded());
+                    // Not the whole list: it may be that of thousands who skipped before.
+                    let by = self.event.fields.iter().find(|(f, _)| *f == "moderator");
+                    let by = json_array(by.iter().map(|(_, name)| &name[..]));
+                    self.set("excluded", by);
                 }
             }
             Effect::Expire { .. } | Effect::Revive { .. } => {
