@@ -4,7 +4,9 @@
 //! Bytes carry their version outside of what is encoded here: see [`Persist`] for what is stored, and
 //! the records of queues and limiters for what is replicated.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::marker::PhantomData;
 
 /// Most bytes that are decoded at once; larger than any value that the server accepts.
 const DECODE_LIMIT: usize = 1 << 30;
@@ -68,6 +70,71 @@ pub fn decode_next<'a, T: Deserialize<'a>>(bytes: &mut &'a [u8]) -> Result<T, De
             Ok(value)
         }
         _ => Err(DecodeError),
+    }
+}
+
+/// Reads the length of a list at the front of `bytes`, of which each entry takes at least `least`
+/// bytes. The entries follow: they are read one at a time, so that none need be kept and nothing
+/// is reserved for a length that is only claimed.
+///
+/// # Errors
+/// There is no length, or the bytes behind it are too few for that many entries.
+pub(crate) fn decode_len(bytes: &mut &[u8], least: usize) -> Result<usize, DecodeError> {
+    let len: u64 = decode_next(bytes)?;
+    let len = usize::try_from(len).map_err(|_| DecodeError)?;
+    match len.checked_mul(least) {
+        Some(needed) if needed <= bytes.len() => Ok(len),
+        _ => Err(DecodeError),
+    }
+}
+
+/// Refuses bytes that are left over.
+///
+/// # Errors
+/// There are some.
+pub(crate) fn decode_end(bytes: &[u8]) -> Result<(), DecodeError> {
+    bytes.is_empty().then_some(()).ok_or(DecodeError)
+}
+
+/// A list of at most `N` entries. One that claims more is refused before any is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AtMost<T, const N: usize>(pub(crate) Vec<T>);
+
+impl<T: Serialize, const N: usize> Serialize for AtMost<T, N> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for AtMost<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Bounded(PhantomData))
+    }
+}
+
+struct Bounded<T, const N: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Bounded<T, N> {
+    type Value = AtMost<T, N>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "at most {N} entries")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let claimed = entries.size_hint().unwrap_or(0);
+        if claimed > N {
+            return Err(Error::invalid_length(claimed, &self));
+        }
+        // As it grows, so that what is claimed and not there costs nothing.
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            if list.len() == N {
+                return Err(Error::invalid_length(N + 1, &self));
+            }
+            list.push(entry);
+        }
+        Ok(AtMost(list))
     }
 }
 

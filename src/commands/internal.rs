@@ -108,17 +108,22 @@ fn done(ctx: Context<'_>) -> Result<(), Refusal> {
 
 fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     check_origin(ctx)?;
-    let effects = Record::decode(args.get(2)).map_err(|DecodeError| BAD_RECORD)?;
+    let record = args.get(2);
+    // Read one by one, and so once more if need be: a record can be large.
+    let effects = || Record::effects(record).map_err(|DecodeError| BAD_RECORD);
+    let mut left = effects()?;
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Write)?;
-    let fit = update(&mut key, |stored| {
+    let (fit, all) = update(&mut key, |stored| {
         stored.check()?;
         stored.guarded(|queue| {
-            let fitting = effects
-                .iter()
-                .take_while(|(at, effect)| queue.apply(*at, effect).is_ok());
             // What was applied stands, even if what follows it does not fit.
-            let fit = fitting.count();
-            (fit > 0).then_some(fit).ok_or(BAD_RECORD)
+            let mut fit = 0;
+            let all = left.all(|(at, effect)| {
+                let applied = queue.apply(at, &effect).is_ok();
+                fit += usize::from(applied);
+                applied
+            });
+            (fit > 0).then_some((fit, all)).ok_or(BAD_RECORD)
         })
     })?;
     if let Some(stored) = key.get_mut() {
@@ -126,11 +131,11 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         clock::note_token(stored.queue.last_token(), clock::now().time);
     }
     ctx.signal_modified(args.string(1));
-    if fit < effects.len() {
+    if !all {
         let mut applied = Record::default();
-        effects[..fit]
-            .iter()
-            .for_each(|(at, e)| applied.push(*at, e));
+        for (at, effect) in effects()?.take(fit) {
+            applied.push(at, &effect);
+        }
         ctx.replicate(APPLY_QUEUE, args.string(1), applied.bytes());
         return Err(BAD_RECORD);
     }

@@ -6,7 +6,12 @@ use crate::server::config::Setting;
 pub static WORK_BUDGET: Setting = Setting::number(c"work-budget", 1000, 1, 1_000_000);
 
 /// Largest payload of an item, bytes.
-pub static MAX_PAYLOAD: Setting = Setting::number(c"max-payload-bytes", 1 << 20, 0, 512 << 20);
+pub static MAX_PAYLOAD: Setting = Setting::number(
+    c"max-payload-bytes",
+    1 << 20,
+    0,
+    modq_core::queue::MAX_PAYLOAD as i64,
+);
 
 /// Most runs of charges and remembered requests in one limiter's key.
 pub static LOG_MAX_ENTRIES: Setting =

@@ -27,3 +27,50 @@ pub fn unsign_dump(dump: &[u8]) -> (Vec<u8>, [u8; 2]) {
     assert_eq!(sign_dump(body, version), dump, "the checksum is understood");
     (body.to_vec(), version)
 }
+
+/// The body of a DUMP of a module's value: the type is that of `like`, the strings are as given, each as
+/// [`plain_string`] or [`repeating_string`] makes it.
+#[must_use]
+#[track_caller]
+pub fn module_body(like: &[u8], strings: &[Vec<u8>]) -> Vec<u8> {
+    // A value of a module (7), and the id of its type as a number of eight bytes (0x81).
+    assert_eq!(like[..2], [7, 0x81], "a DUMP of a module's value");
+    let mut body = like[..10].to_vec();
+    for string in strings {
+        // What follows is a string.
+        body.push(5);
+        body.extend(string);
+    }
+    body.push(0);
+    body
+}
+
+fn length(n: usize) -> Vec<u8> {
+    let n = u32::try_from(n).expect("a short string");
+    [&[0x80][..], &n.to_be_bytes()].concat()
+}
+
+/// A string as it stands in an RDB.
+#[must_use]
+pub fn plain_string(bytes: &[u8]) -> Vec<u8> {
+    [&length(bytes.len()), bytes].concat()
+}
+
+/// A string that begins with `start` and goes on with `unit` (up to 8,192 bytes) so many times and a bit more, as it
+/// stands in an RDB when LZF has compressed it: 3 bytes for 264.
+#[must_use]
+pub fn repeating_string(start: &[u8], unit: &[u8], times: usize) -> Vec<u8> {
+    const COPIED: usize = 264;
+    let mut packed = Vec::new();
+    for literal in [start, unit].concat().chunks(32) {
+        packed.push(literal.len() as u8 - 1);
+        packed.extend(literal);
+    }
+    let copies = (unit.len() * times.saturating_sub(1)).div_ceil(COPIED);
+    let back = unit.len() - 1;
+    for _ in 0..copies {
+        packed.extend([0xe0 | (back >> 8) as u8, 0xff, back as u8]);
+    }
+    let whole = start.len() + unit.len() + copies * COPIED;
+    [&[0xc3][..], &length(packed.len()), &length(whole), &packed].concat()
+}

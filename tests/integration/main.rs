@@ -12,6 +12,7 @@ mod modq_events;
 mod modq_events_folded;
 mod modq_events_refused;
 mod modq_line;
+mod modq_loading;
 mod modq_moderators;
 mod modq_panic;
 mod modq_persistence;

@@ -67,6 +67,9 @@ pub const MAX_ID: usize = 512;
 pub const MAX_TAG: usize = 255;
 /// Most tags of an item or a moderator.
 pub const MAX_TAGS: usize = 64;
+/// Largest payload, bytes: what `modq.max-payload-bytes` can be at most, and by default the server
+/// takes no longer argument. Stored values and records are held to this, not to the setting.
+pub const MAX_PAYLOAD: usize = 512 << 20;
 /// Most moderators named by EXCLUDE.
 pub const MAX_EXCLUDE: usize = 1000;
 /// Longest DECISION, bytes.

@@ -60,20 +60,57 @@ impl Record {
     /// # Errors
     /// `DecodeError` if not all of it decodes, or if it is of a later version.
     pub fn decode(bytes: &[u8]) -> Result<Vec<(Time, Effect<'_>)>, DecodeError> {
-        let mut rest = match bytes {
+        Effects::open(bytes)?.collect()
+    }
+
+    /// Checks a record as [`Record::decode`] does, and gives its effects one at a time: an effect
+    /// takes many times the memory of its bytes.
+    ///
+    /// # Errors
+    /// As [`Record::decode`].
+    pub fn effects(bytes: &[u8]) -> Result<impl Iterator<Item = (Time, Effect<'_>)>, DecodeError> {
+        Effects::open(bytes)?.try_for_each(|effect| effect.map(drop))?;
+        Ok(Effects::open(bytes)?.map_while(Result::ok))
+    }
+}
+
+/// Reads a record effect by effect, up to the first that does not decode.
+struct Effects<'a> {
+    rest: &'a [u8],
+    /// The time of the last effect.
+    at: u64,
+}
+
+impl<'a> Effects<'a> {
+    fn open(bytes: &'a [u8]) -> Result<Effects<'a>, DecodeError> {
+        let rest = match bytes {
             [VERSION, rest @ ..] if !rest.is_empty() => rest,
             [UNVERSIONED, ..] => bytes,
             _ => return Err(DecodeError),
         };
-        let mut effects = Vec::new();
-        let mut at = 0u64;
-        while !rest.is_empty() {
-            let since = codec::decode_next(&mut rest)?;
-            at = at.checked_add(since).ok_or(DecodeError)?;
-            let effect: EffectV1<'_> = codec::decode_next(&mut rest)?;
-            effects.push((Time(at), effect.into()));
+        Ok(Effects { rest, at: 0 })
+    }
+
+    fn read(&mut self) -> Result<(Time, Effect<'a>), DecodeError> {
+        let since = codec::decode_next(&mut self.rest)?;
+        self.at = self.at.checked_add(since).ok_or(DecodeError)?;
+        let effect: EffectV1<'_> = codec::decode_next(&mut self.rest)?;
+        Ok((Time(self.at), effect.into()))
+    }
+}
+
+impl<'a> Iterator for Effects<'a> {
+    type Item = Result<(Time, Effect<'a>), DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
         }
-        Ok(effects)
+        let effect = self.read();
+        if effect.is_err() {
+            self.rest = &[];
+        }
+        Some(effect)
     }
 }
 

@@ -1,13 +1,21 @@
 //! Effects as version 1 of the records has them. Frozen: what is new needs a new version, and
 //! these stay to read what was written with them.
 
-use super::effect::{Effect, Excluded, MoveIn, Names};
+use super::effect::{Effect, Excluded, MoveIn};
 use super::settings::Paused;
 use super::settings_v1::SettingsV1;
 use super::store::{Place, Rev};
+use super::{MAX_EXCLUDE, MAX_TAGS};
+use crate::codec::AtMost;
 use crate::units::{Millis, Time, Token};
-use serde::Deserialize;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_bytes::Bytes;
+use std::collections::HashSet;
+
+/// No more than a command takes. How long each may be is checked when the effect is applied.
+type TagsV1<'a> = AtMost<&'a Bytes, MAX_TAGS>;
+type ExcludedV1<'a> = AtMost<&'a Bytes, MAX_EXCLUDE>;
 
 /// Times are Unix ms, 0 for none; places are since (Unix ms) and tie.
 #[derive(Deserialize)]
@@ -19,8 +27,8 @@ pub(super) enum EffectV1<'a> {
         priority: i32,
         boost: i64,
         due: u64,
-        tags: Names<'a>,
-        excluded: Names<'a>,
+        tags: TagsV1<'a>,
+        excluded: ExcludedV1<'a>,
     },
     Bump {
         id: &'a Bytes,
@@ -33,8 +41,8 @@ pub(super) enum EffectV1<'a> {
         payload: Option<&'a Bytes>,
         priority: Option<i32>,
         boost: Option<i64>,
-        tags: Option<Names<'a>>,
-        excluded: Option<Names<'a>>,
+        tags: Option<TagsV1<'a>>,
+        excluded: Option<ExcludedV1<'a>>,
     },
     Cancel {
         id: &'a Bytes,
@@ -78,7 +86,7 @@ pub(super) enum EffectV1<'a> {
         ttl: u64,
         expires: u64,
         count: u64,
-        tags: Names<'a>,
+        tags: TagsV1<'a>,
     },
     Served {
         moderator: &'a Bytes,
@@ -91,7 +99,7 @@ pub(super) enum EffectV1<'a> {
         output: bool,
     },
     Configure {
-        settings: SettingsV1,
+        settings: SettingsV1<'a>,
     },
     MoveOut {
         id: &'a Bytes,
@@ -107,8 +115,8 @@ pub(super) enum EffectV1<'a> {
         rev: u32,
         reports: u32,
         deliveries: u32,
-        tags: Names<'a>,
-        excluded: Vec<(&'a Bytes, bool)>,
+        tags: TagsV1<'a>,
+        excluded: ExclusionsV1<'a>,
         token: u64,
     },
 }
@@ -126,9 +134,36 @@ fn place(stored: Option<(u64, u64)>) -> Option<Place> {
     stored.map(place)
 }
 
-fn exclusions<'a>(stored: &[(&'a Bytes, bool)]) -> Vec<Excluded<'a>> {
-    let excluded = |&(moderator, skip)| Excluded { moderator, skip };
-    stored.iter().map(excluded).collect()
+/// Who may not have an item that is moved: name, and whether by SKIP. How many skipped it no command
+/// bounds, but they are all different, and a list that repeats one is refused there and then.
+pub(super) struct ExclusionsV1<'a>(Vec<Excluded<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for ExclusionsV1<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Distinct).map(ExclusionsV1)
+    }
+}
+
+struct Distinct;
+
+impl<'de> Visitor<'de> for Distinct {
+    type Value = Vec<Excluded<'de>>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("different moderators")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let (mut all, mut seen, mut named) = (Vec::new(), HashSet::new(), 0);
+        while let Some((moderator, skip)) = entries.next_element::<(&'de Bytes, bool)>()? {
+            named += usize::from(!skip);
+            if !seen.insert(moderator) || named > MAX_EXCLUDE {
+                return Err(A::Error::custom("repeated, or too many"));
+            }
+            all.push(Excluded { moderator, skip });
+        }
+        Ok(all)
+    }
 }
 
 impl<'a> From<EffectV1<'a>> for Effect<'a> {
@@ -148,8 +183,8 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                 priority,
                 boost,
                 due: time(due),
-                tags,
-                excluded,
+                tags: tags.0,
+                excluded: excluded.0,
             },
             EffectV1::Bump {
                 id,
@@ -176,8 +211,8 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                     payload,
                     priority,
                     boost,
-                    tags,
-                    excluded,
+                    tags: tags.map(|tags| tags.0),
+                    excluded: excluded.map(|excluded| excluded.0),
                 }
             }
             EffectV1::Cancel { id } => Effect::Cancel { id },
@@ -229,7 +264,7 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                     ttl,
                     expires,
                     count,
-                    tags,
+                    tags: tags.0,
                 }
             }
             EffectV1::Served { moderator } => Effect::Served { moderator },
@@ -268,8 +303,8 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                 rev: Rev(rev),
                 reports,
                 deliveries,
-                tags,
-                excluded: exclusions(&excluded),
+                tags: tags.0,
+                excluded: excluded.0,
                 last_token: Token(token),
             })),
         }

@@ -3,23 +3,24 @@
 use super::settings::{Late, Settings};
 use crate::units::Millis;
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes;
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct SettingsV1 {
+pub(super) struct SettingsV1<'a> {
     lock: u64,
     max_expiries: u64,
     max_len: u64,
     capacity: u64,
     late_accept: bool,
     aging: u64,
-    /// Read as a sequence, not as `serde_bytes`: the bytes are the same, but their number is not
-    /// believed before they are there.
-    events: Vec<u8>,
+    /// Borrowed, so that a length is not believed before the bytes are there.
+    #[serde(borrow)]
+    events: &'a Bytes,
     events_max_len: u64,
 }
 
-impl From<&Settings> for SettingsV1 {
-    fn from(settings: &Settings) -> SettingsV1 {
+impl<'a> From<&'a Settings> for SettingsV1<'a> {
+    fn from(settings: &'a Settings) -> SettingsV1<'a> {
         SettingsV1 {
             lock: settings.lock.0,
             max_expiries: settings.max_expiries,
@@ -27,14 +28,14 @@ impl From<&Settings> for SettingsV1 {
             capacity: settings.capacity,
             late_accept: settings.late == Late::Accept,
             aging: settings.aging,
-            events: settings.events.clone(),
+            events: Bytes::new(&settings.events),
             events_max_len: settings.events_max_len,
         }
     }
 }
 
-impl From<SettingsV1> for Settings {
-    fn from(stored: SettingsV1) -> Settings {
+impl From<SettingsV1<'_>> for Settings {
+    fn from(stored: SettingsV1<'_>) -> Settings {
         Settings {
             lock: Millis(stored.lock),
             max_expiries: stored.max_expiries,
@@ -46,7 +47,7 @@ impl From<SettingsV1> for Settings {
                 Late::Reject
             },
             aging: stored.aging,
-            events: stored.events,
+            events: stored.events.to_vec(),
             events_max_len: stored.events_max_len,
         }
     }

@@ -1,18 +1,28 @@
 //! A set of leases as it is stored: the last fence, then the leases.
 
 use super::{ensure, in_batches};
-use crate::codec::{DecodeError, Persist, decode, encode};
+use crate::codec::{DecodeError, Persist, decode_end, decode_len, decode_next, encode};
 use crate::limiter::lease::{Lease, Leases};
 use crate::limiter::limits::MAX_VALUE;
 use crate::units::{Time, Token};
 use serde::{Deserialize, Serialize};
 
 /// A chunk. FROZEN.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 enum LeasesV1<'a> {
     Head { last_fence: u64 },
-    Leases(#[serde(borrow)] Vec<LeaseV1<'a>>),
+    Leases(Vec<LeaseV1<'a>>),
 }
+
+/// How a chunk begins, where a list is read entry by entry. FROZEN.
+#[derive(Deserialize)]
+enum StartV1 {
+    Head { last_fence: u64 },
+    Leases,
+}
+
+/// Least bytes of a lease: the id takes two.
+const LEAST_LEASE: usize = 5;
 
 /// FROZEN.
 #[derive(Serialize, Deserialize)]
@@ -48,13 +58,15 @@ impl Persist for Leases {
 
     fn load(&mut self, version: i32, chunk: &[u8]) -> Result<(), DecodeError> {
         ensure(version == 1)?;
-        match decode(chunk)? {
-            LeasesV1::Head { last_fence } => {
+        let mut rest = chunk;
+        match decode_next(&mut rest)? {
+            StartV1::Head { last_fence } => {
                 ensure(self.last_fence == Token(0) && (1..MAX_VALUE).contains(&last_fence))?;
                 self.last_fence = Token(last_fence);
             }
-            LeasesV1::Leases(leases) => {
-                for row in leases {
+            StartV1::Leases => {
+                for _ in 0..decode_len(&mut rest, LEAST_LEASE)? {
+                    let row: LeaseV1<'_> = decode_next(&mut rest)?;
                     let lease = Lease {
                         cost: row.cost,
                         expires: Time(row.expires),
@@ -64,7 +76,7 @@ impl Persist for Leases {
                 }
             }
         }
-        Ok(())
+        decode_end(rest)
     }
 
     fn finish(&mut self) -> Result<(), DecodeError> {

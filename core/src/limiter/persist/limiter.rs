@@ -2,7 +2,9 @@
 //! requests.
 
 use super::{ensure, in_batches};
-use crate::codec::{DecodeError, Persist, decode, encode_into};
+use crate::codec::{
+    AtMost, DecodeError, Persist, decode_end, decode_len, decode_next, encode_into,
+};
 use crate::limiter::counter::Bucket;
 use crate::limiter::fixed::Fixed;
 use crate::limiter::gcra::Gcra;
@@ -24,7 +26,7 @@ const ID_BYTES: usize = 30;
 const PART_BYTES: usize = 28;
 
 /// A chunk. FROZEN. Times are Unix ms, windows ms.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 enum LimiterV1<'a> {
     Block {
         until: u64,
@@ -52,12 +54,47 @@ enum LimiterV1<'a> {
         at: u64,
         quota: u64,
     },
-    Ids(#[serde(borrow)] Vec<IdV1<'a>>),
+    Ids(Vec<IdV1<'a>>),
     /// The clock was set back, and some of the ids before this are still to be restamped.
     Restamping {
         to: u64,
     },
 }
+
+/// How a chunk begins. The list with which some end is read entry by entry. FROZEN.
+#[derive(Deserialize)]
+enum StartV1 {
+    Block {
+        until: u64,
+    },
+    Log {
+        window: u64,
+        first: u64,
+    },
+    Counter {
+        window: u64,
+    },
+    Fixed {
+        window: u64,
+        start: u64,
+        used: u64,
+    },
+    Gcra {
+        window: u64,
+        v: u128,
+        at: u64,
+        quota: u64,
+    },
+    Ids,
+    Restamping {
+        to: u64,
+    },
+}
+
+/// Least bytes of a run and of a bucket.
+const LEAST_PAIR: usize = 2;
+/// Least bytes of a remembered request: the id takes two, the list of its parts five.
+const LEAST_ID: usize = 9;
 
 /// A remembered request. FROZEN.
 #[derive(Serialize, Deserialize)]
@@ -66,7 +103,7 @@ struct IdV1<'a> {
     id: &'a [u8],
     at: u64,
     units: u64,
-    parts: Vec<PartV1>,
+    parts: AtMost<PartV1, MAX_LIMITS_PER_REQUEST>,
 }
 
 /// A limit that a remembered request charged. FROZEN: the code of the algorithm, the window, when
@@ -93,7 +130,7 @@ impl Persist for Limiter {
         if let Some(ids) = &self.ids {
             let rows = ids.iter().map(|(id, memo)| {
                 let row = IdV1::of(id, memo);
-                let bytes = id.len() + ID_BYTES + PART_BYTES * row.parts.len();
+                let bytes = id.len() + ID_BYTES + PART_BYTES * row.parts.0.len();
                 (row, bytes)
             });
             in_batches(rows, entries, |ids| put(LimiterV1::Ids(ids)));
@@ -105,7 +142,7 @@ impl Persist for Limiter {
 
     fn load(&mut self, version: i32, chunk: &[u8]) -> Result<(), DecodeError> {
         match version {
-            1 => self.load_v1(decode(chunk)?),
+            1 => self.load_v1(chunk),
             _ => Err(DecodeError),
         }
     }
@@ -164,21 +201,18 @@ fn save_limit(limit: &Limit, entries: usize, put: &mut impl FnMut(LimiterV1)) {
 }
 
 impl Limiter {
-    fn load_v1(&mut self, chunk: LimiterV1) -> Result<(), DecodeError> {
-        match chunk {
-            LimiterV1::Block { until } => {
+    fn load_v1(&mut self, chunk: &[u8]) -> Result<(), DecodeError> {
+        let mut rest = chunk;
+        match decode_next(&mut rest)? {
+            StartV1::Block { until } => {
                 ensure(self.blocked_until == Time::EPOCH && (1..=2 * MAX_VALUE).contains(&until))?;
                 self.blocked_until = Time(until);
             }
-            LimiterV1::Log {
-                window,
-                first,
-                runs,
-            } => self.load_runs(Millis(window), Time(first), &runs)?,
-            LimiterV1::Counter { window, buckets } => {
-                self.load_buckets(Millis(window), &buckets)?;
+            StartV1::Log { window, first } => {
+                self.load_runs(Millis(window), Time(first), &mut rest)?;
             }
-            LimiterV1::Fixed {
+            StartV1::Counter { window } => self.load_buckets(Millis(window), &mut rest)?,
+            StartV1::Fixed {
                 window,
                 start,
                 used,
@@ -189,7 +223,7 @@ impl Limiter {
                 let fixed = Fixed::from_parts(Time(start), used).ok_or(DecodeError)?;
                 limit.usage = Usage::Fixed(fixed);
             }
-            LimiterV1::Gcra {
+            StartV1::Gcra {
                 window,
                 v,
                 at,
@@ -202,18 +236,18 @@ impl Limiter {
                 let gcra = Gcra::from_parts(window, v, Time(at), quota).ok_or(DecodeError)?;
                 limit.usage = Usage::Gcra(gcra);
             }
-            LimiterV1::Ids(ids) => {
-                for id in ids {
-                    self.load_id(id)?;
+            StartV1::Ids => {
+                for _ in 0..decode_len(&mut rest, LEAST_ID)? {
+                    self.load_id(decode_next(&mut rest)?)?;
                 }
             }
-            LimiterV1::Restamping { to } => {
+            StartV1::Restamping { to } => {
                 ensure(to <= MAX_VALUE)?;
                 let ids = self.ids.as_mut().ok_or(DecodeError)?;
                 ensure(ids.load_restamping_to(Time(to)))?;
             }
         }
-        Ok(())
+        decode_end(rest)
     }
 
     /// The limit of this (window, algorithm), made if it is not there. An error if there is none
@@ -234,15 +268,17 @@ impl Limiter {
         &mut self,
         window: Millis,
         first: Time,
-        runs: &[(u64, u64)],
+        runs: &mut &[u8],
     ) -> Result<(), DecodeError> {
         let limit = self.limit_to_load(window, Algo::Log)?;
         let Usage::Log(log) = &mut limit.usage else {
             return Err(DecodeError);
         };
-        ensure(!runs.is_empty())?;
+        let len = decode_len(runs, LEAST_PAIR)?;
+        ensure(len > 0)?;
         let mut time = first;
-        for (i, &(step, units)) in runs.iter().enumerate() {
+        for i in 0..len {
+            let (step, units): (u64, u64) = decode_next(runs)?;
             time = time + Millis(step);
             ensure(time <= MAX_TIME)?;
             // The first stands at `first` itself, after what is there; the others each later.
@@ -256,13 +292,15 @@ impl Limiter {
         Ok(())
     }
 
-    fn load_buckets(&mut self, window: Millis, buckets: &[(u64, u64)]) -> Result<(), DecodeError> {
+    fn load_buckets(&mut self, window: Millis, buckets: &mut &[u8]) -> Result<(), DecodeError> {
         let limit = self.limit_to_load(window, Algo::Counter)?;
         let Usage::Counter(counter) = &mut limit.usage else {
             return Err(DecodeError);
         };
-        ensure(!buckets.is_empty())?;
-        for &(index, units) in buckets {
+        let len = decode_len(buckets, LEAST_PAIR)?;
+        ensure(len > 0)?;
+        for _ in 0..len {
+            let (index, units) = decode_next(buckets)?;
             ensure(counter.load(window, Bucket { index, units }))?;
         }
         Ok(())
@@ -284,19 +322,19 @@ impl<'a> IdV1<'a> {
             id,
             at: memo.at.0,
             units: memo.units,
-            parts: memo.parts.iter().map(part_v1).collect(),
+            parts: AtMost(memo.parts.iter().map(part_v1).collect()),
         }
     }
 
     fn memo(&self) -> Result<Memo, DecodeError> {
         ensure(self.at <= MAX_VALUE && (1..=MAX_VALUE).contains(&self.units))?;
-        ensure((1..=MAX_LIMITS_PER_REQUEST).contains(&self.parts.len()))?;
+        ensure(!self.parts.0.is_empty())?;
         let mut memo = Memo {
             at: Time(self.at),
             units: self.units,
             parts: Default::default(),
         };
-        for &row in &self.parts {
+        for &row in &self.parts.0 {
             let part = part_of(row, memo.at)?;
             let same = |other: &Part| other.algo() == part.algo() && other.window == part.window;
             ensure(!memo.parts.iter().any(same))?;

@@ -1,25 +1,34 @@
 //! The policies as they are stored and sent: all of them, in one piece.
 
 use super::ensure;
-use crate::codec::{DecodeError, decode, encode};
-use crate::limiter::limits::{Algo, LimitSpec};
+use crate::codec::{AtMost, DecodeError, decode_end, decode_len, decode_next, encode};
+use crate::limiter::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST};
 use crate::limiter::policy::Policies;
 use crate::units::Millis;
 use serde::{Deserialize, Serialize};
 
 /// All policies. The first byte is the number of the variant, and with that the version: 0 for
 /// version 1. A new version is a new variant at the end.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 enum PoliciesBytes<'a> {
-    V1(#[serde(borrow)] Vec<PolicyV1<'a>>),
+    V1(Vec<PolicyV1<'a>>),
 }
+
+/// How the bytes begin; the list is read entry by entry.
+#[derive(Deserialize)]
+enum Start {
+    V1,
+}
+
+/// Least bytes of a policy: two for the name, five for the list of its limits.
+const LEAST_POLICY: usize = 7;
 
 /// FROZEN.
 #[derive(Serialize, Deserialize)]
 struct PolicyV1<'a> {
     #[serde(borrow, with = "serde_bytes")]
     name: &'a [u8],
-    limits: Vec<SpecV1>,
+    limits: AtMost<SpecV1, MAX_LIMITS_PER_REQUEST>,
 }
 
 /// FROZEN.
@@ -56,7 +65,7 @@ impl Policies {
     pub fn encode(&self) -> Vec<u8> {
         let policies = self.iter().map(|(name, limits)| PolicyV1 {
             name,
-            limits: limits.iter().map(SpecV1::of).collect(),
+            limits: AtMost(limits.iter().map(SpecV1::of).collect()),
         });
         encode(&PoliciesBytes::V1(policies.collect()))
     }
@@ -67,14 +76,17 @@ impl Policies {
     /// # Errors
     /// The bytes do not decode, or hold what [`Policies::set`] would refuse.
     pub fn decode(bytes: &[u8]) -> Result<Policies, DecodeError> {
-        let PoliciesBytes::V1(rows) = decode(bytes)?;
+        let mut rest = bytes;
+        let Start::V1 = decode_next(&mut rest)?;
         let mut policies = Policies::default();
-        for row in rows {
-            let limits = row.limits.iter().map(SpecV1::spec);
+        for _ in 0..decode_len(&mut rest, LEAST_POLICY)? {
+            let row: PolicyV1<'_> = decode_next(&mut rest)?;
+            let limits = row.limits.0.iter().map(SpecV1::spec);
             let limits: Vec<LimitSpec> = limits.collect::<Result<_, _>>()?;
             ensure(policies.get(row.name).is_none())?;
             policies.set(row.name, &limits).map_err(|_| DecodeError)?;
         }
+        decode_end(rest)?;
         Ok(policies)
     }
 }

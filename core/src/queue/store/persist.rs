@@ -1,7 +1,7 @@
 //! A queue as bytes: chunks of a bounded number of entries. The structures of each version are in
 //! a file of their own.
 
-use super::persist_v1::ChunkV1;
+use super::persist_v1::{ChunkV1, StartV1};
 use super::{LineChange, ModeratorSlot, Store};
 use crate::codec::{self, DecodeError, Persist};
 use crate::queue::Queue;
@@ -69,13 +69,14 @@ impl Store {
 
     /// Adds one chunk; answers who was registered by it.
     fn load(&mut self, chunk: &[u8]) -> Result<Vec<ModeratorSlot>, DecodeError> {
-        match codec::decode(chunk)? {
-            ChunkV1::Head(head) => self.load_head(head)?,
-            ChunkV1::Items(items) => items.iter().try_for_each(|item| self.load_item(item))?,
-            ChunkV1::Moderators(all) => {
-                return all.iter().map(|m| self.load_moderator(m)).collect();
-            }
+        let mut rest = chunk;
+        let mut registered = Vec::new();
+        match codec::decode_next(&mut rest)? {
+            StartV1::Head(head) => self.load_head(head)?,
+            StartV1::Items => self.load_items(&mut rest)?,
+            StartV1::Moderators => registered = self.load_moderators(&mut rest)?,
         }
-        Ok(Vec::new())
+        codec::decode_end(rest)?;
+        Ok(registered)
     }
 }

@@ -3,26 +3,46 @@
 
 use super::{Exclusion, ItemSlot, ModeratorSlot, Rare, Rev, Seq, Stats};
 use super::{Item, Lock, MAX_TIME, Place, Profile, State, Store, U48};
-use crate::codec::DecodeError;
+use crate::codec::{AtMost, DecodeError, decode_len, decode_next};
 use crate::queue::settings::{Paused, Settings};
 use crate::queue::settings_v1::SettingsV1;
-use crate::queue::{Histogram, MAX_DURATION, MAX_ID};
+use crate::queue::{Histogram, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_PAYLOAD, MAX_TAG, MAX_TAGS};
 use crate::units::{Millis, Time, Token};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 use std::collections::HashSet;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(super) enum ChunkV1<'a> {
-    Head(HeadV1),
-    #[serde(borrow)]
+    Head(HeadV1<'a>),
     Items(Vec<ItemV1<'a>>),
     Moderators(Vec<ModeratorV1<'a>>),
 }
 
+/// How a chunk begins. Lists are read entry by entry: no chunk is ever held as a whole.
+#[derive(Deserialize)]
+pub(super) enum StartV1<'a> {
+    #[serde(borrow)]
+    Head(HeadV1<'a>),
+    Items,
+    Moderators,
+}
+
+/// Least bytes of an item and of a moderator: id and name take two.
+const LEAST_ITEM: usize = 12;
+const LEAST_MODERATOR: usize = 7;
+/// Least bytes of an exclusion.
+const LEAST_EXCLUSION: usize = 3;
+/// More buckets than a histogram has.
+const MAX_BUCKETS: usize = 1024;
+
+type TagsV1<'a> = AtMost<&'a Bytes, MAX_TAGS>;
+type BucketsV1 = AtMost<(u16, u64), MAX_BUCKETS>;
+
 #[derive(Serialize, Deserialize)]
-pub(super) struct HeadV1 {
-    settings: SettingsV1,
+pub(super) struct HeadV1<'a> {
+    #[serde(borrow)]
+    settings: SettingsV1<'a>,
     paused_in: bool,
     paused_out: bool,
     last_at: u64,
@@ -34,8 +54,8 @@ pub(super) struct HeadV1 {
     released: u64,
     expired: u64,
     died: u64,
-    wait: Vec<(u16, u64)>,
-    handle: Vec<(u16, u64)>,
+    wait: BucketsV1,
+    handle: BucketsV1,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,8 +75,15 @@ enum StateV1<'a> {
     Locked(#[serde(borrow)] LockV1<'a>),
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 pub(super) struct ItemV1<'a> {
+    start: ItemStartV1<'a>,
+    rare: Option<RareV1<'a>>,
+}
+
+/// Fields of a structure in a structure are written as if they were its own.
+#[derive(Serialize, Deserialize)]
+struct ItemStartV1<'a> {
     seq: u64,
     #[serde(borrow)]
     id: &'a Bytes,
@@ -67,19 +94,23 @@ pub(super) struct ItemV1<'a> {
     rev: u32,
     deliveries: u32,
     state: StateV1<'a>,
-    tags: Vec<&'a Bytes>,
-    extra: Option<RareV1<'a>>,
+    tags: TagsV1<'a>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct RareV1<'a> {
     /// 0 for none.
     due: u64,
-    #[serde(borrow)]
     excluded: Vec<(&'a Bytes, bool)>,
+    rest: RareRestV1<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RareRestV1<'a> {
     reports: u32,
     expiries: u32,
     moved: bool,
+    #[serde(borrow)]
     late: Option<LockV1<'a>>,
 }
 
@@ -91,7 +122,7 @@ pub(super) struct ModeratorV1<'a> {
     ttl: u64,
     expires: u64,
     count: u64,
-    tags: Vec<&'a Bytes>,
+    tags: TagsV1<'a>,
 }
 
 fn check(holds: bool) -> Result<(), DecodeError> {
@@ -102,9 +133,13 @@ fn check_name(name: &[u8]) -> Result<(), DecodeError> {
     check(!name.is_empty() && name.len() <= MAX_ID)
 }
 
+fn check_tags(tags: &TagsV1<'_>) -> Result<(), DecodeError> {
+    check(tags.0.iter().all(|tag| (1..=MAX_TAG).contains(&tag.len())))
+}
+
 /// Writing.
 impl Store {
-    pub(super) fn head_v1(&self) -> HeadV1 {
+    pub(super) fn head_v1(&self) -> HeadV1<'_> {
         HeadV1 {
             settings: (&self.settings).into(),
             paused_in: self.paused.input,
@@ -118,8 +153,8 @@ impl Store {
             released: self.stats.released,
             expired: self.stats.expired,
             died: self.stats.died,
-            wait: self.stats.wait.buckets().collect(),
-            handle: self.stats.handle.buckets().collect(),
+            wait: AtMost(self.stats.wait.buckets().collect()),
+            handle: AtMost(self.stats.handle.buckets().collect()),
         }
     }
 
@@ -134,7 +169,7 @@ impl Store {
 
     pub(super) fn item_v1(&self, slot: ItemSlot) -> ItemV1<'_> {
         let item = &self.items[slot];
-        ItemV1 {
+        let start = ItemStartV1 {
             seq: item.seq().0,
             id: Bytes::new(item.id()),
             payload: Bytes::new(item.payload()),
@@ -149,8 +184,11 @@ impl Store {
                 (State::Locked, Some(lock)) => StateV1::Locked(self.lock_v1(&lock)),
                 (State::Ready | State::Locked, _) => StateV1::Ready,
             },
-            tags: self.tags.names(item.tags).map(Bytes::new).collect(),
-            extra: self.rare(slot).map(|rare| self.rare_v1(rare)),
+            tags: AtMost(self.tags.names(item.tags).map(Bytes::new).collect()),
+        };
+        ItemV1 {
+            start,
+            rare: self.rare(slot).map(|rare| self.rare_v1(rare)),
         }
     }
 
@@ -160,10 +198,12 @@ impl Store {
         RareV1 {
             due: rare.due.map_or(0, |due| due.0),
             excluded: excluded.map(|e| (name(e.moderator), e.skip)).collect(),
-            reports: rare.reports,
-            moved: rare.moved,
-            expiries: rare.expiries,
-            late: rare.late.as_ref().map(|late| self.lock_v1(late)),
+            rest: RareRestV1 {
+                reports: rare.reports,
+                moved: rare.moved,
+                expiries: rare.expiries,
+                late: rare.late.as_ref().map(|late| self.lock_v1(late)),
+            },
         }
     }
 
@@ -176,19 +216,19 @@ impl Store {
             ttl: profile.ttl.0,
             expires: profile.expires.0,
             count: profile.count,
-            tags: self.tags.names(profile.tags).map(Bytes::new).collect(),
+            tags: AtMost(self.tags.names(profile.tags).map(Bytes::new).collect()),
         })
     }
 }
 
 /// Reading.
 impl Store {
-    pub(super) fn load_head(&mut self, head: HeadV1) -> Result<(), DecodeError> {
+    pub(super) fn load_head(&mut self, head: HeadV1<'_>) -> Result<(), DecodeError> {
         check(self.items.len() == 0 && self.next_seq == 0)?;
         check(head.last_at < U48::MAX && head.next_seq <= U48::MAX)?;
         check(head.last_token < MAX_TIME)?;
-        let wait = Histogram::from_buckets(head.wait).ok_or(DecodeError)?;
-        let handle = Histogram::from_buckets(head.handle).ok_or(DecodeError)?;
+        let wait = Histogram::from_buckets(head.wait.0).ok_or(DecodeError)?;
+        let handle = Histogram::from_buckets(head.handle.0).ok_or(DecodeError)?;
         let settings = Settings::from(head.settings);
         check(settings.fit())?;
         self.settings = settings;
@@ -224,22 +264,45 @@ impl Store {
         })
     }
 
-    pub(super) fn load_item(&mut self, item: &ItemV1<'_>) -> Result<(), DecodeError> {
+    /// Adds the items of a chunk.
+    pub(super) fn load_items(&mut self, bytes: &mut &[u8]) -> Result<(), DecodeError> {
+        for _ in 0..decode_len(bytes, LEAST_ITEM)? {
+            self.load_item(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the registrations of a chunk; answers whose they are.
+    pub(super) fn load_moderators(
+        &mut self,
+        bytes: &mut &[u8],
+    ) -> Result<Vec<ModeratorSlot>, DecodeError> {
+        let mut registered = Vec::new();
+        for _ in 0..decode_len(bytes, LEAST_MODERATOR)? {
+            registered.push(self.load_moderator(&decode_next(bytes)?)?);
+        }
+        Ok(registered)
+    }
+
+    fn load_item(&mut self, bytes: &mut &[u8]) -> Result<(), DecodeError> {
+        let item: ItemStartV1<'_> = decode_next(bytes)?;
         check_name(item.id)?;
+        check(item.payload.len() <= MAX_PAYLOAD)?;
         check(self.find(item.id).is_none() && item.seq < self.next_seq)?;
         let seq = Seq(item.seq);
         check(self.by_seq.get(seq, |s| self.items[s].seq()).is_none())?;
         check(item.boost.unsigned_abs() <= MAX_DURATION && item.submitted < U48::MAX)?;
-        item.tags.iter().try_for_each(|tag| check_name(tag))?;
+        check_tags(&item.tags)?;
         let submitted = Time(item.submitted);
         let mut new = Item::new(item.id, item.payload, submitted, seq, item.boost);
         new.priority = item.priority;
         new.rev = Rev(item.rev);
         new.deliveries = item.deliveries;
-        new.tags = self.tags.acquire(&item.tags);
+        new.tags = self.tags.acquire(&item.tags.0);
         let slot = self.add_item(new);
-        if let Some(rare) = &item.extra {
-            self.load_rare(slot, rare, matches!(item.state, StateV1::Locked(_)))?;
+        // Whether there is a `RareV1`.
+        if decode_next::<Option<()>>(bytes)?.is_some() {
+            self.load_rare(slot, bytes, matches!(item.state, StateV1::Locked(_)))?;
         }
         match &item.state {
             StateV1::Ready => self.enter_ready(slot),
@@ -262,18 +325,13 @@ impl Store {
     fn load_rare(
         &mut self,
         slot: ItemSlot,
-        rare: &RareV1<'_>,
+        bytes: &mut &[u8],
         locked: bool,
     ) -> Result<(), DecodeError> {
-        let mut excluded = Vec::with_capacity(rare.excluded.len());
-        let mut seen = HashSet::new();
-        for (name, skip) in &rare.excluded {
-            check_name(name)?;
-            let (moderator, skip) = (self.moderators.intern(name), *skip);
-            check(seen.insert(moderator))?;
-            excluded.push(Exclusion { moderator, skip });
-        }
+        let due: u64 = decode_next(bytes)?;
+        let excluded = self.load_exclusions(bytes)?;
         self.set_excluded(slot, excluded);
+        let rare: RareRestV1<'_> = decode_next(bytes)?;
         let late = match &rare.late {
             Some(late) => Some(self.load_lock(slot, late)?),
             None => None,
@@ -282,9 +340,9 @@ impl Store {
             check(!locked)?;
             self.moderators[late.moderator].references += 1;
         }
-        check(rare.due < MAX_TIME)?;
+        check(due < MAX_TIME)?;
         self.with_rare(slot, |to| {
-            to.due = (rare.due > 0).then_some(Time(rare.due));
+            to.due = (due > 0).then_some(Time(due));
             to.reports = rare.reports;
             to.expiries = rare.expiries;
             to.moved = rare.moved;
@@ -293,12 +351,25 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn load_moderator(
-        &mut self,
-        m: &ModeratorV1<'_>,
-    ) -> Result<ModeratorSlot, DecodeError> {
+    /// No command bounds how many skip an item, but each of them is somebody else.
+    fn load_exclusions(&mut self, bytes: &mut &[u8]) -> Result<Vec<Exclusion>, DecodeError> {
+        let mut excluded = Vec::new();
+        let mut seen = HashSet::new();
+        let mut named = 0;
+        for _ in 0..decode_len(bytes, LEAST_EXCLUSION)? {
+            let (name, skip): (&Bytes, bool) = decode_next(bytes)?;
+            check_name(name)?;
+            let moderator = self.moderators.intern(name);
+            named += usize::from(!skip);
+            check(seen.insert(moderator) && named <= MAX_EXCLUDE)?;
+            excluded.push(Exclusion { moderator, skip });
+        }
+        Ok(excluded)
+    }
+
+    fn load_moderator(&mut self, m: &ModeratorV1<'_>) -> Result<ModeratorSlot, DecodeError> {
         check_name(m.name)?;
-        m.tags.iter().try_for_each(|tag| check_name(tag))?;
+        check_tags(&m.tags)?;
         check(m.ttl <= MAX_DURATION && m.expires < MAX_TIME)?;
         if let Some((since, tie)) = m.place {
             check(since < U48::MAX && tie < MAX_TIME)?;
@@ -309,7 +380,7 @@ impl Store {
             since: Time(since),
             tie,
         };
-        let tags = self.tags.acquire(&m.tags);
+        let tags = self.tags.acquire(&m.tags.0);
         self.register(
             slot,
             Profile {

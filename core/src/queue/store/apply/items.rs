@@ -1,9 +1,11 @@
 //! Applying what happens to items outside of locks: they come, change, come due, go.
 
 use super::{
-    Applied, ApplyError, Outcome, check, check_boost, check_due, check_name, check_names, count,
+    Applied, ApplyError, Outcome, check, check_boost, check_due, check_excluded, check_name,
+    check_payload, check_tags, count,
 };
-use crate::queue::effect::{Effect, MoveIn, Names};
+use crate::queue::MAX_EXCLUDE;
+use crate::queue::effect::{Effect, Excluded, MoveIn, Names};
 use crate::queue::store::{Exclusion, Item, ItemSlot, Seq, State, Store, U48};
 use crate::units::Time;
 use std::collections::HashSet;
@@ -31,8 +33,9 @@ impl Store {
         self.check_new(id)?;
         check_due(*due)?;
         check_boost(*boost)?;
-        check_names(tags)?;
-        check_names(excluded)?;
+        check_payload(payload)?;
+        check_tags(tags)?;
+        check_excluded(excluded)?;
         let slot = self.take_in(id, payload, at, *boost, *priority, tags);
         if !excluded.is_empty() {
             let excluded = self.intern_all(excluded);
@@ -54,10 +57,14 @@ impl Store {
         check(item.due.is_some() || !item.delayed)?;
         check(item.last_token.0 < super::MAX_TIME)?;
         check_boost(item.boost)?;
-        check_names(&item.tags)?;
-        let names: Names<'_> = item.excluded.iter().map(|e| e.moderator).collect();
-        check_names(&names)?;
-        check(names.iter().collect::<HashSet<_>>().len() == names.len())?;
+        check_payload(item.payload)?;
+        check_tags(&item.tags)?;
+        let mut seen = HashSet::new();
+        for Excluded { moderator, .. } in &item.excluded {
+            check_name(moderator)?;
+            check(seen.insert(*moderator))?;
+        }
+        check(item.excluded.iter().filter(|e| !e.skip).count() <= MAX_EXCLUDE)?;
         let slot = self.take_in(
             item.id,
             item.payload,
@@ -133,8 +140,9 @@ impl Store {
             return Err(ApplyError);
         };
         check_boost(boost.unwrap_or(0))?;
-        tags.as_ref().map_or(Ok(()), check_names)?;
-        excluded.as_ref().map_or(Ok(()), check_names)?;
+        payload.map_or(Ok(()), check_payload)?;
+        tags.as_ref().map_or(Ok(()), check_tags)?;
+        excluded.as_ref().map_or(Ok(()), check_excluded)?;
         Ok(self.changed(slot, *replace, |store| {
             if let Some(payload) = payload {
                 store.forget_late(slot);

@@ -10,7 +10,7 @@ use super::{Lock, ModeratorSlot, Place, State, Store, U48};
 use crate::queue::effect::{Effect, Names};
 use crate::queue::settings::{Paused, Settings};
 use crate::queue::{ItemSlot, store::Exclusion};
-use crate::queue::{MAX_DURATION, MAX_ID};
+use crate::queue::{MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_PAYLOAD, MAX_TAG, MAX_TAGS};
 use crate::units::{Time, Token};
 use std::collections::HashSet;
 
@@ -92,8 +92,19 @@ fn check_name(name: &[u8]) -> Result<(), ApplyError> {
     check(!name.is_empty() && name.len() <= MAX_ID)
 }
 
-fn check_names(names: &Names<'_>) -> Result<(), ApplyError> {
+// What loading would refuse must not come to be: these bounds are those of `persist_v1`.
+
+fn check_tags(tags: &Names<'_>) -> Result<(), ApplyError> {
+    check(tags.len() <= MAX_TAGS && tags.iter().all(|tag| (1..=MAX_TAG).contains(&tag.len())))
+}
+
+fn check_excluded(names: &Names<'_>) -> Result<(), ApplyError> {
+    check(names.len() <= MAX_EXCLUDE)?;
     names.iter().try_for_each(|name| check_name(name))
+}
+
+fn check_payload(payload: &[u8]) -> Result<(), ApplyError> {
+    check(payload.len() <= MAX_PAYLOAD)
 }
 
 fn check_boost(boost: i64) -> Result<(), ApplyError> {

@@ -2,8 +2,8 @@
 //! only takes the moderator out of line.
 
 use super::{
-    Applied, ApplyError, LineChange, Opportunity, Outcome, check, check_name, check_names,
-    check_place, check_time,
+    Applied, ApplyError, LineChange, Opportunity, Outcome, check, check_name, check_place,
+    check_tags, check_time,
 };
 use crate::queue::MAX_DURATION;
 use crate::queue::effect::Effect;
@@ -24,7 +24,7 @@ impl Store {
         };
         check_name(moderator)?;
         check_time(*expires)?;
-        check_names(tags)?;
+        check_tags(tags)?;
         check(ttl.0 <= MAX_DURATION)?;
         check_place(*place)?;
         let slot = self.moderators.intern(moderator);
