@@ -93,11 +93,11 @@ fn hints_go_with_what_is_evicted(kind: Kind) {
     queues_with_locks(&mut c, 0, 20_000, "");
     let used = info_number(&mut c, "memory", "used_memory");
     c.expect_ok("CONFIG SET maxmemory-policy allkeys-random");
-    c.expect_ok(&format!("CONFIG SET maxmemory {}", used - 8_000_000));
+    c.expect_ok(&format!("CONFIG SET maxmemory {}", used - 30_000_000));
     wait_until("hints are as many as queues", PATIENCE, || {
         c.line("SET other 1");
         let queues = modq(&mut c, "queues");
-        queues < 18_000 && modq(&mut c, "scheduled_keys") == queues
+        queues < 15_000 && modq(&mut c, "scheduled_keys") == queues
     });
 }
 
@@ -159,38 +159,50 @@ fn worst_ping(
 
 /// 40,000 names, each with a queue, and one client that waits for each thousand of them.
 fn databases_change_places_while_many_names_are_waited_for(kind: Kind) {
-    const CLIENTS: usize = 40;
     let server = Server::start(kind);
     let mut c = server.client();
     let script = "for i = 0, 39999 do redis.call('MODQ.CONFIGURE', 'q' .. i, 'LOCK', '60000') end";
     cmd!(c, "EVAL", script, 0);
-    let mut waiting: Vec<Client> = (0..CLIENTS)
-        .map(|client| {
+    let wait_for_all = |command: &dyn Fn(usize, &str) -> String| -> Vec<Client> {
+        let line = |client: usize| {
             let keys: Vec<String> = (0..1000)
                 .map(|i| format!("q{}", client * 1000 + i))
                 .collect();
-            let line = format!("MODQ.MCLAIM 1000 {} m{client} BLOCK 0", keys.join(" "));
-            blocked(&server, &line)
-        })
-        .collect();
-    // What comes to a name with its database serves who waits for it there, though no event names it.
+            command(client, &keys.join(" "))
+        };
+        (0..40)
+            .map(|client| blocked(&server, &line(client)))
+            .collect()
+    };
     c.expect_ok("SELECT 1");
-    for client in 0..CLIENTS {
-        submit(&mut c, &format!("q{} i p", client * 1000 + 999));
-    }
-    let mut swapped = false;
-    let worst = worst_ping(&server, &mut c, |c| {
-        if !swapped {
-            c.expect_ok("SWAPDB 0 1");
-            swapped = true;
-        }
-        info(c, "clients")["blocked_clients"] == "0"
+    // The server goes through all names with blocked clients itself, so its own waits are the measure. The least of
+    // several times: what is done later, in portions, may fall into it when the machine is busy.
+    let work_of_swap = |c: &mut Client| {
+        let works = (0..10).map(|_| {
+            let before = processor_time(server.pid());
+            c.pipeline(&["SWAPDB 0 1", "PING"]);
+            processor_time(server.pid()) - before
+        });
+        works.min().unwrap()
+    };
+    let others = wait_for_all(&|_, keys| format!("BZPOPMIN {} 0", keys.replace('q', "z")));
+    let own = work_of_swap(&mut c);
+    drop(others);
+    wait_until("they are gone", PATIENCE, || {
+        info(&mut c, "clients")["blocked_clients"] == "0"
     });
-    for client in &mut waiting {
-        let reply = client.read();
-        assert_eq!(claims(&reply[1])[0].id(), "i");
-    }
-    assert!(worst < BOUND, "a PING waited for {worst:?} of work");
+    let mut waiting =
+        wait_for_all(&|client, keys| format!("MODQ.MCLAIM 1000 {keys} m{client} BLOCK 0"));
+    let ours = work_of_swap(&mut c);
+    assert!(
+        ours < own + BOUND,
+        "SWAPDB took {ours:?} of work, with others {own:?}"
+    );
+    // What comes to a name with its database serves who waits for it there, though no event names it.
+    submit(&mut c, "q20500 i p");
+    c.expect_ok("SWAPDB 0 1");
+    let reply = waiting[20].read();
+    assert_eq!(claims(&reply[1])[0].id(), "i");
 }
 
 /// A moderator who waits before the first item is there, and a crowd that the queue cannot be told of at once.

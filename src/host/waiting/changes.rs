@@ -22,8 +22,8 @@ const NAMES_PER_SCAN: usize = 100;
 /// How many calls for one name a scan ends, if that name holds another type.
 const ENDED_PER_NAME: usize = 500;
 
-/// How long a part of a sweep may take: clients wait meanwhile.
-const LONGEST_SWEEP: Duration = Duration::from_millis(1);
+/// How long names are visited at a time after databases changed places: clients wait meanwhile.
+const LONGEST_VISITS: Duration = Duration::from_millis(1);
 
 /// A queue came to this name, or something else did: it is visited when the turn ends.
 pub fn name_changed(db: i32, key: &[u8]) {
@@ -37,7 +37,7 @@ pub fn name_changed(db: i32, key: &[u8]) {
 pub fn databases_swapped() {
     DATABASE_SWAPS.fetch_add(1, Relaxed);
     if clients() > 0 {
-        with(|register| register.to_sweep = Some(Bound::Unbounded));
+        with(|register| register.to_visit_from = Some(Bound::Unbounded));
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn visit_changed_names(ctx: Context<'_>, now: Now) {
     for name in with(|register| std::mem::take(&mut register.to_visit)) {
         visit(ctx, &name, now);
     }
-    sweep(ctx, now);
+    visit_after_swap(ctx, now);
 }
 
 fn visit(ctx: Context<'_>, (db, key): &KeyName, now: Now) {
@@ -58,12 +58,12 @@ fn visit(ctx: Context<'_>, (db, key): &KeyName, now: Now) {
 
 /// Visits the queues at all names waited for that do not know who waits, after databases changed
 /// places. What is left after a ms is left for the next turn, which comes a ms later.
-fn sweep(ctx: Context<'_>, now: Now) {
-    let Some(mut from) = with(|register| register.to_sweep.take()) else {
+fn visit_after_swap(ctx: Context<'_>, now: Now) {
+    let Some(mut from) = with(|register| register.to_visit_from.take()) else {
         return;
     };
     let begun = Instant::now();
-    while begun.elapsed() < LONGEST_SWEEP {
+    while begun.elapsed() < LONGEST_VISITS {
         let next = with(|register| {
             let bounds = (from.as_ref(), Bound::Unbounded);
             let mut rest = register.by_name.range::<KeyName, _>(bounds);
@@ -81,7 +81,7 @@ fn sweep(ctx: Context<'_>, now: Now) {
         }
         from = Bound::Excluded(name);
     }
-    with(|register| register.to_sweep = Some(from));
+    with(|register| register.to_visit_from = Some(from));
     schedule::tick_within(ctx, 1);
 }
 

@@ -65,7 +65,7 @@ pub(super) struct Register {
     /// Names at which a queue may have come to be, or changed.
     pub(super) to_visit: BTreeSet<KeyName>,
     /// Databases changed places, and from here on names have yet to be visited.
-    pub(super) to_sweep: Option<Bound<KeyName>>,
+    pub(super) to_visit_from: Option<Bound<KeyName>>,
     /// The last name that `scan` looked at; none if it begins with the first.
     pub(super) last_scanned: Option<KeyName>,
 }
