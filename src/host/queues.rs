@@ -55,7 +55,9 @@ impl From<Error> for Refusal {
             Error::TokensExhausted => "FULL the queue has given every token there is",
             Error::Paused => "PAUSED the queue is paused for input",
             Error::AgingInUse => "ERR AGING can only be changed while the queue has no items",
-            Error::Events => "EVENTS the key of the queue's event stream holds another type",
+            Error::Events => {
+                "EVENTS the key of the queue's event stream holds another type, or the stream its last ID"
+            }
             Error::TryAgain => {
                 "TRYAGAIN the queue's event stream is not here; if it was deleted, CONFIGURE makes it anew"
             }

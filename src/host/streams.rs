@@ -7,7 +7,9 @@ use crate::server::key::{Found, Name, look};
 use modq_core::queue::{Batch, Gate};
 use modq_core::units::Millis;
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// Events that could not be written.
 static EVENTS_DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -28,6 +30,7 @@ pub(super) fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
         return Gate::Open;
     }
     match look(ctx, Name::new(stream).get()) {
+        Found::Stream if is_known_exhausted(ctx, stream) => Gate::WrongType,
         Found::Stream => Gate::Open,
         Found::Other => Gate::WrongType,
         // The slot may be on its way between two nodes, and the stream on the other one. Writing an
@@ -35,6 +38,42 @@ pub(super) fn gate(ctx: Context<'_>, stored: &QueueKey) -> Gate {
         Found::Nothing if ctx.flags().is_cluster() => Gate::Missing,
         Found::Nothing => Gate::Open,
     }
+}
+
+/// The streams that were found to have given their last ID. Somebody must have written to them with
+/// that ID, since the server takes IDs from its clock. So nobody asks about other streams.
+static EXHAUSTED: Mutex<BTreeSet<(i32, Box<[u8]>)>> = Mutex::new(BTreeSet::new());
+
+/// Whether there is any in `EXHAUSTED`.
+static SOME_EXHAUSTED: AtomicBool = AtomicBool::new(false);
+
+fn with_exhausted<R>(body: impl FnOnce(&mut BTreeSet<(i32, Box<[u8]>)>) -> R) -> R {
+    let mut exhausted = EXHAUSTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = body(&mut exhausted);
+    SOME_EXHAUSTED.store(!exhausted.is_empty(), Relaxed);
+    result
+}
+
+/// Whether a stream has given its last ID, so that no event can be written to it. Asks the server,
+/// and remembers it if it is so.
+pub fn is_exhausted(ctx: Context<'_>, stream: &[u8]) -> bool {
+    let (name, found) = ((ctx.db(), stream.into()), ctx.is_exhausted(stream));
+    with_exhausted(|exhausted| match found {
+        true => exhausted.insert(name),
+        false => exhausted.remove(&name),
+    });
+    found
+}
+
+/// As `is_exhausted` of a stream that was found to be so before, and still is; any other is taken
+/// not to be.
+#[inline]
+fn is_known_exhausted(ctx: Context<'_>, stream: &[u8]) -> bool {
+    if !SOME_EXHAUSTED.load(Relaxed) {
+        return false;
+    }
+    let name = (ctx.db(), stream.into());
+    with_exhausted(|exhausted| exhausted.contains(&name)) && is_exhausted(ctx, stream)
 }
 
 /// Writes what happened to the event streams.
@@ -63,6 +102,7 @@ pub(super) fn write_events(ctx: Context<'_>, key: &[u8], batches: &mut Vec<Batch
             }
             if !ctx.call(c"XADD", &words) {
                 EVENTS_DROPPED.fetch_add(1, Relaxed);
+                is_exhausted(ctx, &batch.stream);
             }
         }
     }

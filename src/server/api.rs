@@ -62,6 +62,7 @@ required! {
     RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_SignalModifiedKey
     RedisModule_NotifyKeyspaceEvent
     RedisModule_Call RedisModule_CallReplyType RedisModule_FreeCallReply
+    RedisModule_CallReplyArrayElement RedisModule_CallReplyStringPtr
 
     RedisModule_CreateTimer RedisModule_StopTimer
     RedisModule_BlockClientOnKeys RedisModule_UnblockClient RedisModule_SetDisconnectCallback

@@ -1,7 +1,7 @@
 //! No panic crosses into the server: every entry runs behind this guard.
 
 use super::api::api;
-use super::args::Args;
+use super::args::{Args, NoSuchWord};
 use super::context::{Context, Refusal};
 use super::log::log_warning;
 use redis_module::raw;
@@ -99,6 +99,9 @@ where
     match catch_unwind(AssertUnwindSafe(|| handler(ctx, args))) {
         Ok(Ok(())) => {}
         Ok(Err(refusal)) => ctx.refuse(&refusal),
+        Err(cause) if cause.is::<NoSuchWord>() => {
+            ctx.refuse(&Refusal::fixed("ERR wrong number of arguments"));
+        }
         Err(_) => {
             log_warning("internal error in a command; please report it");
             ctx.refuse(&Refusal::fixed("ERR internal error, see the server's log"));

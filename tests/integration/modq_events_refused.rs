@@ -121,6 +121,40 @@ fn a_key_of_another_type_refuses(kind: Kind) {
     assert_eq!(dropped(&mut c), "2");
 }
 
+/// Nothing can be added to a stream that has given its last ID.
+fn a_stream_at_its_last_id_refuses(kind: Kind) {
+    const LAST: &str = "18446744073709551615-18446744073709551615";
+    let (_server, mut c) = desk(kind);
+    let dropped = |c: &mut Client| info_number(c, "modq", "modq_events_dropped");
+    // One that is at its end when it is named.
+    assert_eq!(cmd!(c, "XADD", "over", LAST, "a", "b"), bulk(LAST));
+    assert_err!(c.line("MODQ.CONFIGURE other EVENTS over"), "EVENTS");
+    assert_eq!(c.line("EXISTS other"), Value::Int(0));
+    // One that comes to its end later: that is noticed by the first event that it does not take.
+    let token = a_queue_of_all(&mut c, "q");
+    cmd!(c, "XADD", "{q}ev", LAST, "a", "b");
+    assert_eq!(c.line("MODQ.UPDATE q ready PRIORITY 1"), Value::Int(2));
+    assert_eq!(dropped(&mut c), 1);
+    refuses_all(&mut c, "q", token, "EVENTS");
+    assert_eq!(dropped(&mut c), 1);
+    // What the clock does goes on.
+    assert_eq!(len(&mut c, "q LOCKED"), 1);
+    // A stream of that name in another database is another stream.
+    c.expect_ok("SELECT 1");
+    c.expect_ok("MODQ.CONFIGURE q EVENTS {q}ev");
+    submit(&mut c, "q i p");
+    c.expect_ok("SELECT 0");
+    refuses_all(&mut c, "q", token, "EVENTS");
+    // Once there is another stream, all goes on.
+    c.expect_ok("RENAME {q}ev old");
+    assert_eq!(cmd!(c, "MODQ.RESOLVE", "q", "held", token), ok());
+    assert_eq!(stream(&mut c, "{q}ev").len(), 1);
+    c.expect_ok("RENAME old {q}ev");
+    assert_err!(c.line("MODQ.CONFIGURE q EVENTS {q}ev"), "EVENTS");
+    assert_err!(c.line("MODQ.SUBMIT q more p"), "EVENTS");
+    assert_eq!(dropped(&mut c), 1);
+}
+
 fn full_memory_does_not_stop_the_log(kind: Kind) {
     let (_server, mut c) = desk(kind);
     c.expect_ok("MODQ.CONFIGURE q EVENTS ev");
@@ -216,6 +250,7 @@ fn in_a_cluster_only_configure_makes_the_stream(kind: Kind) {
 
 matrix!(
     a_key_of_another_type_refuses,
+    a_stream_at_its_last_id_refuses,
     full_memory_does_not_stop_the_log,
     rights_on_the_stream_are_asked_for_at_configure,
     in_a_cluster_only_configure_makes_the_stream,

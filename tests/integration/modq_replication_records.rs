@@ -230,4 +230,49 @@ fn garbage_records_never_crash(kind: Kind) {
     }
 }
 
-matrix!(internal_commands_are_refused, garbage_records_never_crash,);
+/// Some servers check no arity while they load an AOF.
+fn an_aof_may_lack_arguments(kind: Kind) {
+    use modq::commands::{all, limiter::POLICY};
+    let policy = POLICY.subcommands.iter().map(|c| (Some(POLICY.name), c));
+    let mut aof = Vec::new();
+    let mut write = |words: &[&[u8]]| {
+        aof.extend(format!("*{}\r\n", words.len()).bytes());
+        for word in words {
+            aof.extend(format!("${}\r\n", word.len()).bytes());
+            aof.extend(*word);
+            aof.extend(b"\r\n");
+        }
+    };
+    for (container, command) in all().map(|c| (None, c)).chain(policy) {
+        let mut words: Vec<&[u8]> = container.into_iter().map(|name| name.to_bytes()).collect();
+        words.push(command.name.to_bytes());
+        while (words.len() as i32) < command.arity.abs() {
+            write(&words);
+            words.push(b"1");
+        }
+    }
+    write(&[b"SET", b"after", b"all"]);
+    let builder = Server::builder(kind)
+        .aof()
+        .config("propagation-error-behavior ignore")
+        .file("appendonly.aof", aof);
+    match builder.try_start() {
+        Ok(server) => {
+            let mut c = server.client();
+            assert_eq!(c.line("GET after"), bulk("all"));
+            assert_eq!(c.line("DBSIZE"), Value::Int(1));
+            assert!(!server.log().contains("internal error"), "{}", server.log());
+        }
+        // One that checks it does not take such a file.
+        Err(log) => assert!(
+            log.contains("wrong number") || log.contains("Wrong number"),
+            "{log}"
+        ),
+    }
+}
+
+matrix!(
+    internal_commands_are_refused,
+    garbage_records_never_crash,
+    an_aof_may_lack_arguments,
+);

@@ -4,7 +4,7 @@ use modq_testkit::queue::*;
 use modq_testkit::*;
 
 /// Command, whether it writes, may need memory, its arity, and a call with key `K`.
-const COMMANDS: [(&str, bool, bool, i64, &str); 10] = [
+const COMMANDS: [(&str, bool, bool, i64, &str); 11] = [
     ("modq.submit", true, true, -4, "K i p TAGS 1 t"),
     ("modq.cancel", true, false, -3, "K i REV 1"),
     ("modq.update", true, true, -3, "K i PRIORITY 1"),
@@ -12,6 +12,7 @@ const COMMANDS: [(&str, bool, bool, i64, &str); 10] = [
     ("modq.resolve", true, false, -4, "K i 1 REV 1"),
     ("modq.release", true, false, -4, "K i 1 SKIP"),
     ("modq.extend", true, false, 5, "K i 1 5"),
+    ("modq.config", false, false, 2, "K"),
     ("modq.get", false, false, 3, "K i"),
     ("modq.len", false, false, -2, "K DEAD"),
     ("modq.held", false, false, -3, "K m COUNT 5"),

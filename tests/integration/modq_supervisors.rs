@@ -188,6 +188,32 @@ fn pauses_and_revivals(kind: Kind) {
     );
 }
 
+/// CONFIG answers what CONFIGURE without options does, wherever one may read.
+fn config_only_reads(kind: Kind) {
+    let (server, mut c) = desk(kind);
+    let replica = Server::builder(kind).replica_of(&server).start();
+    assert_eq!(c.line("MODQ.CONFIG q"), c.line("MODQ.CONFIGURE q"));
+    assert_eq!(c.line("EXISTS q"), Value::Int(0));
+    c.expect_ok("MODQ.CONFIGURE q LOCK 5 LATE ACCEPT EVENTS log");
+    let set = c.line("MODQ.CONFIGURE q");
+    unchanged(&mut c, "q", |c| {
+        assert_eq!(c.line("MODQ.CONFIG q"), set);
+        assert_err!(c.line("MODQ.CONFIG q LOCK 6"), "ERR", "number of arguments");
+    });
+    wait_replica_synced(&server, &replica);
+    let mut r = replica.client();
+    assert_eq!(r.line("MODQ.CONFIG q"), set);
+    assert_err!(r.line("MODQ.CONFIGURE q"), "READONLY");
+    let script = "return redis.call('MODQ.CONFIG', KEYS[1])";
+    assert_eq!(cmd!(c, "EVAL_RO", script, 1, "q"), set);
+    c.expect_ok("CONFIG SET maxmemory 1");
+    assert_eq!(c.line("MODQ.CONFIG q"), set);
+    assert_err!(c.line("MODQ.CONFIGURE q LOCK 6"), "OOM");
+    c.expect_ok("CONFIG SET maxmemory 0");
+    c.expect_ok("SET s x");
+    assert_err!(c.line("MODQ.CONFIG s"), "WRONGTYPE");
+}
+
 fn configure_sets_and_shows(kind: Kind) {
     let (server, mut c) = desk(kind);
     let mut three = server.client().hello3();
@@ -481,6 +507,7 @@ matrix!(
     move_keeps_what_it_should,
     pauses_and_revivals,
     configure_sets_and_shows,
+    config_only_reads,
     with_aging_a_priority_is_a_head_start,
     maxlen_counts_items_in_every_state,
     late_decisions_count_where_configured,

@@ -237,7 +237,70 @@ fn at_most_100_000_leases(kind: Kind) {
     assert_eq!(c.line("UNLINK k"), Value::Int(1));
 }
 
+/// Cursor and ids of a page.
+fn page(c: &mut Client, options: &str) -> (String, Vec<String>) {
+    let reply = c.line(&format!("RATELIMIT.LEASES k {options}"));
+    assert_eq!(reply.items().len(), 2, "{options}");
+    let ids = reply[1].items().iter().map(|row| row[0].text());
+    (reply[0].text(), ids.collect())
+}
+
+fn leases_come_page_by_page(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    assert_eq!(page(&mut c, "COUNT 5"), ("0".into(), vec![]));
+    for i in 0..250 {
+        // Those taken later end earlier.
+        let ttl = 90_000_000 - i * 1000;
+        c.line(&format!("RATELIMIT.ACQUIRE k 1000 id{i} TTL {ttl} COST 2"));
+    }
+    let all = c.line("RATELIMIT.LEASES k");
+    assert_eq!((all.items().len(), all[0][0].text()), (250, "id249".into()));
+    let (mut next, mut seen) = ("0".to_owned(), Vec::new());
+    loop {
+        let (after, ids) = page(&mut c, &format!("CURSOR {next}"));
+        assert_eq!(ids.len(), if after == "0" { 50 } else { 100 });
+        seen.extend(ids);
+        // What is renewed, for longer or not, stays where it is.
+        c.line("RATELIMIT.ACQUIRE k 1000 id249 TTL 1000000000");
+        c.line("RATELIMIT.ACQUIRE k 1000 id120 TTL 1000000");
+        c.line("RATELIMIT.RELEASE k id0");
+        next = after;
+        if next == "0" {
+            break;
+        }
+    }
+    let ids: Vec<String> = (0..250).map(|i| format!("id{i}")).collect();
+    assert_eq!(seen, ids);
+    let first = c.line("RATELIMIT.LEASES k count 1 cursor 0");
+    let all = c.line("RATELIMIT.LEASES k");
+    let row = all
+        .items()
+        .iter()
+        .find(|row| row[0] == bulk("id1"))
+        .unwrap();
+    assert_eq!(first[1], arr![row.clone()]);
+    assert_ne!(first[0], bulk("0"));
+    assert_eq!(page(&mut c, "COUNT 249").0, "0", "exactly all");
+    for (options, part) in [
+        ("COUNT 0", "COUNT"),
+        ("COUNT 1001", "COUNT"),
+        ("COUNT", "COUNT"),
+        ("CURSOR x", "CURSOR"),
+        ("CURSOR -1", "CURSOR"),
+        ("COUNT 1 COUNT 1", "COUNT"),
+        ("5", "option"),
+    ] {
+        assert_err!(
+            c.line(&format!("RATELIMIT.LEASES k {options}")),
+            "ERR",
+            part
+        );
+    }
+}
+
 matrix!(
+    leases_come_page_by_page,
     acquire_renew_deny_release,
     renewals_keep_the_fence,
     released_leases_are_gone,

@@ -393,10 +393,11 @@ const LIMITING: [&str; 10] = [
 ];
 
 /// Commands on leases.
-const LEASING: [&str; 3] = [
+const LEASING: [&str; 4] = [
     "RATELIMIT.ACQUIRE # 5 id TTL 60000",
     "RATELIMIT.RELEASE # id",
     "RATELIMIT.LEASES #",
+    "RATELIMIT.LEASES # COUNT 5",
 ];
 
 fn wrong_types_in_all_directions(kind: Kind) {

@@ -6,7 +6,7 @@ use super::limits::{MAX_TIME, MAX_VALUE};
 use super::state::ApplyError;
 use super::wait::Wait;
 use crate::units::{Millis, Time, Token};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 /// Most leases in a key.
@@ -32,6 +32,9 @@ pub struct Leases {
     /// The largest fence ever given; before the first, `Token(0)`, which is none.
     pub(super) last_fence: Token,
 }
+
+/// A lease as LEASES answers it, with its id.
+pub type Listed<'a> = (&'a [u8], &'a Lease);
 
 /// What is asked of [`Leases::acquire`].
 #[derive(Debug, Clone, Copy)]
@@ -269,6 +272,34 @@ impl Leases {
     pub fn list(&self, now: Time) -> impl Iterator<Item = (&[u8], &Lease)> {
         self.iter()
             .skip_while(move |(_, lease)| lease.expires <= now)
+    }
+
+    /// LEASES by pages: up to `count` leases live at `now`, from the fence `from` on in the order of
+    /// fences, and the fence to go on with, if there are more. A renewal keeps the fence, so what is
+    /// live throughout an iteration is listed, whatever else changes.
+    pub fn page(&self, now: Time, from: Token, count: usize) -> (Option<Token>, Vec<Listed<'_>>) {
+        let live = |from: Token| {
+            let all = self.by_id.iter().map(|(id, lease)| (&**id, lease));
+            all.filter(move |(_, lease)| lease.expires > now && lease.fence >= from)
+        };
+        // The smallest fences, the largest of them on top.
+        let mut first = BinaryHeap::with_capacity(count + 1);
+        for (_, lease) in live(from) {
+            if first.len() < count || first.peek().is_some_and(|last| lease.fence < *last) {
+                first.push(lease.fence);
+            }
+            if first.len() > count {
+                first.pop();
+            }
+        }
+        let Some(last) = first.peek().copied() else {
+            return (None, Vec::new());
+        };
+        let behind = live(Token(last.0 + 1)).map(|(_, lease)| lease.fence);
+        // A forged payload may hold a fence twice: such leases stand on one page.
+        let mut rows: Vec<_> = live(from).filter(|(_, l)| l.fence <= last).collect();
+        rows.sort_unstable_by_key(|(_, lease)| lease.fence);
+        (behind.min(), rows)
     }
 
     /// How many leases are live at `now`.

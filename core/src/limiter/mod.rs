@@ -55,7 +55,7 @@ mod wire;
 pub use decide::{CheckError, Decision, DeniedBy, Request, Verdict};
 pub use detail::LimitDetail;
 pub use effect::Effect;
-pub use lease::{Acquire, Acquired, Lease, LeaseEffect, Leases, MAX_LEASES, Outcome};
+pub use lease::{Acquire, Acquired, Lease, LeaseEffect, Leases, Listed, MAX_LEASES, Outcome};
 pub use limits::{
     Algo, LimitSpec, MAX_ID_BYTES, MAX_LIMITS_IN_USE, MAX_LIMITS_PER_REQUEST, MAX_VALUE, SpecError,
 };

@@ -23,8 +23,8 @@ pub enum Gate {
     /// It can, or there is none.
     #[default]
     Open,
-    /// Its key holds another type. No command that would write to it is admitted; what the clock
-    /// does goes on, and its events are lost.
+    /// Its key holds another type, or a stream that takes nothing more. No command that would write
+    /// to it is admitted; what the clock does goes on, and its events are lost.
     WrongType,
     /// It is not there, and may be about to come. Nothing that would write to it is admitted, not
     /// even what the clock does.

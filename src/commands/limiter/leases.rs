@@ -8,7 +8,8 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
-use modq_core::limiter::{Acquire, Leases, MAX_ID_BYTES, MAX_VALUE, Outcome};
+use modq_core::limiter::{Acquire, Leases, Listed, MAX_ID_BYTES, MAX_VALUE, Outcome};
+use modq_core::units::Token;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -40,11 +41,11 @@ pub(super) static COMMANDS: &[Command] = &[
         flags: c"readonly",
         categories: c"read slow",
         keys: Keys::Reads,
-        arity: 2,
-        syntax: "key",
-        integers: &[],
-        summary: "The live leases, the earliest to expire first.",
-        complexity: "O(n) with n leases",
+        arity: -2,
+        syntax: "key [CURSOR cursor] [COUNT n]",
+        integers: &["cursor", "n"],
+        summary: "The live leases, all or a page of them.",
+        complexity: "O(n) with n leases; a page is O(n) too, but replies COUNT of them",
         handler: entry(leases),
     },
 ];
@@ -111,20 +112,50 @@ fn release(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum LeasesOption {
+        Cursor = "CURSOR",
+        Count = "COUNT",
+    }
+}
+
+/// How many leases a page has if COUNT does not say, and at most.
+const PAGE: usize = 100;
+const MAX_PAGE: u64 = 1000;
+
 fn leases(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 2);
+    let paged = parser.more();
+    let (mut from, mut most) = (Token(0), PAGE);
+    while parser.more() {
+        match parser.option()? {
+            LeasesOption::Cursor => {
+                from = Token(parser.unsigned("CURSOR", 0..=i64::MAX as u64)?);
+            }
+            LeasesOption::Count => most = parser.unsigned("COUNT", 1..=MAX_PAGE)? as usize,
+        }
+    }
     let key = Key::<LeaseKey>::open(ctx, args.string(1), Mode::Read)?;
     let now = clock::now().time;
-    let Some(stored) = key.get() else {
-        ctx.reply_array(0);
-        return Ok(());
-    };
-    ctx.reply_array(stored.leases.count(now));
-    for (id, lease) in stored.leases.list(now) {
-        ctx.reply_array(4);
-        ctx.reply_bytes(id);
-        ctx.reply_integer(lease.cost as i64);
-        ctx.reply_integer(lease.expires.0 as i64);
-        ctx.reply_integer(lease.fence.0 as i64);
+    let absent = Leases::default();
+    let leases = key.get().map_or(&absent, |stored| &stored.leases);
+    if paged {
+        let (next, rows) = leases.page(now, from, most);
+        ctx.reply_array(2);
+        ctx.reply_bytes(next.map_or(0, |fence| fence.0).to_string().as_bytes());
+        ctx.reply_array(rows.len());
+        rows.into_iter().for_each(|row| reply_lease(ctx, row));
+    } else {
+        ctx.reply_array(leases.count(now));
+        leases.list(now).for_each(|row| reply_lease(ctx, row));
     }
     Ok(())
+}
+
+fn reply_lease(ctx: Context<'_>, (id, lease): Listed<'_>) {
+    ctx.reply_array(4);
+    ctx.reply_bytes(id);
+    ctx.reply_integer(lease.cost as i64);
+    ctx.reply_integer(lease.expires.0 as i64);
+    ctx.reply_integer(lease.fence.0 as i64);
 }

@@ -1,5 +1,6 @@
-//! Commands that only read a queue: GET, LEN, PEEK, POSITION, LIST, HELD, WAITERS, STATS, WHY.
+//! Commands that only read a queue: CONFIG, GET, LEN, PEEK, POSITION, LIST, HELD, WAITERS, STATS, WHY.
 
+use super::supervisors::show_settings;
 use super::{PAGE, count, item, moderator, only_count, tags};
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
@@ -15,6 +16,18 @@ use crate::server::types::Stored;
 use modq_core::queue::{Kind, Queue, State};
 
 pub(super) static COMMANDS: &[Command] = &[
+    Command {
+        name: c"modq.config",
+        flags: c"readonly fast",
+        categories: c"read fast",
+        keys: Keys::Reads,
+        arity: 2,
+        syntax: "key",
+        integers: &[],
+        summary: "How a queue is set up.",
+        complexity: "O(1)",
+        handler: entry(show_settings),
+    },
     Command {
         name: c"modq.get",
         flags: c"readonly fast",

@@ -2,7 +2,7 @@
 
 use super::{item, lock, moderator, ms, only_count, priority};
 use crate::host::queues::{read, run, run_move};
-use crate::host::streams::create_stream;
+use crate::host::streams::{create_stream, is_exhausted};
 use crate::server::args::{Args, Parser, Words, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
@@ -267,7 +267,12 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
                 "ERR EVENTS must be another key than the queue",
             ));
         }
-        if look(ctx, Name::new(stream).get()) == Found::Other {
+        let writable = match look(ctx, Name::new(stream).get()) {
+            Found::Nothing => true,
+            Found::Stream => !is_exhausted(ctx, stream),
+            Found::Other => false,
+        };
+        if !writable {
             return Err(Error::Events.into());
         }
     }
@@ -279,7 +284,8 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn show_settings(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+/// Replies how a queue is set up.
+pub(super) fn show_settings(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let found = read(ctx, args, |queue, _| queue.settings().clone())?;
     let settings = found.unwrap_or_default();
     ctx.reply_map(8);

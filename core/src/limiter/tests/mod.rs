@@ -2,6 +2,7 @@
 
 mod frozen;
 mod histories;
+mod leases;
 mod logs;
 mod model;
 mod records;
