@@ -10,6 +10,9 @@ use crate::queue::store::{ItemSlot, ModeratorSlot, Timed};
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
 
+/// So many exclusions of an item take about as long as a step without any.
+const EXCLUSIONS_PER_STEP: usize = 16;
+
 impl Queue {
     /// When there is next something to do.
     #[inline]
@@ -38,8 +41,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Does what is overdue in the order of time, at most `budget` steps of it. Matches left over
-    /// from a PAUSE or CONFIGURE came first.
+    /// Does what is overdue in the order of time, at most `budget` steps of it; the last transition
+    /// may count for several. Matches left over from a PAUSE or CONFIGURE came first.
     pub(in crate::queue) fn advance(&mut self, budget: usize) -> usize {
         let mut steps = self.sweep(budget);
         let time = self.now.time;
@@ -65,14 +68,20 @@ impl Turn<'_> {
             }
             // One who waits in several calls may be given several items, from the same place.
             let matched = self.match_moderator(moderator);
-            self.line.sweep_to(place, moderator, !matched);
-            steps += 1;
+            self.line.sweep_to(place, moderator, matched.is_none());
+            steps += 1 + matched.map_or(0, |slot| self.steps_by_exclusions(slot));
         }
         steps
     }
 
-    /// What is due at the earliest time there is. Of items that come back at the same instant
-    /// the one that is claimed first is matched first.
+    /// The steps that a transition of an item counts for beyond its own: each moderator who is
+    /// excluded from it has to be told when it becomes ready, and when it is locked.
+    fn steps_by_exclusions(&self, slot: ItemSlot) -> usize {
+        self.store.excluded(slot).len() / EXCLUSIONS_PER_STEP
+    }
+
+    /// What is due at the earliest time there is, or as much of it as the budget allows. Of items
+    /// that come back at the same instant the one that is claimed first is matched first.
     fn advance_instant(&mut self, budget: usize) -> usize {
         let timers = self.store.timers();
         let Some(time) = timers.first().map(|t| t.time) else {
@@ -86,7 +95,15 @@ impl Turn<'_> {
                 Timed::Deadline(_, slot) | Timed::Due(_, slot) => Some(self.store.key(*slot)),
             });
         }
+        let mut steps = 0;
         for what in &batch {
+            if steps >= budget {
+                break;
+            }
+            steps += 1;
+            if let Timed::Deadline(_, slot) | Timed::Due(_, slot) = *what {
+                steps += self.steps_by_exclusions(slot);
+            }
             match *what {
                 Timed::Registration(moderator) => self.registration_over(moderator),
                 Timed::Deadline(_, slot) => self.deadline_reached(slot),
@@ -96,7 +113,7 @@ impl Turn<'_> {
                 }
             }
         }
-        batch.len()
+        steps
     }
 
     fn id_of(&self, slot: ItemSlot) -> SmallVec<[u8; 64]> {

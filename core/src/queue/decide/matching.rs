@@ -5,9 +5,46 @@ use super::Turn;
 use super::moderators::How;
 use crate::queue::outcome::{Announcement, Notice};
 use crate::queue::read;
-use crate::queue::store::{ItemSlot, ModeratorSlot, Opportunity, Place, TagSlot, covers};
+use crate::queue::store::{
+    Exclusion, ItemSlot, ModeratorSlot, Opportunity, Place, TagSlot, covers,
+};
 use crate::units::{Millis, Token};
 use smallvec::SmallVec;
+
+/// So many exclusions are searched as they are.
+const FEW_EXCLUSIONS: usize = 16;
+
+/// Who is excluded from an item, to be asked about one moderator after another. At most as many of
+/// them are found excluded as there are exclusions, so a search through the line takes no longer
+/// than to sort these.
+struct Barred<'s> {
+    all: &'s [Exclusion],
+    /// The same in order, once more than one is asked about.
+    sorted: Vec<ModeratorSlot>,
+    asked: bool,
+}
+
+impl<'s> Barred<'s> {
+    fn new(all: &'s [Exclusion]) -> Self {
+        Barred {
+            all,
+            sorted: Vec::new(),
+            asked: false,
+        }
+    }
+
+    fn has(&mut self, moderator: ModeratorSlot) -> bool {
+        if self.all.len() <= FEW_EXCLUSIONS || !self.asked {
+            self.asked = true;
+            return self.all.iter().any(|e| e.moderator == moderator);
+        }
+        if self.sorted.is_empty() {
+            self.sorted = self.all.iter().map(|e| e.moderator).collect();
+            self.sorted.sort_unstable();
+        }
+        self.sorted.binary_search(&moderator).is_ok()
+    }
+}
 
 impl Turn<'_> {
     /// Matches whoever an effect made possible to match. Answers whether the item was, or the
@@ -19,7 +56,7 @@ impl Turn<'_> {
             Opportunity::Moderator(moderator) => {
                 let mut matched = false;
                 // Once for each of the calls they wait in; only JOIN makes more than one possible.
-                while self.match_moderator(moderator) {
+                while self.match_moderator(moderator).is_some() {
                     matched = true;
                 }
                 matched
@@ -36,7 +73,7 @@ impl Turn<'_> {
                 let matched = self.match_item(slot);
                 // The moderator may be forgotten by now, and the slot another's: harmless, since
                 // whoever has it is matched only if they wait.
-                self.match_moderator(moderator) || matched
+                self.match_moderator(moderator).is_some() || matched
             }
         }
     }
@@ -84,15 +121,15 @@ impl Turn<'_> {
     fn first_taker(&self, slot: ItemSlot) -> Option<ModeratorSlot> {
         let store = &*self.store;
         let needed = store.tags().set(store.items()[slot].tags);
-        let excluded = store.excluded(slot);
+        let mut excluded = Barred::new(store.excluded(slot));
         let mut best: Option<(Place, ModeratorSlot)> = None;
         for (class, takers) in self.line.takers() {
             if !covers(&store.tags().classes[class].tags, needed) {
                 continue;
             }
-            let mut takers = takers.iter();
-            let first = takers.find(|(_, m)| excluded.iter().all(|e| e.moderator != *m));
-            best = best.into_iter().chain(first.copied()).min();
+            // Nobody behind the best so far is looked at.
+            let mut takers = takers.iter().take_while(|t| best.is_none_or(|b| **t < b));
+            best = takers.find(|(_, m)| !excluded.has(*m)).copied().or(best);
         }
         best.filter(|(place, _)| self.line.knows(*place))
             .map(|(_, moderator)| moderator)
@@ -115,13 +152,11 @@ impl Turn<'_> {
         read::best(store, Some(moderator), &sets)
     }
 
-    /// Gives a moderator in line the first item they may take. Answers whether there was one.
-    pub(super) fn match_moderator(&mut self, moderator: ModeratorSlot) -> bool {
-        let Some(slot) = self.first_offer(moderator) else {
-            return false;
-        };
+    /// Gives a moderator in line the first item they may take. Answers it, if there was one.
+    pub(super) fn match_moderator(&mut self, moderator: ModeratorSlot) -> Option<ItemSlot> {
+        let slot = self.first_offer(moderator)?;
         self.serve(slot, moderator);
-        true
+        Some(slot)
     }
 
     fn serve(&mut self, slot: ItemSlot, moderator: ModeratorSlot) {

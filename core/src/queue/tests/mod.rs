@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod backlog;
 mod chunks;
+mod crowds;
 mod damage;
 mod digest;
 mod direct;
