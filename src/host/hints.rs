@@ -118,7 +118,7 @@ impl Hints {
     }
 
     /// How many entries there are. Some may be of values that are gone.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.entries.len()
     }
 
@@ -194,12 +194,12 @@ mod tests {
         for (i, hint) in values.iter_mut().enumerate() {
             hints.set(hint, 0, &i.to_be_bytes(), Time(i as u64));
         }
-        assert_eq!(hints.len(), 1000);
+        assert_eq!(hints.count(), 1000);
         let kept = values.pop();
         std::thread::spawn(move || drop(values)).join().unwrap();
         assert!(hints.forget_gone(998));
         assert!(!hints.forget_gone(1000));
-        assert_eq!(hints.len(), 1);
+        assert_eq!(hints.count(), 1);
         assert_eq!(hints.first(), Some(Time(999)));
         drop(kept);
     }
@@ -209,7 +209,7 @@ mod tests {
         let mut hints = Hints::default();
         for i in 0..1000 {
             hints.set(&mut None, 0, b"key", Time(i));
-            assert!(hints.len() <= 3);
+            assert!(hints.count() <= 3);
         }
     }
 
@@ -220,16 +220,16 @@ mod tests {
         hints.set(&mut hint, 0, b"a", Time(5));
         hints.set(&mut hint, 0, b"a", Time(9));
         hints.set(&mut hint, 2, b"b", Time(7));
-        assert_eq!((hints.len(), hints.first()), (1, Some(Time(7))));
+        assert_eq!((hints.count(), hints.first()), (1, Some(Time(7))));
         assert_eq!(hint.as_ref().map(Hint::due), Some(Time(7)));
         assert_eq!(hints.pop_due(Time(6)), None);
         assert_eq!(hints.pop_due(Time(7)), Some((2, Box::from(*b"b"))));
         // Its time has come; now it has something to do again.
         hints.set(&mut hint, 2, b"b", Time(8));
-        assert_eq!(hints.len(), 1);
+        assert_eq!(hints.count(), 1);
         drop(hint);
         assert!(!hints.forget_gone(9));
-        assert_eq!(hints.len(), 0);
+        assert_eq!(hints.count(), 0);
     }
 
     #[test]

@@ -115,7 +115,7 @@ pub fn status() -> TimerStatus {
     with(|s| TimerStatus {
         last_lag: s.last_lag,
         max_lag: Millis(s.max_lag.get(now)),
-        keys: s.hints.len(),
+        keys: s.hints.count(),
     })
 }
 
