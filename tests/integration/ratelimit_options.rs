@@ -222,7 +222,7 @@ const BAD_LINES: &[(&str, &str)] = &[
     ("RATELIMIT.RELEASE k", "wrong number"),
     ("RATELIMIT.RELEASE k a b", "wrong number"),
     ("RATELIMIT.LEASES", "wrong number"),
-    ("RATELIMIT.LEASES a b", "wrong number"),
+    ("RATELIMIT.LEASES a b", "unknown option"),
     ("RATELIMIT.POLICY", "wrong number"),
     ("RATELIMIT.POLICY NONSENSE", "unknown subcommand"),
     ("RATELIMIT.POLICY HELP me", "wrong number"),
