@@ -17,6 +17,7 @@
 //! first byte alone, because no tag that was ever written without a version has its highest bit
 //! set: the tag of a charge has 0 in bits 0 to 2, a flag in bit 3 and the number of limits less
 //! one, at most 7, in bits 4 to 6, which makes at most 0x78; all other tags are 1 to 7.
+//! (A module from before there were versions refuses version 1: to it, 0x81 is no tag.)
 //!
 //! **Growth.** Records of version 1 are replayed from AOF files for ever, so what a tag stands for
 //! does not change. A new effect takes a new tag: 9 to 15, 17 to 23 and so on up to 0x7f are free

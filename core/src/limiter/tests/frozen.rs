@@ -2,6 +2,7 @@
 //! every record and chunk as it is written today.
 
 use super::*;
+use crate::codec::DecodeError;
 use std::collections::BTreeMap;
 
 macro_rules! golden {
@@ -227,6 +228,37 @@ fn records_of_limiters_stay_as_they_are() {
     pinned(&mut limiter, denied.effect, "8105fabf2cc8990100a20f");
     let reset = limiter.reset(Time(T0 - 6));
     pinned(&mut limiter, reset, "8103fabf2cc8990100000640d33766feffff");
+}
+
+/// What records without a version begin with: no version does.
+#[test]
+fn tags_are_below_all_versions() {
+    let limits: Vec<LimitSpec> = (1..=8).map(|w| spec(Algo::Log, 1, w)).collect();
+    let mut tags = vec![];
+    for n in 1..=limits.len() {
+        for id in [None, Some(&b"job"[..])] {
+            let request = Request {
+                id,
+                ..ask(&limits[..n], 1)
+            };
+            let effect = peek(&Limiter::default(), T0, &request).effect.unwrap();
+            let mut record = vec![];
+            effect.encode_into(Some(Time(T0 + 8)), &mut record);
+            assert_eq!(Effect::decode(&record[1..]).unwrap().0, effect);
+            tags.push(record[1]);
+        }
+    }
+    let expected: Vec<u8> = (0..16).map(|i| i << 3).collect();
+    assert_eq!(tags, expected);
+    // Tags that are not in use, and those of leases.
+    let mut record = vec![0x81, 5];
+    record.extend_from_slice(&T0.to_le_bytes()[..7]);
+    record.push(1);
+    assert!(Effect::decode(&record).is_ok());
+    for tag in (6..=0xff).filter(|tag| tag % 8 != 0) {
+        record[1] = tag;
+        assert_eq!(Effect::decode(&record), Err(DecodeError), "tag {tag}");
+    }
 }
 
 #[test]
