@@ -9,7 +9,7 @@
 //! - Clients that wait: [`waiting`].
 //! - Of the process as a whole: [`policies`], [`settings`], [`totals`], [`info`], [`peak`].
 //!
-//! **A command that writes to a queue** ([`queues::write`]): the key is opened; [`streams::gate`]
+//! **A command that writes to a queue** ([`queues::run`]): the key is opened; [`streams::gate`]
 //! asks whether the queue's event stream can be written; the queue is told who waits for its name,
 //! and does up to 32 steps of what is overdue; the command's request is decided and applied. What
 //! was applied is replicated as one record; the totals and the schedule are brought up to date
