@@ -30,12 +30,12 @@ use commands::internal;
 use host::limiter_keys::{LeaseKey, LimitKey};
 use host::policies::AllPolicies;
 use host::queue_key::{self, QueueKey};
-use host::{info, schedule, settings, waiting};
+use host::{bindings, info, schedule, settings, waiting};
 use server::args::ServerStr;
 use server::command::{Command, Container};
 use server::config::Setting;
 use server::context::Context;
-use server::module::{LoadError, Module};
+use server::module::{Arrival, LoadError, Module};
 use server::types::Types;
 use std::ffi::{CStr, c_int};
 
@@ -70,8 +70,12 @@ impl Module for Modq {
         info::fields()
     }
 
-    fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
+    fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>, arrival: Arrival) {
         queue_key::key_arrived(ctx, name);
+        bindings::key_arrived(ctx, name);
+        if arrival == Arrival::Brought {
+            bindings::check(ctx, name);
+        }
     }
 
     fn loading_ended(ctx: Context<'_>) {
@@ -85,11 +89,13 @@ impl Module for Modq {
     fn databases_swapped(first: i32, second: i32) {
         schedule::databases_swapped(first, second);
         waiting::databases_swapped();
+        bindings::databases_swapped(first, second);
     }
 
     fn turn_ends(ctx: Context<'_>) {
         schedule::turn_ends(ctx);
         waiting::turn_ends(ctx);
+        bindings::turn_ends(ctx);
     }
 }
 

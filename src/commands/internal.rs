@@ -1,6 +1,7 @@
 //! The commands that only the primary's link and AOFs speak: effects to apply, chunks to load.
 //! They check what they are given, and never refuse for settings, memory or clock.
 
+use crate::host::bindings;
 use crate::host::clock;
 use crate::host::limiter_keys::{Expiring, LeaseKey, LimitKey, keep_until};
 use crate::host::policies::{LOAD_POLICIES, with_policies};
@@ -8,7 +9,7 @@ use crate::host::queue_key::QueueKey;
 use crate::host::queues::APPLY_QUEUE;
 use crate::host::settings;
 use crate::host::values::update;
-use crate::server::args::{Args, Parser};
+use crate::server::args::{Args, Parser, ServerStr};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
@@ -137,9 +138,17 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             applied.push(at, &effect);
         }
         ctx.replicate(APPLY_QUEUE, args.string(1), applied.bytes());
-        return Err(BAD_RECORD);
     }
-    done(ctx)
+    drop(key);
+    check_binding(ctx, args.string(1));
+    if all { done(ctx) } else { Err(BAD_RECORD) }
+}
+
+/// A client may have bound the queue to a stream that it has no rights on.
+fn check_binding(ctx: Context<'_>, name: ServerStr<'_>) {
+    if !ctx.flags().is_replicated() {
+        bindings::check(ctx, name);
+    }
 }
 
 /// Applies an effect on a limiter or on leases. Then the key lives as long as the record says.
@@ -177,6 +186,7 @@ fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             stored.changed(ctx, args.string(1));
             clock::note_token(stored.queue.last_token(), clock::now().time);
         }
+        check_binding(ctx, args.string(1));
     } else if word == LimitKey::WORD.to_bytes() {
         load_chunk::<LimitKey>(ctx, args)?;
     } else if word == LeaseKey::WORD.to_bytes() {

@@ -34,6 +34,7 @@
 //! there because safe Rust asks for them, and must not be held while the server is called, which
 //! may call back. Totals are atomics, because values may be freed on another thread.
 
+pub mod bindings;
 pub mod clock;
 pub mod damage;
 pub mod hints;

@@ -64,6 +64,8 @@ required! {
     RedisModule_Call RedisModule_CallReplyType RedisModule_FreeCallReply
     RedisModule_CallReplyArrayElement RedisModule_CallReplyStringPtr
 
+    RedisModule_GetModuleUserFromUserName RedisModule_ACLCheckKeyPermissions RedisModule_FreeModuleUser
+
     RedisModule_CreateTimer RedisModule_StopTimer
     RedisModule_BlockClientOnKeys RedisModule_UnblockClient RedisModule_SetDisconnectCallback
     RedisModule_GetBlockedClientPrivateData RedisModule_GetBlockedClientReadyKey

@@ -6,14 +6,20 @@ use super::context::Context;
 use super::guard::guarded;
 use super::key::Name;
 use super::keyless::{self, Keyless};
-use super::module::{LoadError, Module};
+use super::module::{Arrival, LoadError, Module};
 use redis_module::raw;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 
 /// The notifications that say that a key came to a name by other means than a command of ours.
-const ARRIVALS: [&CStr; 5] = [c"rename_to", c"move_to", c"copy_to", c"restore", c"loaded"];
+const ARRIVALS: [(&CStr, Arrival); 5] = [
+    (c"rename_to", Arrival::Renamed),
+    (c"move_to", Arrival::Brought),
+    (c"copy_to", Arrival::Brought),
+    (c"restore", Arrival::Brought),
+    (c"loaded", Arrival::Loaded),
+];
 
 /// Subscribes to all that the module is told of.
 pub(super) fn follow<M: Module>(ctx: Context<'_>) -> Result<(), LoadError> {
@@ -66,13 +72,13 @@ unsafe extern "C" fn on_key<M: Module>(
     guarded("a keyspace event", OK, || {
         // SAFETY: the server's argument is a C string, valid in this callback.
         let event = unsafe { CStr::from_ptr(event) };
-        if !ARRIVALS.contains(&event) {
+        let Some((_, arrival)) = ARRIVALS.iter().find(|(name, _)| *name == event) else {
             return OK;
-        }
+        };
         // SAFETY: the server's arguments are valid in this callback.
         let (ctx, key) = unsafe { (Context::new(ctx), ServerStr::new(key)) };
         // The server's own string may be one on its stack, which cannot be kept: hand on a copy.
-        M::key_arrived(ctx, Name::new(key.bytes()).get());
+        M::key_arrived(ctx, Name::new(key.bytes()).get(), *arrival);
         OK
     })
 }

@@ -47,5 +47,6 @@ pub mod log;
 pub mod module;
 mod replicate;
 mod reply;
+mod rights;
 pub mod timer;
 pub mod types;

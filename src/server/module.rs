@@ -12,6 +12,17 @@ use std::ffi::{CStr, c_int};
 /// Why a module does not load, for the log.
 pub type LoadError = &'static str;
 
+/// How a key came to a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// By RENAME.
+    Renamed,
+    /// By RESTORE, COPY or MOVE: the value is a new one.
+    Brought,
+    /// With what the server loads.
+    Loaded,
+}
+
 /// A module: what it registers when it loads, and what it does when something happens in the
 /// server.
 ///
@@ -43,8 +54,8 @@ pub trait Module: Sized + 'static {
     fn info() -> Vec<(&'static CStr, u64)>;
 
     /// A key came to the name `name` of the selected database by other means than a command of the
-    /// module: RENAME, MOVE, COPY, RESTORE, or loading.
-    fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>);
+    /// module.
+    fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>, arrival: Arrival);
     /// Loading a file, or what a primary sent in full, has ended, well or not.
     fn loading_ended(ctx: Context<'_>);
     /// The server became a primary or a replica.

@@ -21,6 +21,7 @@ mod modq_producers_changes;
 mod modq_reading;
 mod modq_replication;
 mod modq_replication_records;
+mod modq_rights;
 mod modq_schedule;
 mod modq_server;
 mod modq_supervisors;

@@ -48,7 +48,7 @@ fn internal_commands_are_refused(kind: Kind) {
 type Command = Vec<Vec<u8>>;
 
 /// The records that a server with an AOF has written: what real ones look like.
-fn records(server: &Server, command: &str) -> Vec<Command> {
+pub(crate) fn records(server: &Server, command: &str) -> Vec<Command> {
     let mut found = Vec::new();
     for file in std::fs::read_dir(server.dir().join("appendonlydir")).unwrap() {
         let path = file.unwrap().path();
