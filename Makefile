@@ -6,7 +6,7 @@ export PORT ?= 6379
 # Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help setup servers build run test test-module demo bench deny clean
+.PHONY: help setup servers build run test test-module demo bench fuzz sanitize deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,14 @@ setup: ## install what building and running needs and is missing
 servers: ## fetch the servers the tests run on into .servers/
 	@scripts/setup.sh --test
 	@scripts/servers.sh
+
+fuzz: ## search for bytes that do harm, guided by coverage (FUZZ_SECONDS=60 for each of the targets)
+	@scripts/fuzz.sh
+
+sanitize: ## the core's tests under AddressSanitizer, and a server with the module under valgrind
+	@scripts/setup.sh --test
+	@scripts/servers.sh
+	@scripts/sanitize.sh
 
 # Not part of `make test`: building cargo-deny takes about ten minutes, once.
 deny: ## licenses, sources and duplicate versions of the dependencies, by deny.toml
