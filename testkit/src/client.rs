@@ -11,6 +11,14 @@ use std::time::Duration;
 /// How long a reply may take unless `set_timeout` says otherwise.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The same under a program that slows the server down (see `MODQ_WRAP` in `server/program.rs`).
+fn reply_timeout() -> Duration {
+    match std::env::var_os("MODQ_WRAP") {
+        None => REPLY_TIMEOUT,
+        Some(_) => REPLY_TIMEOUT * 12,
+    }
+}
+
 /// One connection to a server.
 #[derive(Debug)]
 pub struct Client {
@@ -33,7 +41,7 @@ impl Client {
     pub fn try_connect(port: u16) -> std::io::Result<Client> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        stream.set_read_timeout(Some(reply_timeout()))?;
         Ok(Client {
             stream: BufReader::new(stream),
             pushes: VecDeque::new(),

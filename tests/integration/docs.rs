@@ -87,7 +87,12 @@ fn every_command_has_its_section() {
 fn every_dependency_has_its_line() {
     let text = read("docs/dependencies.md");
     let mut found = BTreeSet::new();
-    for manifest in ["Cargo.toml", "core/Cargo.toml", "testkit/Cargo.toml"] {
+    for manifest in [
+        "Cargo.toml",
+        "core/Cargo.toml",
+        "core/fuzz/Cargo.toml",
+        "testkit/Cargo.toml",
+    ] {
         let mut relevant = false;
         for line in read(manifest).lines() {
             if line.starts_with('[') {
@@ -111,6 +116,16 @@ fn examples_in_the_readme() {
 #[test]
 fn examples_of_the_commands() {
     assert!(run_examples("docs/commands.md") >= commands().len());
+}
+
+#[test]
+fn examples_for_clients() {
+    assert!(run_examples("docs/clients.md") >= 1);
+}
+
+#[test]
+fn examples_for_who_comes_from_another_queue() {
+    assert!(run_examples("docs/coming-from.md") >= 1);
 }
 
 #[test]

@@ -44,4 +44,5 @@ mod ratelimit_replies;
 mod ratelimit_requests;
 mod ratelimit_saved;
 mod ratelimit_steps;
+mod retries;
 mod tokens;

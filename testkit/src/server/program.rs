@@ -53,7 +53,7 @@ impl Kind {
             let at = binary.display();
             return Err(format!("no {self:?} at {at}; run: make servers"));
         }
-        let mut command = Command::new(binary);
+        let mut command = wrapped(binary);
         if self == Kind::Stack74 {
             command.env("LD_LIBRARY_PATH", self.home().join("lib"));
         }
@@ -80,6 +80,21 @@ impl Kind {
         let plugin = path("libredisgears_v8_plugin.so");
         lines.push(format!("{} v8-plugin-path {plugin}", load("redisgears.so")));
         lines
+    }
+}
+
+/// A command that runs a server, under the program of `MODQ_WRAP` if that is set: its words, such as those of
+/// valgrind (see `scripts/sanitize.sh`).
+fn wrapped(binary: PathBuf) -> Command {
+    let wrap = env::var("MODQ_WRAP").unwrap_or_default();
+    let mut words = wrap.split_whitespace();
+    match words.next() {
+        None => Command::new(binary),
+        Some(program) => {
+            let mut command = Command::new(program);
+            command.args(words).arg(binary);
+            command
+        }
     }
 }
 
