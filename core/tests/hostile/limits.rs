@@ -157,7 +157,7 @@ fn change_leases(leases: &mut Leases, replica: &mut Leases, effect: &LeaseEffect
     record
 }
 
-fn acquire(leases: &Leases, ms: u64, id: &[u8]) -> Option<LeaseEffect<'static>> {
+fn acquire<'a>(leases: &Leases, ms: u64, id: &'a [u8]) -> Option<LeaseEffect<'a>> {
     let ask = Acquire {
         max: 5,
         id,
@@ -165,14 +165,8 @@ fn acquire(leases: &Leases, ms: u64, id: &[u8]) -> Option<LeaseEffect<'static>> 
         cost: 1,
     };
     let now = Time(START + ms);
-    let acquired = leases.acquire(now, Token(now.0 * 1000), &ask);
-    match acquired.outcome {
-        Outcome::Leased { effect, .. } => {
-            let mut record = Vec::new();
-            effect.encode_into(None, &mut record);
-            let record: &'static [u8] = record.leak();
-            LeaseEffect::decode(record).ok().map(|(effect, _)| effect)
-        }
+    match leases.acquire(now, Token(now.0 * 1000), &ask).outcome {
+        Outcome::Leased { effect, .. } => Some(effect),
         Outcome::Denied { .. } => None,
     }
 }
