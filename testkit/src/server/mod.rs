@@ -10,6 +10,7 @@ mod process;
 mod program;
 
 pub use builder::Builder;
+pub use module::module_path;
 pub use process::end_with_signals;
 pub use program::Kind;
 

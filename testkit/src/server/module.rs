@@ -16,6 +16,15 @@ pub(super) fn module() -> Result<PathBuf, String> {
     CHECKED.get_or_init(find).clone()
 }
 
+/// The module that servers are started with.
+///
+/// # Panics
+/// If it is not there, or older than its sources.
+#[must_use]
+pub fn module_path() -> PathBuf {
+    module().unwrap_or_else(|why| panic!("{why}"))
+}
+
 /// The build that panics when a test asks for it, by `scripts/faulty.sh`.
 pub(super) fn faulty_module() -> Result<PathBuf, String> {
     static CHECKED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
