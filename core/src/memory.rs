@@ -15,6 +15,37 @@ pub(crate) const fn alloc_size(n: usize) -> usize {
     }
 }
 
+/// Entries that a node of a B-tree of the standard library has room for.
+const NODE: usize = 11;
+
+/// Bytes of a map (or, with `V` nothing, set) of the standard library with `len` entries. Up to 11 are
+/// one node. Beyond, it depends on the order they came in: filled in order, which is the rule
+/// here, there are 7 entries to a node, or up to 8.6 in any other.
+pub(crate) const fn btree_bytes<K, V>(len: usize) -> usize {
+    // The entries, the node above, and two small numbers.
+    let leaf = (NODE * (size_of::<K>() + size_of::<V>()) + 12).next_multiple_of(8);
+    if len <= NODE {
+        return if len == 0 { 0 } else { alloc_size(leaf) };
+    }
+    let leaves = len * 10 / 73 + 1;
+    let inner = leaf + (NODE + 1) * size_of::<usize>();
+    leaves * alloc_size(leaf) + (leaves * 10 / 73 + 1) * alloc_size(inner)
+}
+
+/// Changes something that takes memory, and keeps the sum over all of its kind.
+#[inline]
+pub(crate) fn counted<T, R>(
+    thing: &mut T,
+    sum: &mut usize,
+    bytes: impl Fn(&T) -> usize,
+    change: impl FnOnce(&mut T) -> R,
+) -> R {
+    let before = bytes(thing);
+    let result = change(thing);
+    *sum = *sum + bytes(thing) - before;
+    result
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

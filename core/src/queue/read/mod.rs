@@ -425,9 +425,15 @@ impl Queue {
         sets
     }
 
-    /// Bytes of memory in use, estimated from sizes and counts: O(tag combinations).
+    /// Bytes of memory in use: O(1).
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Queue>() + self.store.memory_bytes() + self.line.memory_bytes()
+    }
+
+    /// About how many allocations there are to free: O(1).
+    #[must_use]
+    pub fn free_effort(&self) -> usize {
+        1 + self.store.allocations() + self.line.memory_bytes() / 512
     }
 }
