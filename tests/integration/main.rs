@@ -2,6 +2,7 @@
 
 mod docs;
 mod golden;
+mod memory;
 mod modq_announcements;
 mod modq_audit;
 mod modq_claims;

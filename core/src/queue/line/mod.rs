@@ -128,7 +128,10 @@ impl Line {
             }
             LineChange::MatchAnew => self.match_everyone(),
             LineChange::Everyone => {
-                let all: Vec<ModeratorSlot> = self.order.iter().map(|(_, m)| *m).collect();
+                // Who holds nothing has room, whatever the capacity.
+                let all = self.order.iter().map(|(_, m)| *m);
+                let all = all.filter(|m| !store.moderators()[*m].held.is_empty());
+                let all: Vec<ModeratorSlot> = all.collect();
                 all.into_iter().for_each(|m| self.refresh(store, m));
                 self.match_everyone();
             }

@@ -32,7 +32,7 @@ pub(super) use moderators::Moderator;
 pub use moderators::Place;
 pub(super) use moderators::{ModeratorSlot, Moderators, Profile};
 pub use stats::{Histogram, Stats};
-pub(super) use tags::{Class, ClassSlot, TagList, TagSet, TagSlot, Tags, covers};
+pub(super) use tags::{ClassSlot, TagList, TagSet, TagSlot, Tags, covers};
 
 use super::settings::{Paused, Settings};
 use crate::counted_tree::CountedTree;
@@ -361,7 +361,11 @@ impl Store {
             self.moderators[exclusion.moderator].references += 1;
         }
         // Nothing may be held for what goes as soon as it is empty.
-        let mut old = if excluded.is_empty() { Vec::new() } else { excluded };
+        let mut old = if excluded.is_empty() {
+            Vec::new()
+        } else {
+            excluded
+        };
         self.exclusion_bytes += list_bytes(&old);
         self.with_rare(slot, |rare| std::mem::swap(&mut rare.excluded, &mut old));
         self.exclusion_bytes -= list_bytes(&old);
