@@ -1,12 +1,12 @@
 //! Remembered request ids: what each charged, where, and until when it is remembered.
 
 use super::agenda::{Agenda, DROPS, Row};
+use super::id_map::IdMap;
 use super::limits::Algo;
 use super::usage::{Limit, Usage};
-use crate::memory::{alloc_size, btree_bytes};
+use crate::memory::alloc_size;
 use crate::units::{Millis, Time};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One limit that a remembered request charged.
@@ -128,7 +128,7 @@ impl Memo {
 /// All remembered requests of a key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ids {
-    by_id: BTreeMap<Arc<[u8]>, Memo>,
+    by_id: IdMap<Memo>,
     /// The ids of all of them, by when they are forgotten.
     agenda: Agenda,
     /// Heap bytes of the parts of requests that charged several limits.
@@ -196,7 +196,7 @@ impl Ids {
 
     /// Whether there is a request of this id, forgotten or not.
     pub(super) fn contains(&self, id: &[u8]) -> bool {
-        self.by_id.contains_key(id)
+        self.by_id.get(id).is_some()
     }
 
     /// Every request held, the first to be forgotten first: loaded in this order they each go to
@@ -272,8 +272,6 @@ impl Ids {
 
     /// Heap bytes. Looks at each block of the agenda.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.agenda.heap_bytes()
-            + self.part_bytes
-            + btree_bytes::<Arc<[u8]>, Memo>(self.by_id.len())
+        self.agenda.heap_bytes() + self.part_bytes + self.by_id.heap_bytes()
     }
 }

@@ -2,12 +2,12 @@
 //! `ratelimit.md`, "Concurrency".
 
 use super::agenda::{Agenda, Live, Row};
+use super::id_map::IdMap;
 use super::limits::{MAX_TIME, MAX_VALUE};
 use super::state::ApplyError;
 use super::wait::Wait;
-use crate::memory::btree_bytes;
 use crate::units::{Millis, Time, Token};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 /// Most leases in a key.
@@ -27,7 +27,7 @@ pub struct Lease {
 /// The leases on one subject. Nothing but [`Leases::apply`] changes it, once it is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
-    by_id: BTreeMap<Arc<[u8]>, Lease>,
+    by_id: IdMap<Lease>,
     /// The ids of all of them, by when they end.
     agenda: Agenda,
     /// The largest fence ever given; before the first, `Token(0)`, which is none.
@@ -250,7 +250,7 @@ impl Leases {
         let held = self.agenda.weight();
         let fits = super::valid_id(id)
             && self.by_id.len() < MAX_LEASES
-            && !self.by_id.contains_key(id)
+            && self.by_id.get(id).is_none()
             && (1..=MAX_VALUE).contains(&lease.cost)
             && held + lease.cost <= 1 << 62
             && (1..=2 * MAX_VALUE).contains(&lease.expires.0)
@@ -283,7 +283,7 @@ impl Leases {
             let all = self
                 .by_id
                 .iter()
-                .map(|(id, lease)| (lease.fence, &**id, lease));
+                .map(|(id, lease)| (lease.fence, id, lease));
             all.filter(move |(fence, _, lease)| lease.expires > now && *fence >= from)
         };
         // The smallest fences in one pass, the largest of them on top: one more than are answered, to
@@ -320,7 +320,7 @@ impl Leases {
     /// Whether it holds no lease, live or not: the key is to be deleted. (If it holds only leases
     /// that have ended, `expires_at` is in the past.)
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.by_id.len() == 0
     }
 
     /// When the last lease ends, 2^53 ms at most. `None` if there is none.
@@ -330,9 +330,7 @@ impl Leases {
 
     /// Bytes of memory, its own and on the heap. Looks at each block of the agenda.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Leases>()
-            + self.agenda.heap_bytes()
-            + btree_bytes::<Arc<[u8]>, Lease>(self.by_id.len())
+        size_of::<Leases>() + self.agenda.heap_bytes() + self.by_id.heap_bytes()
     }
 
     /// About how many heap blocks there are to free.
