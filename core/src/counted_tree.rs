@@ -3,6 +3,8 @@
 //! that a leaf takes little more memory than the handles in it. Queues keep their ready items in it,
 //! boards their rows.
 
+use crate::memory::alloc_size;
+
 /// Entries per leaf. 64 four-byte handles are four cache lines. Larger entries are fewer, because
 /// adding or removing one moves all those behind it.
 const fn leaf_size<E>() -> usize {
@@ -15,19 +17,21 @@ const FANOUT: usize = 32;
 ///
 /// All entries have different keys. `key_of`, which the methods take, gives the key of an entry; it
 /// must give the same one for as long as the entry is in the tree. Insertion, removal, `rank` and `select` are O(log n).
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CountedTree<E, K> {
     root: Node<E, K>,
     len: usize,
+    /// Bytes of heap of all nodes, as the allocator rounds them.
+    bytes: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Node<E, K> {
     Leaf(Vec<E>),
     Inner(Vec<Child<E, K>>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Child<E, K> {
     /// A lower bound of the keys below, greater than every key to the left.
     low: K,
@@ -41,6 +45,7 @@ impl<E, K> Default for CountedTree<E, K> {
         CountedTree {
             root: Node::Leaf(Vec::new()),
             len: 0,
+            bytes: 0,
         }
     }
 }
@@ -70,7 +75,7 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
 
     /// Adds `entry` under `key`. Returns false, and changes nothing, if the key is there already.
     pub fn insert(&mut self, entry: E, key: K, key_of: impl Fn(E) -> K) -> bool {
-        match self.root.insert(entry, key, &key_of) {
+        match self.root.insert(entry, key, &key_of, &mut self.bytes) {
             Inserted::Duplicate => return false,
             Inserted::Done => {}
             Inserted::Split(right) => {
@@ -78,7 +83,8 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
                 // The left half is not empty, so it has a bound of its own.
                 let low = left.low(&key_of).unwrap_or(right.low);
                 let count = left.count();
-                let mut children = Vec::with_capacity(FANOUT);
+                let mut children = Vec::with_capacity(FANOUT + 1);
+                self.bytes += heap_bytes(&children);
                 children.push(Child {
                     low,
                     count,
@@ -94,18 +100,21 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
 
     /// Removes the entry under `key`, if there is one.
     pub fn remove(&mut self, key: K, key_of: impl Fn(E) -> K) -> Option<E> {
-        let removed = self.root.remove(key, &key_of)?;
+        let removed = self.root.remove(key, &key_of, &mut self.bytes)?;
         self.len -= 1;
         loop {
             match &mut self.root {
                 Node::Inner(children) if children.len() == 1 => {
+                    self.bytes -= heap_bytes(children);
                     let only = children.pop().expect("one child");
                     self.root = only.node;
                 }
                 Node::Inner(children) if children.is_empty() => {
+                    self.bytes -= heap_bytes(children);
                     self.root = Node::Leaf(Vec::new());
                 }
                 Node::Leaf(entries) if entries.is_empty() && entries.capacity() > 0 => {
+                    self.bytes -= heap_bytes(entries);
                     *entries = Vec::new();
                 }
                 _ => return Some(removed),
@@ -201,17 +210,17 @@ impl<E: Copy, K: Ord + Copy> CountedTree<E, K> {
         self.iter_from(0)
     }
 
-    /// Bytes of heap that the tree's nodes take, estimated from the number of entries: O(1).
+    /// Bytes of heap that the tree's nodes take: O(1).
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
-        match &self.root {
-            Node::Leaf(entries) => entries.capacity() * size_of::<E>(),
-            // Leaves are between half full (random order) and full (growing order).
-            Node::Inner(_) => {
-                let leaves = self.len / (leaf_size::<E>() * 3 / 4) + 1;
-                leaves * (leaf_size::<E>() * size_of::<E>() + size_of::<Child<E, K>>() * 4 / 3)
-            }
-        }
+        self.bytes
     }
+}
+
+/// Bytes of heap of the vector of a node.
+#[allow(clippy::ptr_arg)]
+fn heap_bytes<T>(node: &Vec<T>) -> usize {
+    alloc_size(node.capacity() * size_of::<T>())
 }
 
 /// Entries in order; see [`CountedTree::iter_from`].
@@ -307,14 +316,29 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
         }
     }
 
-    fn insert(&mut self, entry: E, key: K, key_of: &impl Fn(E) -> K) -> Inserted<E, K> {
+    /// Bytes of heap of its own vector.
+    fn heap_bytes(&self) -> usize {
         match self {
-            Node::Leaf(entries) => insert_into_leaf(entries, entry, key, key_of),
-            Node::Inner(children) => insert_below(children, entry, key, key_of),
+            Node::Leaf(entries) => heap_bytes(entries),
+            Node::Inner(children) => heap_bytes(children),
         }
     }
 
-    fn remove(&mut self, key: K, key_of: &impl Fn(E) -> K) -> Option<E> {
+    /// `bytes` is kept to the heap bytes of all nodes, here as in `remove`.
+    fn insert(
+        &mut self,
+        entry: E,
+        key: K,
+        key_of: &impl Fn(E) -> K,
+        bytes: &mut usize,
+    ) -> Inserted<E, K> {
+        match self {
+            Node::Leaf(entries) => insert_into_leaf(entries, entry, key, key_of, bytes),
+            Node::Inner(children) => insert_below(children, entry, key, key_of, bytes),
+        }
+    }
+
+    fn remove(&mut self, key: K, key_of: &impl Fn(E) -> K, bytes: &mut usize) -> Option<E> {
         match self {
             Node::Leaf(entries) => {
                 // Removing the first is the common case of a queue.
@@ -327,7 +351,7 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
             Node::Inner(children) => {
                 let at = child_for(children, &key);
                 let child = &mut children[at];
-                let removed = child.node.remove(key, key_of)?;
+                let removed = child.node.remove(key, key_of, bytes)?;
                 child.count -= 1;
                 let limit = match child.node {
                     Node::Leaf(_) => leaf_size::<E>(),
@@ -335,7 +359,7 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
                 };
                 let width = child.node.width();
                 if width == 0 {
-                    children.remove(at);
+                    *bytes -= children.remove(at).node.heap_bytes();
                 } else if width < limit / 4 {
                     let left = if at > 0 { at - 1 } else { at };
                     if left + 1 < children.len()
@@ -343,6 +367,7 @@ impl<E: Copy, K: Ord + Copy> Node<E, K> {
                             <= limit * 3 / 4
                     {
                         let right = children.remove(left + 1);
+                        *bytes -= right.node.heap_bytes();
                         children[left].absorb(right);
                     }
                 }
@@ -358,6 +383,7 @@ fn insert_into_leaf<E: Copy, K: Ord + Copy>(
     entry: E,
     key: K,
     key_of: &impl Fn(E) -> K,
+    bytes: &mut usize,
 ) -> Inserted<E, K> {
     // Growing at the end is the common case of a queue: one comparison.
     let at = match entries.last() {
@@ -372,7 +398,9 @@ fn insert_into_leaf<E: Copy, K: Ord + Copy>(
     if entries.len() < most {
         if entries.len() == entries.capacity() {
             let more = if entries.is_empty() { 4 } else { entries.len() };
+            *bytes -= heap_bytes(entries);
             entries.reserve_exact(more.min(most - entries.len()));
+            *bytes += heap_bytes(entries);
         }
         entries.insert(at, entry);
         return Inserted::Done;
@@ -381,6 +409,7 @@ fn insert_into_leaf<E: Copy, K: Ord + Copy>(
     // goes to its side.
     let from = cut(most + 1, at);
     let mut right = Vec::with_capacity(most);
+    *bytes += heap_bytes(&right);
     if at < from {
         right.extend_from_slice(&entries[from - 1..]);
         entries.truncate(from - 1);
@@ -403,13 +432,14 @@ fn insert_below<E: Copy, K: Ord + Copy>(
     entry: E,
     key: K,
     key_of: &impl Fn(E) -> K,
+    bytes: &mut usize,
 ) -> Inserted<E, K> {
     let at = child_for(children, &key);
     let child = &mut children[at];
     if key < child.low {
         child.low = key;
     }
-    match child.node.insert(entry, key, key_of) {
+    match child.node.insert(entry, key, key_of, bytes) {
         Inserted::Duplicate => return Inserted::Duplicate,
         Inserted::Done => {
             child.count += 1;
@@ -425,6 +455,7 @@ fn insert_below<E: Copy, K: Ord + Copy>(
     }
     let from = cut(children.len(), at + 1);
     let mut right = Vec::with_capacity(FANOUT + 1);
+    *bytes += heap_bytes(&right);
     right.extend(children.drain(from..));
     Inserted::Split(Child {
         low: right[0].low,
@@ -434,7 +465,8 @@ fn insert_below<E: Copy, K: Ord + Copy>(
 }
 
 impl<E: Copy, K> Child<E, K> {
-    /// Takes over all of the right neighbour, a node of the same height.
+    /// Takes over all of the right neighbour, a node of the same height. Both together fit into the
+    /// room that this one has.
     fn absorb(&mut self, right: Child<E, K>) {
         self.count += right.count;
         match (&mut self.node, right.node) {
@@ -480,105 +512,4 @@ pub fn first_difference<E: Copy + Eq, K: Ord + Copy>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-
-    fn check(tree: &CountedTree<u32, u32>, model: &BTreeSet<u32>) {
-        assert_eq!(tree.len(), model.len());
-        assert!(tree.iter().eq(model.iter().copied()));
-        assert_eq!(tree.first(), model.first().copied());
-    }
-
-    proptest! {
-        #[test]
-        fn behaves_as_a_sorted_set(ops in prop::collection::vec((0u8..4, 0u32..3000), 1..4000)) {
-            let mut tree = CountedTree::default();
-            let mut model = BTreeSet::new();
-            for (op, x) in ops {
-                match op {
-                    0 | 1 => assert_eq!(tree.insert(x, x, |e| e), model.insert(x)),
-                    2 => assert_eq!(tree.remove(x, |e| e), model.take(&x)),
-                    _ => {
-                        let rank = model.range(..x).count();
-                        assert_eq!(tree.rank(x, |e| e), rank);
-                        assert_eq!(tree.select(rank), model.range(x..).next().copied());
-                        assert_eq!(tree.get(x, |e| e), model.get(&x).copied());
-                        assert!(tree.iter_from(rank).take(70).eq(model.range(x..).take(70).copied()));
-                    }
-                }
-            }
-            check(&tree, &model);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_difference_is_what_the_sets_differ_by(
-            entries in prop::collection::btree_map(0u32..2000, any::<bool>(), 0..600),
-        ) {
-            let (mut all, mut some) = (CountedTree::default(), CountedTree::default());
-            for (x, also) in &entries {
-                all.insert(*x, *x, |e| e);
-                if *also {
-                    some.insert(*x, *x, |e| e);
-                }
-            }
-            let expected = entries.iter().filter(|(_, also)| !**also).map(|(x, _)| *x);
-            assert!(difference(&all, &some).eq(expected));
-            assert!(difference(&all, &all).next().is_none());
-        }
-
-        /// Large entries have small leaves: they split and merge sooner.
-        #[test]
-        fn large_entries_behave_as_a_sorted_map(ops in prop::collection::vec((0u8..5, 0u64..2000), 1..4000)) {
-            let key_of = |(x, _): (u64, [u64; 4])| x;
-            let mut tree = CountedTree::default();
-            let mut model = BTreeSet::new();
-            let mut last = 2000;
-            for (op, x) in ops {
-                match op {
-                    0 | 1 => assert_eq!(tree.insert((x, [x; 4]), x, key_of), model.insert(x)),
-                    2 => {
-                        last += x;
-                        assert_eq!(tree.insert((last, [last; 4]), last, key_of), model.insert(last));
-                    }
-                    3 => {
-                        let removed = tree.remove(x, key_of).map(key_of);
-                        assert_eq!(removed, model.take(&x));
-                    }
-                    _ => {
-                        let first = tree.first().map(key_of);
-                        assert_eq!(first, model.pop_first());
-                        first.map(|first| tree.remove(first, key_of));
-                    }
-                }
-                assert_eq!(tree.first().map(key_of), model.first().copied());
-                assert_eq!(tree.len(), model.len());
-                assert_eq!(tree.get(x, key_of).is_some(), model.contains(&x));
-            }
-            assert!(tree.iter().map(key_of).eq(model));
-        }
-    }
-
-    #[test]
-    fn grows_and_drains_through_three_levels() {
-        let mut tree = CountedTree::default();
-        let n = 200_000u32;
-        for x in 0..n {
-            assert!(tree.insert(x, x, |e| e));
-        }
-        for x in (0..n).step_by(997) {
-            assert_eq!(tree.select(x as usize), Some(x));
-            assert_eq!(tree.rank(x, |e| e), x as usize);
-        }
-        assert_eq!(tree.iter_from(n as usize).next(), None);
-        for x in 0..n {
-            assert_eq!(tree.first(), Some(x));
-            assert_eq!(tree.remove(x, |e| e), Some(x));
-        }
-        assert!(tree.is_empty());
-        assert_eq!(tree.memory_bytes(), 0);
-    }
-}
+mod tests;

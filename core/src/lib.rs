@@ -7,7 +7,7 @@ pub mod codec;
 pub mod counted_tree;
 mod inject;
 pub mod limiter;
-mod memory;
+pub mod memory;
 pub mod queue;
 mod slab;
 mod slot_index;

@@ -1,6 +1,7 @@
 //! Numbered slots for the records of a queue, in chunks, so that growing never copies what is
 //! there and memory goes back when a chunk empties. Slots of one kind are a type of their own.
 
+use crate::memory::{alloc_size, btree_bytes};
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
@@ -42,8 +43,8 @@ pub(crate) struct Slab<K, T> {
     /// Chunks with a free slot or room to grow.
     open: BTreeSet<u32>,
     len: usize,
-    /// Slots that memory is held for.
-    capacity: usize,
+    /// Bytes of heap of all chunks, as the allocator rounds them.
+    bytes: usize,
     key: PhantomData<K>,
 }
 
@@ -52,6 +53,12 @@ struct Chunk<T> {
     slots: Vec<Slot<T>>,
     free: u32,
     live: u32,
+}
+
+impl<T> Chunk<T> {
+    fn heap_bytes(&self) -> usize {
+        alloc_size(self.slots.capacity() * size_of::<Slot<T>>())
+    }
 }
 
 #[derive(Debug)]
@@ -75,7 +82,7 @@ impl<K, T> Default for Slab<K, T> {
             chunks: Vec::new(),
             open: BTreeSet::new(),
             len: 0,
-            capacity: 0,
+            bytes: 0,
             key: PhantomData,
         }
     }
@@ -126,9 +133,9 @@ impl<K: SlotNumber, T> Slab<K, T> {
                     (0, n) => n.min(CHUNK - n),
                     (_, n) => CHUNK - n,
                 };
-                let before = chunk.slots.capacity();
+                self.bytes -= chunk.heap_bytes();
                 chunk.slots.reserve_exact(more);
-                self.capacity += chunk.slots.capacity() - before;
+                self.bytes += chunk.heap_bytes();
             }
             chunk.slots.push(Slot::Taken(value));
             chunk.slots.len() - 1
@@ -166,7 +173,7 @@ impl<K: SlotNumber, T> Slab<K, T> {
         }
         chunk.live -= 1;
         if chunk.live == 0 {
-            self.capacity -= chunk.slots.capacity();
+            self.bytes -= chunk.heap_bytes();
             chunk.slots = Vec::new();
             chunk.free = NONE;
         }
@@ -190,7 +197,9 @@ impl<K: SlotNumber, T> Slab<K, T> {
 
     /// Bytes of heap of the slots themselves, O(1).
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.capacity * size_of::<Slot<T>>() + self.chunks.capacity() * size_of::<Chunk<T>>()
+        self.bytes
+            + alloc_size(self.chunks.capacity() * size_of::<Chunk<T>>())
+            + btree_bytes::<u32, ()>(self.open.len())
     }
 }
 

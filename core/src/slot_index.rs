@@ -1,6 +1,7 @@
 //! A hash index from byte strings to slot numbers that grows a little at a time: extendible hashing
 //! over small hash tables, so that no insertion ever rehashes more than one of them.
 
+use crate::memory::alloc_size;
 use crate::slab::SlotNumber;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
@@ -21,7 +22,8 @@ pub(crate) struct SlotIndex<K> {
     depth: u8,
     directory: Vec<u32>,
     shards: Vec<Shard<K>>,
-    len: usize,
+    /// Bytes of heap of all tables, as the allocator rounds them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl<K> Default for SlotIndex<K> {
                 depth: 0,
                 table: HashTable::new(),
             }],
-            len: 0,
+            bytes: 0,
         }
     }
 }
@@ -94,10 +96,13 @@ impl<K: SlotNumber> SlotIndex<K> {
             at = self.shard(hash);
         }
         let hasher = &self.hasher;
-        self.shards[at]
-            .table
-            .insert_unique(hash, slot, |s| hash_of(hasher, string_of(*s)));
-        self.len += 1;
+        let table = &mut self.shards[at].table;
+        // Only a table without room may grow.
+        let full = (table.len() == table.capacity()).then(|| table_bytes(table));
+        table.insert_unique(hash, slot, |s| hash_of(hasher, string_of(*s)));
+        if let Some(before) = full {
+            self.bytes += table_bytes(table) - before;
+        }
     }
 
     /// Removes the slot under `hash`.
@@ -106,8 +111,8 @@ impl<K: SlotNumber> SlotIndex<K> {
         let table = &mut self.shards[at].table;
         if let Ok(entry) = table.find_entry(hash, |s| *s == slot) {
             entry.remove();
-            self.len -= 1;
             if table.is_empty() {
+                self.bytes -= table_bytes(table);
                 *table = HashTable::new();
             }
         }
@@ -122,6 +127,7 @@ impl<K: SlotNumber> SlotIndex<K> {
         }
         let new = self.shards.len() as u32;
         let old = std::mem::take(&mut self.shards[at].table);
+        self.bytes -= table_bytes(&old);
         let mut tables = [
             HashTable::with_capacity(old.len() * 5 / 8),
             HashTable::with_capacity(old.len() * 5 / 8),
@@ -131,6 +137,7 @@ impl<K: SlotNumber> SlotIndex<K> {
             let side = chooser(hash) >> bit & 1;
             tables[side].insert_unique(hash, slot, |s| hash_of(&self.hasher, string_of(*s)));
         }
+        self.bytes += tables.iter().map(table_bytes).sum::<usize>();
         let [low, high] = tables;
         self.shards[at] = Shard {
             depth: bit + 1,
@@ -149,10 +156,14 @@ impl<K: SlotNumber> SlotIndex<K> {
 
     /// Bytes of heap, O(1).
     pub(crate) fn memory_bytes(&self) -> usize {
-        let shard = size_of::<Shard<K>>();
-        // A bucket is a slot and a control byte; tables are between 7/16 and 7/8 full.
-        self.directory.capacity() * 4 + self.shards.capacity() * shard + self.len * 5 * 3 / 2
+        self.bytes
+            + alloc_size(self.directory.capacity() * size_of::<u32>())
+            + alloc_size(self.shards.capacity() * size_of::<Shard<K>>())
     }
+}
+
+fn table_bytes<K>(table: &HashTable<K>) -> usize {
+    alloc_size(table.allocation_size())
 }
 
 #[cfg(test)]
@@ -180,6 +191,8 @@ mod tests {
         for shard in &index.shards {
             assert!(shard.table.len() <= SPLIT_AT);
         }
+        let tables = index.shards.iter().map(|shard| &shard.table);
+        assert_eq!(index.bytes, tables.map(table_bytes).sum::<usize>());
         for (slot, string) in strings.iter().enumerate() {
             let hash = index.hash(string);
             let found = index.find(hash, |s| strings[s.0 as usize] == *string);
@@ -187,6 +200,6 @@ mod tests {
             index.remove(hash, Number(slot as u32));
             assert_eq!(index.find(hash, |s| strings[s.0 as usize] == *string), None);
         }
-        assert_eq!(index.len, 0);
+        assert_eq!(index.bytes, 0);
     }
 }

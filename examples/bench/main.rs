@@ -3,6 +3,7 @@
 mod latency;
 mod limits;
 mod load;
+mod long;
 mod memory;
 mod probe;
 mod stalls;
@@ -151,6 +152,8 @@ const MEASUREMENTS: &[Measurement] = &[
     ("stall modq locks expire", stalls::expiry),
     ("stall modq commands", stalls::commands),
     ("load of modq from RDB", stalls::load),
+    ("long commands on queues", long::queues),
+    ("long commands on limits", long::limits),
 ];
 
 fn main() -> ExitCode {

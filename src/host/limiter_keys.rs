@@ -8,6 +8,7 @@ use crate::server::key::Key;
 use crate::server::types::{Stored, TypeHandle};
 use modq_core::codec::DecodeError;
 use modq_core::limiter::{ApplyError, Effect, LeaseEffect, Leases, Limiter};
+use modq_core::memory::alloc_size;
 use modq_core::units::{Time, Token};
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -47,7 +48,8 @@ macro_rules! stored {
             }
 
             fn memory_bytes(&self) -> usize {
-                self.$field.memory_bytes()
+                let own = alloc_size(size_of::<$key>()) - size_of::<$core>();
+                own + self.$field.memory_bytes()
             }
 
             fn free_effort(&self) -> usize {

@@ -11,6 +11,7 @@ use crate::server::args::ServerStr;
 use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode};
 use crate::server::types::{Stored, TypeHandle};
+use modq_core::memory::alloc_size;
 use modq_core::queue::{Due, Queue};
 use modq_core::units::Time;
 use std::ffi::CStr;
@@ -44,11 +45,11 @@ impl Stored for QueueKey {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.queue.memory_bytes()
+        alloc_size(size_of::<QueueKey>()) - size_of::<Queue>() + self.queue.memory_bytes()
     }
 
     fn free_effort(&self) -> usize {
-        self.queue.len()
+        self.queue.free_effort()
     }
 
     fn handle() -> &'static TypeHandle {

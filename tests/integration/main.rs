@@ -3,6 +3,7 @@
 mod dist;
 mod docs;
 mod golden;
+mod memory;
 mod modq_announcements;
 mod modq_audit;
 mod modq_claims;

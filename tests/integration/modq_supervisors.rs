@@ -182,6 +182,15 @@ fn pauses_and_revivals(kind: Kind) {
         assert_eq!(c.line("MODQ.REVIVE q ALL"), Value::Int(0))
     });
     assert_eq!(c.line("MODQ.REVIVE none ALL"), Value::Int(0));
+    // As many names as ALL revives at most.
+    assert_eq!(
+        c.line(&format!("MODQ.REVIVE q{}", " i".repeat(1000))),
+        Value::Int(0)
+    );
+    assert_err!(
+        c.line(&format!("MODQ.REVIVE q{}", " i".repeat(1001))),
+        "ERR"
+    );
     assert_eq!(
         c.line("MODQ.PEEK q COUNT 9"),
         arr!["i0", "i1", "i2", "i3", "i4"]

@@ -2,6 +2,7 @@
 //! and from when on there is room, without walking every id. Blocks of a bounded number of rows
 //! keep an insertion anywhere cheap.
 
+use crate::memory::alloc_size;
 use crate::units::Time;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -58,7 +59,7 @@ pub(super) struct Agenda {
     blocks: VecDeque<Block>,
     /// How many rows there are in all blocks.
     rows: usize,
-    /// The length of all ids together.
+    /// Bytes of heap of all ids.
     id_bytes: usize,
 }
 
@@ -91,7 +92,7 @@ impl Agenda {
 
     pub(super) fn insert(&mut self, row: Row) {
         self.rows += 1;
-        self.id_bytes += row.id.len();
+        self.id_bytes += id_bytes(&row.id);
         // A row after all others goes into the last block, or into a new one once that is full:
         // rows that come in order fill their blocks.
         let mut i = self.block_of(row.key());
@@ -127,7 +128,7 @@ impl Agenda {
         };
         block.weight -= block.rows.remove(place).weight;
         self.rows -= 1;
-        self.id_bytes -= id.len();
+        self.id_bytes -= id_bytes(id);
         if block.rows.is_empty() {
             self.blocks.remove(i);
         }
@@ -143,7 +144,7 @@ impl Agenda {
             for row in block.rows.drain(..n) {
                 block.weight -= row.weight;
                 self.rows -= 1;
-                self.id_bytes -= row.id.len();
+                self.id_bytes -= id_bytes(&row.id);
                 dropped(&row);
             }
             if !block.rows.is_empty() {
@@ -176,7 +177,7 @@ impl Agenda {
         }
         self.blocks.retain(|block| !block.rows.is_empty());
         self.rows -= taken.len();
-        self.id_bytes -= taken.iter().map(|row| row.id.len()).sum::<usize>();
+        self.id_bytes -= taken.iter().map(|row| id_bytes(&row.id)).sum::<usize>();
         taken
     }
 
@@ -230,13 +231,17 @@ impl Agenda {
         None
     }
 
-    /// Heap bytes, ids included.
+    /// Heap bytes, ids included. Looks at each block.
     pub(super) fn heap_bytes(&self) -> usize {
-        let rows: usize = self.blocks.iter().map(|b| b.rows.capacity()).sum();
-        rows * size_of::<Row>()
-            + self.blocks.capacity() * size_of::<Block>()
-            // An Arc keeps two counts in front of its bytes.
+        let rows = self.blocks.iter().map(|b| b.rows.capacity());
+        rows.map(|rows| alloc_size(rows * size_of::<Row>()))
+            .sum::<usize>()
+            + alloc_size(self.blocks.capacity() * size_of::<Block>())
             + self.id_bytes
-            + self.rows * 2 * size_of::<usize>()
     }
+}
+
+/// Bytes of heap of an id: an Arc keeps two counts in front of it.
+fn id_bytes(id: &[u8]) -> usize {
+    alloc_size((2 * size_of::<usize>() + id.len()).next_multiple_of(align_of::<usize>()))
 }

@@ -4,6 +4,7 @@
 //! Source: the contract, `ratelimit.md` (Cloudflare's two-counter idea with 60 buckets).
 
 use super::limits::MAX_VALUE;
+use crate::memory::alloc_size;
 use crate::units::{Millis, Time};
 
 /// Buckets a window can touch: 60, plus the partial ones at both ends.
@@ -290,6 +291,6 @@ impl Counter {
 
     /// Heap bytes.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<Bucket>()
+        alloc_size(self.buckets.capacity() * size_of::<Bucket>())
     }
 }

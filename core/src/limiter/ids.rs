@@ -1,11 +1,12 @@
 //! Remembered request ids: what each charged, where, and until when it is remembered.
 
 use super::agenda::{Agenda, DROPS, Row};
+use super::id_map::IdMap;
 use super::limits::Algo;
 use super::usage::{Limit, Usage};
+use crate::memory::alloc_size;
 use crate::units::{Millis, Time};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One limit that a remembered request charged.
@@ -106,6 +107,13 @@ impl Memo {
         dues.max().unwrap_or(self.at)
     }
 
+    fn heap_bytes(&self) -> usize {
+        match self.parts.spilled() {
+            true => alloc_size(self.parts.capacity() * size_of::<Part>()),
+            false => 0,
+        }
+    }
+
     /// Moves the request to `now` if it is stamped later.
     fn restamp(&mut self, now: Time) {
         if self.at > now {
@@ -120,9 +128,11 @@ impl Memo {
 /// All remembered requests of a key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ids {
-    by_id: BTreeMap<Arc<[u8]>, Memo>,
+    by_id: IdMap<Memo>,
     /// The ids of all of them, by when they are forgotten.
     agenda: Agenda,
+    /// Heap bytes of the parts of requests that charged several limits.
+    part_bytes: usize,
     /// No request is stamped later.
     newest: Time,
     /// Set while requests stamped in the future are being restamped, some with each effect: to what
@@ -186,7 +196,7 @@ impl Ids {
 
     /// Whether there is a request of this id, forgotten or not.
     pub(super) fn contains(&self, id: &[u8]) -> bool {
-        self.by_id.contains_key(id)
+        self.by_id.get(id).is_some()
     }
 
     /// Every request held, the first to be forgotten first: loaded in this order they each go to
@@ -210,11 +220,13 @@ impl Ids {
             stamp: memo.at,
             id: id.clone(),
         });
+        self.part_bytes += memo.heap_bytes();
         self.by_id.insert(id, memo);
     }
 
     fn remove(&mut self, id: &[u8]) -> Option<Memo> {
         let memo = self.by_id.remove(id)?;
+        self.part_bytes -= memo.heap_bytes();
         self.agenda.remove(memo.due(), id);
         Some(memo)
     }
@@ -239,6 +251,7 @@ impl Ids {
             let done = rows.len() < DROPS;
             for row in rows {
                 if let Some(mut memo) = self.by_id.remove(&row.id) {
+                    self.part_bytes -= memo.heap_bytes();
                     memo.restamp(to);
                     self.insert_shared(row.id, memo);
                 }
@@ -250,15 +263,15 @@ impl Ids {
         } else {
             self.restamp_to = None;
         }
-        let by_id = &mut self.by_id;
+        let (by_id, part_bytes) = (&mut self.by_id, &mut self.part_bytes);
         self.agenda.drop_due(now, |row| {
-            by_id.remove(&row.id);
+            let gone = by_id.remove(&row.id);
+            *part_bytes -= gone.map_or(0, |memo| memo.heap_bytes());
         });
     }
 
-    /// Heap bytes, with the tree's nodes taken to be three quarters full.
+    /// Heap bytes. Looks at each block of the agenda.
     pub(super) fn heap_bytes(&self) -> usize {
-        let node = size_of::<Arc<[u8]>>() + size_of::<Memo>();
-        self.agenda.heap_bytes() + self.len() * node * 4 / 3
+        self.agenda.heap_bytes() + self.part_bytes + self.by_id.heap_bytes()
     }
 }

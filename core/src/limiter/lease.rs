@@ -2,11 +2,12 @@
 //! `ratelimit.md`, "Concurrency".
 
 use super::agenda::{Agenda, Live, Row};
+use super::id_map::IdMap;
 use super::limits::{MAX_TIME, MAX_VALUE};
 use super::state::ApplyError;
 use super::wait::Wait;
 use crate::units::{Millis, Time, Token};
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 /// Most leases in a key.
@@ -26,7 +27,7 @@ pub struct Lease {
 /// The leases on one subject. Nothing but [`Leases::apply`] changes it, once it is loaded.
 #[derive(Debug, Clone, Default)]
 pub struct Leases {
-    by_id: BTreeMap<Arc<[u8]>, Lease>,
+    by_id: IdMap<Lease>,
     /// The ids of all of them, by when they end.
     agenda: Agenda,
     /// The largest fence ever given; before the first, `Token(0)`, which is none.
@@ -249,7 +250,7 @@ impl Leases {
         let held = self.agenda.weight();
         let fits = super::valid_id(id)
             && self.by_id.len() < MAX_LEASES
-            && !self.by_id.contains_key(id)
+            && self.by_id.get(id).is_none()
             && (1..=MAX_VALUE).contains(&lease.cost)
             && held + lease.cost <= 1 << 62
             && (1..=2 * MAX_VALUE).contains(&lease.expires.0)
@@ -278,28 +279,37 @@ impl Leases {
     /// fences, and the fence to go on with, if there are more. A renewal keeps the fence, so what is
     /// live throughout an iteration is listed, whatever else changes.
     pub fn page(&self, now: Time, from: Token, count: usize) -> (Option<Token>, Vec<Listed<'_>>) {
-        let live = |from: Token| {
-            let all = self.by_id.iter().map(|(id, lease)| (&**id, lease));
-            all.filter(move |(_, lease)| lease.expires > now && lease.fence >= from)
+        let live = || {
+            let all = self
+                .by_id
+                .iter()
+                .map(|(id, lease)| (lease.fence, id, lease));
+            all.filter(move |(fence, _, lease)| lease.expires > now && *fence >= from)
         };
-        // The smallest fences, the largest of them on top.
-        let mut first = BinaryHeap::with_capacity(count + 1);
-        for (_, lease) in live(from) {
-            if first.len() < count || first.peek().is_some_and(|last| lease.fence < *last) {
-                first.push(lease.fence);
-            }
-            if first.len() > count {
+        // The smallest fences in one pass, the largest of them on top: one more than are answered, to
+        // know where to go on.
+        let mut first = BinaryHeap::with_capacity(count + 2);
+        for (fence, id, _) in live() {
+            if first.len() <= count {
+                first.push((fence, id));
+            } else if first.peek().is_some_and(|(last, _)| fence < *last) {
                 first.pop();
+                first.push((fence, id));
             }
         }
-        let Some(last) = first.peek().copied() else {
-            return (None, Vec::new());
-        };
-        let behind = live(Token(last.0 + 1)).map(|(_, lease)| lease.fence);
+        let mut rows = first.into_sorted_vec();
+        let mut next = rows.get(count).map(|(fence, _)| *fence);
+        rows.truncate(count);
         // A forged payload may hold a fence twice: such leases stand on one page.
-        let mut rows: Vec<_> = live(from).filter(|(_, l)| l.fence <= last).collect();
-        rows.sort_unstable_by_key(|(_, lease)| lease.fence);
-        (behind.min(), rows)
+        if let Some(twice) = next.filter(|next| rows.last().is_some_and(|(f, _)| f == next)) {
+            rows.retain(|(fence, _)| *fence < twice);
+            let same = live().filter(|(fence, ..)| *fence == twice);
+            rows.extend(same.map(|(fence, id, _)| (fence, id)));
+            next = live().map(|(fence, ..)| fence).filter(|f| *f > twice).min();
+        }
+        let rows = rows.into_iter();
+        let rows = rows.filter_map(|(_, id)| Some((id, self.by_id.get(id)?)));
+        (next, rows.collect())
     }
 
     /// How many leases are live at `now`.
@@ -310,7 +320,7 @@ impl Leases {
     /// Whether it holds no lease, live or not: the key is to be deleted. (If it holds only leases
     /// that have ended, `expires_at` is in the past.)
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.by_id.len() == 0
     }
 
     /// When the last lease ends, 2^53 ms at most. `None` if there is none.
@@ -318,10 +328,9 @@ impl Leases {
         self.agenda.end().map(|end| end.min(MAX_TIME))
     }
 
-    /// Bytes of memory, its own and on the heap (tree nodes taken to be three quarters full).
+    /// Bytes of memory, its own and on the heap. Looks at each block of the agenda.
     pub fn memory_bytes(&self) -> usize {
-        let node = size_of::<Arc<[u8]>>() + size_of::<Lease>();
-        size_of::<Leases>() + self.agenda.heap_bytes() + self.by_id.len() * node * 4 / 3
+        size_of::<Leases>() + self.agenda.heap_bytes() + self.by_id.heap_bytes()
     }
 
     /// About how many heap blocks there are to free.

@@ -36,6 +36,7 @@ mod detail;
 mod effect;
 mod fixed;
 mod gcra;
+mod id_map;
 mod ids;
 mod lease;
 mod limits;

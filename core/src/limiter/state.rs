@@ -5,6 +5,7 @@ use super::ids::{Ids, Memo, Part};
 use super::limits::{LimitSpec, MAX_LIMITS_IN_USE, MAX_TIME, MAX_VALUE};
 use super::usage::{Limit, Usage};
 use super::wait;
+use crate::memory::alloc_size;
 use crate::units::{Millis, Time};
 use smallvec::SmallVec;
 
@@ -309,13 +310,13 @@ impl Limiter {
     /// Bytes of memory, its own and on the heap. Looks at headers, not at charges or ids.
     pub fn memory_bytes(&self) -> usize {
         let spilled = match self.limits.spilled() {
-            true => self.limits.capacity() * size_of::<Limit>(),
+            true => alloc_size(self.limits.capacity() * size_of::<Limit>()),
             false => 0,
         };
         let ids = self
             .ids
             .as_ref()
-            .map_or(0, |ids| size_of::<Ids>() + ids.heap_bytes());
+            .map_or(0, |ids| alloc_size(size_of::<Ids>()) + ids.heap_bytes());
         let heap: usize = self.limits.iter().map(|limit| limit.heap().1).sum();
         size_of::<Limiter>() + spilled + heap + ids
     }

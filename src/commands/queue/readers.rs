@@ -401,12 +401,11 @@ const TAGS_SHOWN: usize = 1000;
 const PRIORITIES_SHOWN: usize = 100;
 
 fn reply_ready_by_tag(ctx: Context<'_>, queue: &Queue) {
-    let by_tag = queue.ready_by_tag();
-    let shown = by_tag.len().min(TAGS_SHOWN);
-    ctx.field("by_tag").reply_map(shown);
-    for (tag, n) in by_tag.iter().take(shown) {
+    let by_tag = queue.ready_by_tag(TAGS_SHOWN);
+    ctx.field("by_tag").reply_map(by_tag.len());
+    for (tag, n) in by_tag {
         ctx.reply_bytes(tag);
-        ctx.reply_integer(*n as i64);
+        ctx.reply_integer(n as i64);
     }
 }
 

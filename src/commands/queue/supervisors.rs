@@ -194,6 +194,9 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut ids = vec![first];
     while parser.more() {
         ids.push(item(&mut parser)?);
+        if ids.len() > MAX_COUNT as usize {
+            return Err(Refusal::fixed("ERR at most 1000 items can be named"));
+        }
     }
     let revived = run(ctx, args, Revive { ids: &ids })?;
     ctx.reply_integer(revived as i64);

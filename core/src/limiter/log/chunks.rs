@@ -372,11 +372,11 @@ impl Closed {
         let (mut blocks, mut bytes) = (0, 0);
         if self.chunks.spilled() {
             blocks += 1;
-            bytes += self.chunks.capacity() * size_of::<Chunk>();
+            bytes += alloc_size(self.chunks.capacity() * size_of::<Chunk>());
         }
         for runs in self.chunks.iter().map(|c| &c.bytes).filter(|b| b.spilled()) {
             blocks += 1;
-            bytes += runs.capacity();
+            bytes += alloc_size(runs.capacity());
         }
         (blocks, bytes)
     }

@@ -11,6 +11,7 @@ mod chunks;
 
 pub(super) use chunks::Run;
 
+use crate::memory::alloc_size;
 use crate::units::{Millis, Time};
 use chunks::{Closed, Count};
 
@@ -229,6 +230,6 @@ impl Log {
             return (0, 0);
         };
         let (blocks, bytes) = closed.heap();
-        (blocks + 1, bytes + size_of::<Closed>())
+        (blocks + 1, bytes + alloc_size(size_of::<Closed>()))
     }
 }

@@ -54,3 +54,31 @@ fn what_is_live_throughout_is_listed_once_whatever_is_renewed() {
         assert_eq!(seen, live, "{count} at a time");
     }
 }
+
+/// Of the same fence, which only a forged payload can have: they stand on one page, and none is lost.
+#[test]
+fn a_fence_that_several_have_ends_the_iteration_all_the_same() {
+    let mut leases = Leases::default();
+    leases.last_fence = Token(9);
+    for (id, fence) in [1, 5, 5, 5, 7, 7].into_iter().enumerate() {
+        let lease = Lease {
+            cost: 1,
+            expires: Time(T0 + 1000),
+            fence: Token(fence),
+        };
+        assert!(leases.load_one(&(id as u64).to_be_bytes(), lease));
+    }
+    for count in 1..8 {
+        let (mut from, mut seen) = (Token(0), Vec::new());
+        loop {
+            let (next, rows) = page(&leases, T0, from, count);
+            seen.extend(rows);
+            match next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5], "{count} at a time");
+    }
+}

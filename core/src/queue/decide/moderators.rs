@@ -69,11 +69,17 @@ impl Turn<'_> {
         let set = self.claim_tags(known, claim.tags.as_deref());
         let lock = claim.lock.unwrap_or(self.store.settings().lock);
         let mut moderator = known;
+        // From the second on, so that to take one, as most do, needs nothing to be built.
+        let mut heads: Option<read::Heads> = None;
         while claimed.len() < claim.count && payload < MAX_CLAIM_BYTES {
             if !self.has_tokens() || moderator.is_some_and(|m| !self.store.has_capacity(m)) {
                 break;
             }
-            let Some(slot) = read::best(self.store, moderator, &[&set]) else {
+            let first = match &heads {
+                Some(heads) => heads.first(),
+                None => read::best(self.store, moderator, &[&set]),
+            };
+            let Some(slot) = first else {
                 break;
             };
             let size = self.store.items()[slot].payload().len();
@@ -87,6 +93,10 @@ impl Turn<'_> {
             // A lock can make the moderator known, also anew in another slot.
             if claimed.len() < claim.count {
                 moderator = self.store.moderators().find(claim.moderator);
+                match &mut heads {
+                    Some(heads) => heads.taken(self.store),
+                    None => heads = Some(read::Heads::new(self.store, moderator, &set)),
+                }
             }
         }
         Ok(())

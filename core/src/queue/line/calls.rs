@@ -1,6 +1,7 @@
 //! Blocked calls: clients that wait in a CLAIM. The host says who waits; a match answers them.
 
 use super::Line;
+use crate::memory::{alloc_size, counted};
 use crate::queue::Queue;
 use crate::queue::effect::Names;
 use crate::queue::store::{ModeratorSlot, Place, Store, TagList};
@@ -78,7 +79,7 @@ impl Line {
         let alike = calls.last().is_some_and(|last| {
             last.place <= call.place && (last.tags, last.own_tags) == (call.tags, call.own_tags)
         });
-        calls.push(call);
+        counted(calls, &mut self.heap, list_bytes, |calls| calls.push(call));
         if !alike {
             self.refresh_standing_of(store, moderator);
         }
@@ -108,6 +109,7 @@ impl Line {
             !goes
         });
         if calls.is_empty() {
+            self.heap -= list_bytes(calls);
             self.calls.remove(&moderator);
         }
         self.blocked -= lists.len();
@@ -132,6 +134,7 @@ impl Line {
         self.order.clear();
         self.standings.clear();
         self.takers.clear();
+        self.heap = 0;
         self.blocked = 0;
         for (moderator, calls) in std::mem::take(&mut self.calls) {
             self.note_sign_of_life(store, moderator, now);
@@ -146,6 +149,10 @@ impl Line {
             self.refresh_standing(store, moderator, true);
         }
     }
+}
+
+pub(super) fn list_bytes(calls: &Vec<BlockedCall>) -> usize {
+    alloc_size(calls.capacity() * size_of::<BlockedCall>())
 }
 
 /// What the host says of clients that wait. None of it is an effect: only the primary knows of

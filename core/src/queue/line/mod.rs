@@ -14,6 +14,7 @@ pub(super) use calls::BlockedCall;
 pub use calls::{Block, CallId};
 
 use super::store::{ClassSlot, LineChange, ModeratorSlot, Place, Store};
+use crate::memory::{alloc_size, btree_bytes, counted};
 use crate::units::Time;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,18 @@ struct Standing {
     offers: Offers,
 }
 
+impl Standing {
+    fn heap_bytes(&self) -> usize {
+        match self.offers.spilled() {
+            true => alloc_size(self.offers.capacity() * size_of::<ClassSlot>()),
+            false => 0,
+        }
+    }
+}
+
+/// Who may be matched now of those who offer the same, the first first.
+type Takers = BTreeSet<(Place, ModeratorSlot)>;
+
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -36,11 +49,14 @@ pub(super) struct Line {
     order: BTreeSet<(Place, ModeratorSlot)>,
     standings: BTreeMap<ModeratorSlot, Standing>,
     /// By class of tags offered: who may be matched now. No entry is empty.
-    takers: BTreeMap<ClassSlot, BTreeSet<(Place, ModeratorSlot)>>,
+    takers: BTreeMap<ClassSlot, Takers>,
     /// The blocked calls of each moderator; no entry is empty.
     calls: BTreeMap<ModeratorSlot, Vec<BlockedCall>>,
     /// How many blocked calls there are in all.
     blocked: usize,
+    /// Bytes of heap of what is inside the maps: the sets of `takers`, the lists of `calls`, and what
+    /// standings offer beyond their records.
+    heap: usize,
     /// When the last blocked call of a registered moderator ended: a blocked call counts as a sign
     /// of life while it lasts.
     last_call_ended: BTreeMap<ModeratorSlot, Time>,
@@ -70,9 +86,7 @@ impl Line {
     }
 
     /// Who may be matched now, by the class of tags they offer.
-    pub(super) fn takers(
-        &self,
-    ) -> impl Iterator<Item = (ClassSlot, &BTreeSet<(Place, ModeratorSlot)>)> {
+    pub(super) fn takers(&self) -> impl Iterator<Item = (ClassSlot, &Takers)> {
         self.takers.iter().map(|(class, all)| (*class, all))
     }
 
@@ -114,7 +128,10 @@ impl Line {
             }
             LineChange::MatchAnew => self.match_everyone(),
             LineChange::Everyone => {
-                let all: Vec<ModeratorSlot> = self.order.iter().map(|(_, m)| *m).collect();
+                // Who holds nothing has room, whatever the capacity.
+                let all = self.order.iter().map(|(_, m)| *m);
+                let all = all.filter(|m| !store.moderators()[*m].held.is_empty());
+                let all: Vec<ModeratorSlot> = all.collect();
                 all.into_iter().for_each(|m| self.refresh(store, m));
                 self.match_everyone();
             }
@@ -157,8 +174,11 @@ impl Line {
             self.order.insert((standing.place, moderator));
             for class in &standing.offers {
                 let takers = self.takers.entry(*class).or_default();
-                takers.insert((standing.place, moderator));
+                counted(takers, &mut self.heap, set_bytes, |takers| {
+                    takers.insert((standing.place, moderator))
+                });
             }
+            self.heap += standing.heap_bytes();
             self.standings.insert(moderator, standing);
         }
     }
@@ -167,11 +187,14 @@ impl Line {
         let Some(old) = self.standings.remove(&moderator) else {
             return;
         };
+        self.heap -= old.heap_bytes();
         let entry = (old.place, moderator);
         self.order.remove(&entry);
         for class in old.offers {
             if let Some(takers) = self.takers.get_mut(&class) {
-                takers.remove(&entry);
+                counted(takers, &mut self.heap, set_bytes, |takers| {
+                    takers.remove(&entry)
+                });
                 if takers.is_empty() {
                     self.takers.remove(&class);
                 }
@@ -240,8 +263,17 @@ impl Line {
         self.unknown_from.is_none_or(|unknown| place < unknown)
     }
 
-    /// Bytes of heap, estimated.
+    /// Bytes of heap: O(1).
     pub(super) fn memory_bytes(&self) -> usize {
-        super::store::btree_bytes(self.order.len(), 20)
+        btree_bytes::<(Place, ModeratorSlot), ()>(self.order.len())
+            + btree_bytes::<ModeratorSlot, Standing>(self.standings.len())
+            + btree_bytes::<ClassSlot, Takers>(self.takers.len())
+            + btree_bytes::<ModeratorSlot, Vec<BlockedCall>>(self.calls.len())
+            + btree_bytes::<ModeratorSlot, Time>(self.last_call_ended.len())
+            + self.heap
     }
+}
+
+fn set_bytes(takers: &Takers) -> usize {
+    btree_bytes::<(Place, ModeratorSlot), ()>(takers.len())
 }

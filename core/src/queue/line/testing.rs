@@ -5,6 +5,14 @@ use crate::units::Time;
 use std::collections::BTreeMap;
 
 impl Line {
+    /// The heap bytes that are counted, and the same found by looking at everything.
+    pub(in crate::queue) fn counted_and_found(&self) -> (usize, usize) {
+        let takers = self.takers.values().map(super::set_bytes);
+        let calls = self.calls.values().map(super::calls::list_bytes);
+        let standings = self.standings.values().map(super::Standing::heap_bytes);
+        (self.heap, takers.chain(calls).chain(standings).sum())
+    }
+
     /// The blocked calls of every moderator who has some.
     pub(in crate::queue) fn all_calls(&self) -> &BTreeMap<ModeratorSlot, Vec<BlockedCall>> {
         &self.calls

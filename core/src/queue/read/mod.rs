@@ -9,16 +9,18 @@ pub use views::{ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summa
 
 use super::settings::{Paused, Settings};
 use super::store::{
-    Class, ClassSlot, ItemSlot, Lock, ModeratorSlot, OrderKey, State, Stats, Store, TagList,
-    TagSet, TagSlot, Timed, Timer, covers,
+    ClassSlot, ItemSlot, Lock, ModeratorSlot, OrderKey, State, Stats, Store, TagList, TagSet,
+    TagSlot, Timed, Timer, covers,
 };
 use super::{MAX_CLAIM_BYTES, Queue};
 use crate::counted_tree::{difference, first_difference};
+use crate::slab::SlotNumber;
 use crate::units::{Millis, Time, Token};
 use serde_bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, HashMap};
 
 /// The tag sets a moderator has to offer.
 type Offered = SmallVec<[TagSet; 1]>;
@@ -84,6 +86,56 @@ pub(super) fn best(
         }
     }
     best.map(|(_, slot)| slot)
+}
+
+/// What a moderator with these tags would be given one after the other: the first item of each class,
+/// the best on top. Made once, it gives each item in O(log classes), where [`best`] looks at
+/// every class. It holds true while nothing but what it gave leaves the ready items.
+pub(super) struct Heads {
+    heap: BinaryHeap<Reverse<Head>>,
+    moderator: Option<ModeratorSlot>,
+}
+
+/// The first item of a class, and where it stands.
+type Head = (OrderKey, ItemSlot, ClassSlot);
+
+impl Heads {
+    pub(super) fn new(store: &Store, moderator: Option<ModeratorSlot>, set: &[TagSlot]) -> Heads {
+        let tags = store.tags();
+        let offered = tags.with_ready.iter().copied();
+        let offered = offered.filter(|class| covers(set, &tags.classes[*class].tags));
+        let heads = offered.filter_map(|class| Heads::head(store, moderator, class));
+        Heads {
+            heap: heads.collect::<Vec<_>>().into(),
+            moderator,
+        }
+    }
+
+    fn head(
+        store: &Store,
+        moderator: Option<ModeratorSlot>,
+        class: ClassSlot,
+    ) -> Option<Reverse<Head>> {
+        let slot = first_for(store, class, moderator)?;
+        Some(Reverse((store.key(slot), slot, class)))
+    }
+
+    /// The item that comes first.
+    pub(super) fn first(&self) -> Option<ItemSlot> {
+        self.heap.peek().map(|Reverse((_, slot, _))| *slot)
+    }
+
+    /// The first was taken: it is ready no more.
+    pub(super) fn taken(&mut self, store: &Store) {
+        let Some(mut top) = self.heap.peek_mut() else {
+            return;
+        };
+        let Reverse((_, _, class)) = *top;
+        match Heads::head(store, self.moderator, class) {
+            Some(next) => *top = next,
+            None => drop(PeekMut::pop(top)),
+        }
+    }
 }
 
 /// The first ready item of a class that the moderator is not excluded from.
@@ -275,33 +327,37 @@ impl Queue {
         let store = &self.store;
         let known = moderator.and_then(|(name, _)| store.moderators().find(name));
         let sets = moderator.map(|(_, given)| self.offered(known, given));
-        let mut heads = BinaryHeap::new();
-        let mut iters: Vec<Box<dyn Iterator<Item = ItemSlot> + '_>> = Vec::new();
         let excluded = known.map(|m| &store.moderators()[m].excluded);
+        let mut heads = Vec::new();
         for class in &store.tags().with_ready {
-            let Class { tags, ready, .. } = &store.tags().classes[*class];
-            let offered = |sets: &Offered| sets.iter().any(|set| covers(set, tags));
-            if !sets.as_ref().is_none_or(offered) {
-                continue;
-            }
-            let mut iter: Box<dyn Iterator<Item = ItemSlot> + '_> =
-                match excluded.and_then(|e| e.get(class)) {
-                    Some(excluded) => Box::new(difference(ready, excluded)),
-                    None => Box::new(ready.iter()),
-                };
-            if let Some(slot) = iter.next() {
-                heads.push(Reverse((store.key(slot), slot, iters.len())));
-                iters.push(iter);
+            let offered = |sets: &Offered| {
+                let needed = &store.tags().classes[*class].tags;
+                sets.iter().any(|set| covers(set, needed))
+            };
+            if sets.as_ref().is_none_or(offered) {
+                let first = first_for(store, *class, known);
+                heads.extend(first.map(|slot| Reverse((store.key(slot), slot, *class))));
             }
         }
+        let mut heads = BinaryHeap::from(heads);
+        // Only of the classes that something is answered of is more than the first looked for.
+        let mut others: HashMap<ClassSlot, Box<dyn Iterator<Item = ItemSlot> + '_>> =
+            HashMap::new();
         let mut ids = Vec::new();
         while ids.len() < count {
-            let Some(Reverse((_, slot, from))) = heads.pop() else {
+            let Some(Reverse((_, slot, class))) = heads.pop() else {
                 break;
             };
             ids.push(store.items()[slot].id());
-            if let Some(next) = iters[from].next() {
-                heads.push(Reverse((store.key(next), next, from)));
+            let others = others.entry(class).or_insert_with(|| {
+                let ready = &store.tags().classes[class].ready;
+                match excluded.and_then(|e| e.get(&class)) {
+                    Some(excluded) => Box::new(difference(ready, excluded).skip(1)),
+                    None => Box::new(ready.iter_from(1)),
+                }
+            });
+            if let Some(next) = others.next() {
+                heads.push(Reverse((store.key(next), next, class)));
             }
         }
         ids
@@ -325,17 +381,28 @@ impl Queue {
         ready.then(|| self.rank(self.store.key(slot)) + 1)
     }
 
-    /// Ready items by tag (an item counts for each of its tags).
+    /// Ready items by tag (an item counts for each of its tags): the first `most` by name.
     #[must_use]
-    pub fn ready_by_tag(&self) -> BTreeMap<&[u8], usize> {
-        let mut by_tag = BTreeMap::new();
+    pub fn ready_by_tag(&self, most: usize) -> Vec<(&[u8], usize)> {
         let tags = self.store.tags();
+        // By number of the tag.
+        let mut counts = Vec::new();
         for class in &tags.with_ready {
             let class = &tags.classes[*class];
             for tag in &class.tags {
-                *by_tag.entry(tags.name(*tag)).or_insert(0) += class.ready.len();
+                let at = tag.number() as usize;
+                counts.resize(counts.len().max(at + 1), 0);
+                counts[at] += class.ready.len();
             }
         }
+        let counts = counts.into_iter().enumerate().filter(|(_, n)| *n > 0);
+        let by_name = counts.map(|(at, n)| (tags.name(TagSlot::new(at as u32)), n));
+        let mut by_tag: Vec<(&[u8], usize)> = by_name.collect();
+        if by_tag.len() > most {
+            by_tag.select_nth_unstable(most);
+            by_tag.truncate(most);
+        }
+        by_tag.sort_unstable();
         by_tag
     }
 
@@ -425,9 +492,15 @@ impl Queue {
         sets
     }
 
-    /// Bytes of memory in use, estimated from sizes and counts: O(tag combinations).
+    /// Bytes of memory in use: O(1).
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Queue>() + self.store.memory_bytes() + self.line.memory_bytes()
+    }
+
+    /// About how many allocations there are to free: O(1).
+    #[must_use]
+    pub fn free_effort(&self) -> usize {
+        1 + self.store.allocations() + self.line.memory_bytes() / 512
     }
 }

@@ -8,6 +8,7 @@
 use super::item::{ItemSlot, Seq, State};
 use super::{Locks, lock_seq};
 use crate::counted_tree::{CountedTree, first_difference};
+use crate::memory::btree_bytes;
 use crate::units::Time;
 use std::collections::BTreeSet;
 
@@ -117,10 +118,11 @@ impl Ages {
         [first_difference(by_seq, &self.dead), moved]
     }
 
-    /// Bytes of heap, estimated.
+    /// Bytes of heap: O(1).
     pub(in crate::queue) fn memory_bytes(&self) -> usize {
         self.aside.memory_bytes()
             + self.dead.memory_bytes()
-            + (self.ready_since.len() + self.moved.len()) * 24
+            + btree_bytes::<(Time, ItemSlot), ()>(self.ready_since.len())
+            + btree_bytes::<(Time, ItemSlot), ()>(self.moved.len())
     }
 }

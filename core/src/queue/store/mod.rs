@@ -32,10 +32,11 @@ pub(super) use moderators::Moderator;
 pub use moderators::Place;
 pub(super) use moderators::{ModeratorSlot, Moderators, Profile};
 pub use stats::{Histogram, Stats};
-pub(super) use tags::{Class, ClassSlot, TagList, TagSet, TagSlot, Tags, covers};
+pub(super) use tags::{ClassSlot, TagList, TagSet, TagSlot, Tags, covers};
 
 use super::settings::{Paused, Settings};
 use crate::counted_tree::CountedTree;
+use crate::memory::{alloc_size, btree_bytes, counted};
 use crate::slab::Slab;
 use crate::slot_index::SlotIndex;
 use crate::units::{Time, Token};
@@ -95,6 +96,8 @@ pub(super) struct Store {
     timers: CountedTree<Timer, Timer>,
     /// Heap bytes of ids and payloads.
     content_bytes: usize,
+    /// Heap bytes of the lists of exclusions.
+    exclusion_bytes: usize,
 }
 
 /// What everybody may look at.
@@ -244,34 +247,36 @@ impl Store {
         self.ages.oldest(&self.by_seq)
     }
 
-    /// Bytes of memory in use, estimated from sizes and counts: O(tag combinations).
+    /// Bytes of heap, kept as things happen or found from counts: O(1).
     pub(super) fn memory_bytes(&self) -> usize {
-        let classes = self.tags.with_ready.iter();
-        let ready: usize = classes
-            .map(|c| self.tags.classes[*c].ready.memory_bytes())
-            .sum();
         self.content_bytes
             + self.items.memory_bytes()
             + self.ids.memory_bytes()
             + self.by_seq.memory_bytes()
             + self.ages.memory_bytes()
             + self.tags.memory_bytes()
-            + ready
             + self.moderators.memory_bytes()
-            + btree_bytes(self.rare.len(), size_of::<Rare>() + 4)
+            + btree_bytes::<ItemSlot, Rare>(self.rare.len())
+            + self.exclusion_bytes
             + self.locks.memory_bytes()
-            // What moderators hold.
-            + btree_bytes(self.locks.len(), 12)
-            + btree_bytes(self.delayed.len() + self.dead.len(), 16)
+            + btree_bytes::<(Seq, ItemSlot), ()>(self.delayed.len())
+            + btree_bytes::<(Seq, ItemSlot), ()>(self.dead.len())
+            + btree_bytes::<i32, usize>(self.by_priority.len())
             + self.timers.memory_bytes()
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
+            + alloc_size(self.settings.events.capacity())
+    }
+
+    /// About how many allocations there are to free: O(1).
+    pub(super) fn allocations(&self) -> usize {
+        // What is beside the items is in nodes of some hundred bytes.
+        self.items.len() + (self.memory_bytes() - self.content_bytes) / 512
     }
 }
 
-/// Bytes of a B-tree of the standard library: nodes of up to 11 entries, about 2/3 full.
-pub(super) fn btree_bytes(len: usize, entry: usize) -> usize {
-    len * (entry + 2) * 3 / 2
+fn list_bytes(excluded: &Vec<Exclusion>) -> usize {
+    alloc_size(excluded.capacity() * size_of::<Exclusion>())
 }
 
 /// References from outside: see the head of this file.
@@ -355,8 +360,15 @@ impl Store {
         for exclusion in &excluded {
             self.moderators[exclusion.moderator].references += 1;
         }
-        let mut old = excluded;
+        // Nothing may be held for what goes as soon as it is empty.
+        let mut old = if excluded.is_empty() {
+            Vec::new()
+        } else {
+            excluded
+        };
+        self.exclusion_bytes += list_bytes(&old);
         self.with_rare(slot, |rare| std::mem::swap(&mut rare.excluded, &mut old));
+        self.exclusion_bytes -= list_bytes(&old);
         for exclusion in old {
             self.moderators[exclusion.moderator].references -= 1;
             self.moderators.forget_if_idle(exclusion.moderator);
@@ -384,16 +396,18 @@ impl Store {
         if ready.is_empty() {
             self.tags.with_ready.insert(class);
         }
-        ready.insert(slot, key, |s| items[s].key(aging));
+        let bytes = &mut self.tags.ready_bytes;
+        counted(ready, bytes, CountedTree::memory_bytes, |ready| {
+            ready.insert(slot, key, |s| items[s].key(aging));
+        });
         self.ready += 1;
         *self.by_priority.entry(priority).or_default() += 1;
         if has_rare {
             for exclusion in self.rare.get(&slot).iter().flat_map(|r| &r.excluded) {
-                self.moderators[exclusion.moderator]
-                    .excluded
-                    .entry(class)
-                    .or_default()
-                    .insert(slot, key, |s| items[s].key(aging));
+                let moderator = exclusion.moderator;
+                self.moderators.change_excluded(moderator, class, |tree| {
+                    tree.insert(slot, key, |s| items[s].key(aging));
+                });
             }
             self.enter_ages(slot);
         }
@@ -406,7 +420,10 @@ impl Store {
         let (key, priority, has_rare) = (item.key(aging), item.priority, item.has_rare);
         let class = self.tags.class(item.tags);
         let ready = &mut self.tags.classes[class].ready;
-        ready.remove(key, |s| items[s].key(aging));
+        let bytes = &mut self.tags.ready_bytes;
+        counted(ready, bytes, CountedTree::memory_bytes, |ready| {
+            ready.remove(key, |s| items[s].key(aging));
+        });
         if ready.is_empty() {
             self.tags.with_ready.remove(&class);
         }
@@ -419,13 +436,10 @@ impl Store {
         }
         if has_rare {
             for exclusion in self.rare.get(&slot).iter().flat_map(|r| &r.excluded) {
-                let excluded = &mut self.moderators[exclusion.moderator].excluded;
-                if let Some(tree) = excluded.get_mut(&class) {
+                let moderator = exclusion.moderator;
+                self.moderators.change_excluded(moderator, class, |tree| {
                     tree.remove(key, |s| items[s].key(aging));
-                    if tree.is_empty() {
-                        excluded.remove(&class);
-                    }
-                }
+                });
             }
         }
     }
@@ -457,8 +471,7 @@ impl Store {
         self.locks.insert((seq, lock), seq, lock_seq);
         self.enter_ages(lock.item);
         self.add_timer(lock.deadline, Timed::Deadline(lock.token, lock.item));
-        let held = &mut self.moderators[lock.moderator].held;
-        held.insert(lock.token, lock.item);
+        self.moderators.hold(lock.moderator, lock.token, lock.item);
     }
 
     /// Sets a new deadline.
@@ -502,7 +515,7 @@ impl Store {
             State::Locked => {
                 let (_, lock) = self.locks.remove(seq, lock_seq)?;
                 self.remove_timer(lock.deadline, Timed::Deadline(lock.token, slot));
-                self.moderators[lock.moderator].held.remove(lock.token);
+                self.moderators.let_go(lock.moderator, lock.token);
                 return Some(lock);
             }
         }

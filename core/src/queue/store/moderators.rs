@@ -4,6 +4,7 @@
 use super::item::{ItemSlot, OrderKey};
 use super::tags::{ClassSlot, TagList};
 use crate::counted_tree::CountedTree;
+use crate::memory::{alloc_size, btree_bytes, counted};
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
 use crate::units::{Millis, Time, Token};
@@ -92,6 +93,11 @@ impl Held {
         }
     }
 
+    #[inline]
+    fn heap_bytes(&self) -> usize {
+        btree_bytes::<Token, ItemSlot>(self.rest.len())
+    }
+
     /// The items, lowest token first.
     pub(in crate::queue) fn items(&self) -> impl Iterator<Item = ItemSlot> {
         let first = self.first.iter().map(|(_, item)| *item);
@@ -130,6 +136,8 @@ impl Moderator {
 pub(in crate::queue) struct Moderators {
     all: Slab<ModeratorSlot, Moderator>,
     index: SlotIndex<ModeratorSlot>,
+    /// Bytes of heap of all of them, beyond their records.
+    heap: usize,
 }
 
 impl Moderators {
@@ -146,8 +154,10 @@ impl Moderators {
         if let Some(slot) = self.index.find(hash, |s| *self.all[s].name == *name) {
             return slot;
         }
+        let name = SmallVec::from_slice(name);
+        self.heap += name_bytes(&name);
         let slot = self.all.insert(Moderator {
-            name: SmallVec::from_slice(name),
+            name,
             ..Moderator::default()
         });
         let all = &self.all;
@@ -160,8 +170,58 @@ impl Moderators {
         if self.all[slot].is_idle() {
             let hash = self.index.hash(&self.all[slot].name);
             self.index.remove(hash, slot);
-            self.all.remove(slot);
+            let gone = self.all.remove(slot);
+            self.heap -= name_bytes(&gone.name);
         }
+    }
+
+    /// A moderator holds a lock more.
+    #[inline]
+    pub(super) fn hold(&mut self, slot: ModeratorSlot, token: Token, item: ItemSlot) {
+        let held = &mut self.all[slot].held;
+        counted(held, &mut self.heap, Held::heap_bytes, |held| {
+            held.insert(token, item);
+        });
+    }
+
+    /// A moderator holds a lock less.
+    #[inline]
+    pub(super) fn let_go(&mut self, slot: ModeratorSlot, token: Token) {
+        let held = &mut self.all[slot].held;
+        counted(held, &mut self.heap, Held::heap_bytes, |held| {
+            held.remove(token);
+        });
+    }
+
+    /// Changes the ready items of a class that a moderator is excluded from.
+    pub(super) fn change_excluded(
+        &mut self,
+        slot: ModeratorSlot,
+        class: ClassSlot,
+        change: impl FnOnce(&mut CountedTree<ItemSlot, OrderKey>),
+    ) {
+        let excluded = &mut self.all[slot].excluded;
+        let before = map_bytes(excluded);
+        let tree = excluded.entry(class).or_default();
+        counted(tree, &mut self.heap, CountedTree::memory_bytes, change);
+        if tree.is_empty() {
+            excluded.remove(&class);
+        }
+        self.heap = self.heap + map_bytes(excluded) - before;
+    }
+
+    /// A moderator is registered so, or no longer. Answers the registration they had.
+    pub(super) fn set_profile(
+        &mut self,
+        slot: ModeratorSlot,
+        profile: Option<Profile>,
+    ) -> Option<Box<Profile>> {
+        let profile = profile.map(Box::new);
+        let record = &mut self.all[slot];
+        self.heap += profile_bytes(profile.as_ref());
+        let old = std::mem::replace(&mut record.profile, profile);
+        self.heap -= profile_bytes(old.as_ref());
+        old
     }
 
     pub(in crate::queue) fn is_known(&self, slot: ModeratorSlot) -> bool {
@@ -178,9 +238,39 @@ impl Moderators {
         self.all.iter()
     }
 
+    /// Bytes of heap: O(1).
     pub(in crate::queue) fn memory_bytes(&self) -> usize {
-        self.all.memory_bytes() + self.index.memory_bytes() + self.all.len() * 24
+        self.all.memory_bytes() + self.index.memory_bytes() + self.heap
     }
+
+    /// The heap bytes that are counted, and the same found by looking at everything.
+    #[cfg(test)]
+    pub(in crate::queue) fn counted_and_found(&self) -> (usize, usize) {
+        let found = self.all.iter().map(|(_, m)| {
+            let trees = m.excluded.values().map(CountedTree::memory_bytes);
+            name_bytes(&m.name)
+                + m.held.heap_bytes()
+                + map_bytes(&m.excluded)
+                + trees.sum::<usize>()
+                + profile_bytes(m.profile.as_ref())
+        });
+        (self.heap, found.sum())
+    }
+}
+
+fn name_bytes(name: &SmallVec<[u8; 32]>) -> usize {
+    match name.spilled() {
+        true => alloc_size(name.capacity()),
+        false => 0,
+    }
+}
+
+fn map_bytes<T>(map: &BTreeMap<ClassSlot, T>) -> usize {
+    btree_bytes::<ClassSlot, T>(map.len())
+}
+
+fn profile_bytes(profile: Option<&Box<Profile>>) -> usize {
+    profile.map_or(0, |_| alloc_size(size_of::<Profile>()))
 }
 
 impl std::ops::Index<ModeratorSlot> for Moderators {

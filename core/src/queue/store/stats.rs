@@ -1,5 +1,7 @@
 //! Totals of a queue and histograms of how long things took, kept as events happen.
 
+use crate::memory::alloc_size;
+
 /// Sub-buckets per doubling: a value is known to within 1/16.
 const SUB_BITS: u32 = 4;
 
@@ -94,7 +96,7 @@ impl Histogram {
 
     /// Bytes of heap.
     pub fn memory_bytes(&self) -> usize {
-        self.counts.capacity() * 8
+        alloc_size(self.counts.capacity() * size_of::<u64>())
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::item::{ItemSlot, OrderKey};
 use crate::counted_tree::CountedTree;
+use crate::memory::{alloc_size, btree_bytes};
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
 use smallvec::SmallVec;
@@ -65,6 +66,10 @@ pub(in crate::queue) struct Tags {
     class_of: BTreeMap<Box<[TagSlot]>, ClassSlot>,
     /// Classes with ready items.
     pub with_ready: BTreeSet<ClassSlot>,
+    /// Bytes of heap of names, lists and classes, without the trees of ready items.
+    heap: usize,
+    /// Bytes of heap of all trees of ready items.
+    pub(super) ready_bytes: usize,
 }
 
 impl Default for Tags {
@@ -89,6 +94,8 @@ impl Default for Tags {
             classes,
             class_of: BTreeMap::new(),
             with_ready: BTreeSet::new(),
+            heap: 0,
+            ready_bytes: 0,
         }
     }
 }
@@ -151,6 +158,7 @@ impl Tags {
         for name in names {
             let name = name.as_ref();
             let tag = self.find(name).unwrap_or_else(|| {
+                self.heap += alloc_size(name.len());
                 let slot = self.names.insert(Name {
                     name: name.into(),
                     lists: 0,
@@ -181,10 +189,12 @@ impl Tags {
                     ..Class::default()
                 });
                 self.class_of.insert(tags.as_slice().into(), class);
+                self.heap += stored_twice(&tags);
                 class
             }
         };
         self.classes[class].lists += 1;
+        self.heap += stored_twice(&given);
         let list = self.lists.insert(List {
             tags: given.clone(),
             class,
@@ -202,19 +212,33 @@ impl Tags {
         }
         let List { tags, class, .. } = self.lists.remove(list);
         self.list_of.remove(&tags);
+        self.heap -= stored_twice(&tags);
         self.classes[class].lists -= 1;
         if self.classes[class].lists == 0 {
             let gone = self.classes.remove(class);
             debug_assert!(gone.ready.is_empty());
             self.class_of.remove(&gone.tags);
+            self.heap -= stored_twice(&gone.tags);
         }
         for tag in &tags {
             self.names[*tag].lists -= 1;
             if self.names[*tag].lists == 0 {
                 let gone = self.names.remove(*tag);
+                self.heap -= alloc_size(gone.name.len());
                 self.index.remove(self.index.hash(&gone.name), *tag);
             }
         }
+    }
+
+    /// The heap bytes that are counted, and the same found by looking at everything.
+    #[cfg(test)]
+    pub(in crate::queue) fn counted_and_found(&self) -> [(usize, usize); 2] {
+        let names = self.names.iter().map(|(_, n)| alloc_size(n.name.len()));
+        let lists = self.lists.iter().map(|(_, list)| stored_twice(&list.tags));
+        let classes = self.classes.iter().map(|(_, c)| stored_twice(&c.tags));
+        let ready = self.classes.iter().map(|(_, c)| c.ready.memory_bytes());
+        let heap = names.chain(lists).chain(classes).sum();
+        [(self.heap, heap), (self.ready_bytes, ready.sum())]
     }
 
     /// How many lists, classes and tags there are (to be sure that nothing leaks).
@@ -223,15 +247,23 @@ impl Tags {
         (self.lists.len(), self.classes.len(), self.names.len())
     }
 
-    /// Bytes of heap, estimated; the names themselves are small against the items.
+    /// Bytes of heap: O(1).
     pub(in crate::queue) fn memory_bytes(&self) -> usize {
         self.names.memory_bytes()
             + self.index.memory_bytes()
             + self.lists.memory_bytes()
             + self.classes.memory_bytes()
-            + self.names.len() * 32
-            + (self.lists.len() + self.classes.len()) * 64
+            + btree_bytes::<Box<[TagSlot]>, TagList>(self.list_of.len())
+            + btree_bytes::<Box<[TagSlot]>, ClassSlot>(self.class_of.len())
+            + btree_bytes::<ClassSlot, ()>(self.with_ready.len())
+            + self.heap
+            + self.ready_bytes
     }
+}
+
+/// Bytes of heap of these tags as a list or class has them: in the record, and to be found by.
+fn stored_twice(tags: &[TagSlot]) -> usize {
+    2 * alloc_size(size_of_val(tags))
 }
 
 #[cfg(test)]

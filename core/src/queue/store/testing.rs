@@ -15,6 +15,12 @@ impl Store {
         self.content_bytes
     }
 
+    /// Heap bytes of the lists of exclusions, as counted and by looking at all of them.
+    pub(in crate::queue) fn exclusion_bytes(&self) -> (usize, usize) {
+        let lists = self.rare.values().map(|r| super::list_bytes(&r.excluded));
+        (self.exclusion_bytes, lists.sum())
+    }
+
     /// The seq of the next item.
     pub(in crate::queue) fn next_seq(&self) -> u64 {
         self.next_seq

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod backlog;
 mod chunks;
+mod classes;
 mod crowds;
 mod damage;
 mod digest;

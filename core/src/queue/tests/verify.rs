@@ -45,6 +45,20 @@ pub(super) fn verify(queue: &Queue) {
     found.check_classes(store);
     found.check_tags(store);
     verify_line(queue);
+    verify_bytes(queue);
+}
+
+/// The heap bytes that are counted as things happen, against looking at everything.
+fn verify_bytes(queue: &Queue) {
+    let store = &queue.store;
+    let all = [
+        store.exclusion_bytes(),
+        store.moderators().counted_and_found(),
+        queue.line.counted_and_found(),
+    ];
+    for (counted, found) in all.into_iter().chain(store.tags().counted_and_found()) {
+        assert_eq!(counted, found);
+    }
 }
 
 /// What is found by looking at the records one by one.

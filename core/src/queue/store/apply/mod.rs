@@ -50,7 +50,7 @@ pub(in crate::queue) enum LineChange {
     Registered(ModeratorSlot),
     /// Nobody, but whoever waits may be matched with what was held back.
     MatchAnew,
-    /// Everybody, and whoever waits may be matched with what was held back.
+    /// Everybody who holds something, and whoever waits may be matched with what was held back.
     Everyone,
 }
 

@@ -63,11 +63,11 @@ impl Store {
     /// Registers a moderator who is not registered.
     pub(in crate::queue::store) fn register(&mut self, slot: ModeratorSlot, profile: Profile) {
         self.add_timer(profile.expires, Timed::Registration(slot));
-        self.moderators[slot].profile = Some(Box::new(profile));
+        self.moderators.set_profile(slot, Some(profile));
     }
 
     fn unregister(&mut self, slot: ModeratorSlot) {
-        if let Some(old) = self.moderators[slot].profile.take() {
+        if let Some(old) = self.moderators.set_profile(slot, None) {
             self.remove_timer(old.expires, Timed::Registration(slot));
             self.tags.release(old.tags);
         }

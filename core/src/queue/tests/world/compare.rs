@@ -110,7 +110,7 @@ impl Trio {
         assert_eq!(queue.len(), model.items.len());
         assert_eq!(queue.is_empty(), model.items.is_empty());
         assert_eq!(queue.waiting(), summary.waiting);
-        let by_tag = queue.ready_by_tag().into_iter();
+        let by_tag = queue.ready_by_tag(usize::MAX).into_iter();
         let by_tag: Vec<(String, usize)> = by_tag.map(|(tag, n)| (text(tag), n)).collect();
         let ready_with = |tag: &str| {
             let all = model.items.iter().filter(|i| i.phase == Phase::Ready);
