@@ -101,7 +101,7 @@ fn look(queue: &Queue, ids: &BTreeSet<Vec<u8>>, moderators: &BTreeSet<Vec<u8>>) 
         black_box(queue.peek(10, Some((moderator, None))));
     }
     black_box((queue.peek(10, None), queue.waiters(10)));
-    black_box((queue.ready_by_tag(), queue.ready_by_priority().count()));
+    black_box((queue.ready_by_tag(10), queue.ready_by_priority().count()));
     black_box((queue.oldest_ready(time), queue.oldest_item(time)));
     black_box((queue.overdue(time), queue.next_due()));
     black_box((queue.memory_bytes(), queue.summary()));

@@ -218,9 +218,9 @@ impl Moderators {
     ) -> Option<Box<Profile>> {
         let profile = profile.map(Box::new);
         let record = &mut self.all[slot];
-        self.heap += profile_bytes(profile.as_ref());
+        self.heap += profile_bytes(profile.is_some());
         let old = std::mem::replace(&mut record.profile, profile);
-        self.heap -= profile_bytes(old.as_ref());
+        self.heap -= profile_bytes(old.is_some());
         old
     }
 
@@ -252,7 +252,7 @@ impl Moderators {
                 + m.held.heap_bytes()
                 + map_bytes(&m.excluded)
                 + trees.sum::<usize>()
-                + profile_bytes(m.profile.as_ref())
+                + profile_bytes(m.profile.is_some())
         });
         (self.heap, found.sum())
     }
@@ -269,8 +269,11 @@ fn map_bytes<T>(map: &BTreeMap<ClassSlot, T>) -> usize {
     btree_bytes::<ClassSlot, T>(map.len())
 }
 
-fn profile_bytes(profile: Option<&Box<Profile>>) -> usize {
-    profile.map_or(0, |_| alloc_size(size_of::<Profile>()))
+fn profile_bytes(there: bool) -> usize {
+    match there {
+        true => alloc_size(size_of::<Profile>()),
+        false => 0,
+    }
 }
 
 impl std::ops::Index<ModeratorSlot> for Moderators {
