@@ -208,11 +208,19 @@ impl Command {
             // The first says how many; the second is marked as repeated.
             Keys::ChangesCounted => 1..2,
         };
-        args[keys].iter_mut().for_each(|arg| arg.kind = Kind::Key);
+        args[keys]
+            .iter_mut()
+            .for_each(|arg| arg.kind = Kind::Key(0));
         if self.keys == Keys::ChangesEvents {
             let follows = |arg: &&mut Arg| arg.token.as_deref() == Some("EVENTS");
             let stream = args.iter_mut().find(follows);
-            stream.expect("a syntax with EVENTS").kind = Kind::Key;
+            stream.expect("a syntax with EVENTS").kind = Kind::Key(1);
+        }
+        if self.keys == Keys::ChangesCounted {
+            // What must be given once or more beside the keys is given for each of them.
+            let repeated = |arg: &&mut Arg| arg.multiple && !arg.optional && arg.token.is_some();
+            let repeated = args.iter_mut().filter(repeated);
+            repeated.for_each(|arg| arg.summary = Some("once for each key"));
         }
         args
     }

@@ -18,8 +18,8 @@ use modq_core::limiter::{
 };
 use smallvec::SmallVec;
 
-const CHECK_SYNTAX: &str = "key <quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst] \
-     [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst]]… \
+const CHECK_SYNTAX: &str = "key <quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>] \
+     [LIMIT quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>]]… \
      | POLICY name> [COST cost] [ID request] [PARTIAL] [DETAIL]";
 const CHECK_COMPLEXITY: &str = "O(1) for each limit; LOG: O(log n) with n charges in the window";
 
@@ -31,7 +31,7 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -4,
         syntax: CHECK_SYNTAX,
-        integers: &["quota", "window", "burst", "cost"],
+        integers: &["quota", "window-ms", "burst", "cost"],
         summary: "Charges a request to all limits of a subject, or to none.",
         complexity: CHECK_COMPLEXITY,
         handler: entry(check),
@@ -43,7 +43,7 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Reads,
         arity: -4,
         syntax: CHECK_SYNTAX,
-        integers: &["quota", "window", "burst", "cost"],
+        integers: &["quota", "window-ms", "burst", "cost"],
         summary: "What RATELIMIT.CHECK would answer now, charging nothing.",
         complexity: CHECK_COMPLEXITY,
         handler: entry(peek),
@@ -54,10 +54,10 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::ChangesCounted,
         arity: -6,
-        syntax: "numkeys key [key …] LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
-                 [BURST burst] [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
-                 [BURST burst]]… [COST cost]",
-        integers: &["numkeys", "quota", "window", "burst", "cost"],
+        syntax: "numkeys key [key …] \
+                 <LIMIT quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>]>… \
+                 [COST cost]",
+        integers: &["numkeys", "quota", "window-ms", "burst", "cost"],
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
         handler: entry_located(mcheck, counted_keys),

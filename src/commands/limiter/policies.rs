@@ -25,7 +25,7 @@ static SUBCOMMANDS: &[Command] = &[
         keys: Keys::None,
         arity: -5,
         syntax: LIMITS_OF_POLICY,
-        integers: &["quota", "window", "burst"],
+        integers: &["quota", "window-ms", "burst"],
         summary: "Sets the limits a name stands for.",
         complexity: "O(log n) with n policies",
         handler: entry(policy_set),
@@ -80,8 +80,9 @@ static SUBCOMMANDS: &[Command] = &[
     },
 ];
 
-const LIMITS_OF_POLICY: &str = "name quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
-     [BURST burst] [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst]]…";
+const LIMITS_OF_POLICY: &str = "name quota window-ms \
+     [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>] \
+     [LIMIT quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>]]…";
 
 /// What RATELIMIT.POLICY HELP says, in the form of the server's own containers.
 const POLICY_HELP: [&CStr; 12] = [

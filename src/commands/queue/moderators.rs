@@ -26,7 +26,7 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast blocking",
         keys: Keys::Changes,
         arity: -3,
-        syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] [NEW]",
+        syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] [NEW]",
         integers: &["n", "ms"],
         summary: "Locks the next items for a moderator, after those they hold already.",
         complexity: "O(log n) for each item and each tag combination in use, with n items",
@@ -38,7 +38,7 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write slow blocking",
         keys: Keys::ChangesCounted,
         arity: -4,
-        syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] \
+        syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] \
                  [NEW]",
         integers: &["numkeys", "n", "ms"],
         summary: "Claims from the first of several queues that has something.",
@@ -87,7 +87,7 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
-        syntax: "key moderator [TTL ms] [COUNT n] [TAGS n [tag …]]",
+        syntax: "key moderator [TTL ms] [COUNT n] [TAGS numtags [tag …]]",
         integers: &["ms", "n"],
         summary: "Registers a moderator as waiting, or gives their sign of life.",
         complexity: "O(log n) for each tag combination in use, with n items",

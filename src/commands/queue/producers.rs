@@ -19,8 +19,8 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
-        syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS n [tag …]] \
-                 [EXCLUDE n [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
+        syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS numtags [tag …]] \
+                 [EXCLUDE nummoderators [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
         integers: &["priority", "ms", "n"],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
@@ -45,7 +45,7 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
-                 [TAGS n [tag …]] [EXCLUDE n [moderator …]]",
+                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]]",
         integers: &["rev", "priority", "ms", "n"],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
