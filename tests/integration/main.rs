@@ -1,5 +1,7 @@
 //! Every test that runs against real servers: one binary, one module per concern.
 
+mod arguments;
+mod arguments_calls;
 mod docs;
 mod golden;
 mod modq_announcements;
