@@ -34,6 +34,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["quota", "window-ms", "burst", "cost"],
         summary: "Charges a request to all limits of a subject, or to none.",
         complexity: CHECK_COMPLEXITY,
+        tips: "nondeterministic_output",
         handler: entry(check),
     },
     Command {
@@ -46,6 +47,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["quota", "window-ms", "burst", "cost"],
         summary: "What RATELIMIT.CHECK would answer now, charging nothing.",
         complexity: CHECK_COMPLEXITY,
+        tips: "nondeterministic_output",
         handler: entry(peek),
     },
     Command {
@@ -60,6 +62,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["numkeys", "quota", "window-ms", "burst", "cost"],
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
+        tips: "nondeterministic_output",
         handler: entry_located(mcheck, counted_keys),
     },
 ];
@@ -200,7 +203,7 @@ fn next_limit(
 fn limits_of(policy: &[u8]) -> Result<Specs, Refusal> {
     let limits = with_policies(|policies| policies.get(policy).map(SmallVec::from));
     limits.ok_or(Refusal::fixed(
-        "NOPOLICY no policy of this name; see RATELIMIT.POLICY SET",
+        "NOPOLICY no policy of this name here: RATELIMIT.POLICY SET makes one, in a cluster on each primary",
     ))
 }
 

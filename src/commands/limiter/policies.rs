@@ -28,6 +28,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &["quota", "window-ms", "burst"],
         summary: "Sets the limits a name stands for.",
         complexity: "O(log n) with n policies",
+        tips: "request_policy:all_shards response_policy:all_succeeded",
         handler: entry(policy_set),
     },
     Command {
@@ -40,6 +41,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "The limits a name stands for.",
         complexity: "O(log n) with n policies",
+        tips: "",
         handler: entry(policy_get),
     },
     Command {
@@ -52,6 +54,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "Forgets a policy.",
         complexity: "O(log n) with n policies",
+        tips: "request_policy:all_shards response_policy:agg_logical_or",
         handler: entry(policy_del),
     },
     Command {
@@ -64,6 +67,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "The names of all policies.",
         complexity: "O(n) with n policies",
+        tips: "",
         handler: entry(policy_list),
     },
     Command {
@@ -76,6 +80,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "The subcommands and what they do.",
         complexity: "O(1)",
+        tips: "",
         handler: entry(policy_help),
     },
 ];

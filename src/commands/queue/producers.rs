@@ -24,6 +24,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["priority", "ms", "n"],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
+        tips: "",
         handler: entry(submit),
     },
     Command {
@@ -36,6 +37,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["rev"],
         summary: "Removes an item, if it is still at the given revision.",
         complexity: "O(log n) with n items",
+        tips: "",
         handler: entry(cancel),
     },
     Command {
@@ -49,6 +51,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["rev", "priority", "ms", "n"],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
+        tips: "",
         handler: entry(update),
     },
 ];
