@@ -2,6 +2,7 @@
 
 mod arguments;
 mod arguments_calls;
+mod coming_and_going;
 mod docs;
 mod golden;
 mod modq_announcements;
