@@ -32,6 +32,8 @@ fn nothing_is_left_without_keys_and_policies(kind: Kind) {
     let with_key = rdb(&server);
     c.line("DEL q");
     let gone_again = rdb(&server);
+    let told = "a server without the module does not load them";
+    assert_eq!(server.log().contains(told), always_marks(kind));
     for file in [merely_loaded, gone_again] {
         match without_module(kind, file) {
             Ok(server) => {
