@@ -302,6 +302,15 @@ fn state(c: &mut Client) -> Vec<String> {
     state
 }
 
+/// What the names of the keys that a command is mostly called with begin with.
+fn family(spec: &Spec) -> &'static str {
+    match &spec.name[0] {
+        name if name.starts_with("MODQ.") => "q",
+        _ if spec.args.iter().any(|arg| arg.name == "id") => "lease",
+        _ => "limit",
+    }
+}
+
 fn an_error_has_changed_nothing(kind: Kind) {
     let clock = Clock::new();
     let quiet = |builder: Builder| builder.config("repl-ping-replica-period 100000");
@@ -322,11 +331,7 @@ fn an_error_has_changed_nothing(kind: Kind) {
             before = state(&mut c);
         }
         let spec = random.pick(&specs);
-        let family = match &spec.name[0] {
-            name if name.starts_with("MODQ.") => "q",
-            _ if spec.args.iter().any(|arg| arg.name == "id") => "lease",
-            _ => "limit",
-        };
+        let family = family(spec);
         let mut values = |random: &mut Random, arg: &ArgSpec| fitting(random, arg, family, &known);
         let mut call = Maker::new(&mut random, &mut values).call(spec);
         for _ in 0..random.below(3) {

@@ -166,8 +166,10 @@ impl<'a> Maker<'a> {
             if arg.optional && self.random.once_in(2) {
                 continue;
             }
-            let counts =
-                |next: &&ArgSpec| next.multiple && arg.name == format!("num{}s", next.name);
+            let counts = |next: &&ArgSpec| {
+                let name = format!("num{}s", next.name);
+                next.multiple && arg.kind == "integer" && arg.name == name
+            };
             match args.next_if(counts) {
                 Some(next) => {
                     let least = usize::from(!next.optional);

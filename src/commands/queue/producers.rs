@@ -21,7 +21,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -4,
         syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS numtags [tag …]] \
                  [EXCLUDE nummoderators [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
-        integers: &["priority", "ms", "n"],
+        integers: &["priority", "ms", "numtags", "nummoderators"],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         tips: "",
@@ -48,7 +48,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
                  [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]]",
-        integers: &["rev", "priority", "ms", "n"],
+        integers: &["rev", "priority", "ms", "numtags", "nummoderators"],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         tips: "",
