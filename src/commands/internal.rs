@@ -33,6 +33,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Applies effects on a queue. Internal: from a primary or an AOF only.",
         complexity: "O(log n) for each effect",
+        tips: "",
         handler: entry(apply_queue),
     },
     Command {
@@ -45,6 +46,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Applies an effect on a limiter. Internal: from a primary or an AOF only.",
         complexity: "O(1) amortised",
+        tips: "",
         handler: entry(apply::<LimitKey>),
     },
     Command {
@@ -57,6 +59,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Applies an effect on leases. Internal: from a primary or an AOF only.",
         complexity: "O(log n) with n leases",
+        tips: "",
         handler: entry(apply::<LeaseKey>),
     },
     Command {
@@ -69,6 +72,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Replaces all policies. Internal: from an AOF only.",
         complexity: "O(n) with n policies",
+        tips: "",
         handler: entry(load_policies),
     },
     Command {
@@ -81,6 +85,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Loads one chunk of a value. Internal: from a rewritten AOF only.",
         complexity: "O(n log n) for the n entries of the chunk",
+        tips: "",
         handler: entry(load),
     },
 ];

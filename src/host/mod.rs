@@ -7,7 +7,7 @@
 //! - Time: [`clock`] says what it is, [`schedule`] which queue next has something to do, by its
 //!   [`hints`].
 //! - Clients that wait: [`waiting`].
-//! - Of the process as a whole: [`policies`], [`settings`], [`totals`], [`info`], [`peak`].
+//! - Of the process as a whole: [`policies`], [`settings`], [`slots`], [`totals`], [`info`], [`peak`].
 //!
 //! **A command that writes to a queue** ([`queues::run`]): the key is opened; [`streams::gate`]
 //! asks whether the queue's event stream can be written; the queue is told who waits for its name,
@@ -47,6 +47,7 @@ pub mod queues;
 pub mod replies;
 pub mod schedule;
 pub mod settings;
+pub mod slots;
 pub mod streams;
 pub mod totals;
 pub mod values;

@@ -11,11 +11,12 @@
 
 use super::peak::Peak;
 use super::queue_key::QueueKey;
+use super::slots::name_beside;
 use super::streams::{STREAM_RETRY, gate, write_events};
 use super::{clock, waiting};
 use crate::server::args::{Args, ServerStr};
 use crate::server::context::{Context, Refusal};
-use crate::server::key::{Key, Mode, Name, has_hash_tag};
+use crate::server::key::{Key, Mode, Name};
 use modq_core::queue::{
     Answer, Due, Error, Gate, Move, Notice, Now, Outcome, Queue, Request, Side, Undo, relocate,
 };
@@ -273,11 +274,7 @@ fn announce(ctx: Context<'_>, name: ServerStr<'_>, out: &mut Outcome, now: Now) 
 
 /// The channel on which a moderator hears of items they are given. It is in the slot of the key.
 fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
-    let (open, close): (&[u8], &[u8]) = match has_hash_tag(key) {
-        true => (b"", b""),
-        false => (b"{", b"}"),
-    };
-    [b"modq:", open, key, close, b":", moderator].concat()
+    name_beside(b"modq:", key, &[b":", moderator].concat())
 }
 
 /// What a tick did on one key.

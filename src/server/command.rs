@@ -5,6 +5,7 @@ use super::api::api;
 use super::context::Context;
 use super::docs::{self, Arg, Kind};
 use super::guard::RawHandler;
+use super::module::LoadError;
 use redis_module::raw;
 use std::ffi::{CStr, CString, c_int};
 
@@ -49,6 +50,8 @@ pub struct Command {
     pub summary: &'static str,
     /// What it costs.
     pub complexity: &'static str,
+    /// The server's command tips, for proxies and clients of a cluster; separated by blanks.
+    pub tips: &'static str,
     /// Runs it. It replies itself unless it refuses; see [`entry`](super::guard::entry).
     pub handler: RawHandler,
 }
@@ -69,7 +72,7 @@ pub struct Container {
 ///
 /// # Errors
 /// What the server refused, for its log.
-pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
+pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), LoadError> {
     // Where the keys are, as servers were told before there were key specs.
     let (first, last) = match command.keys {
         Keys::Reads | Keys::Changes | Keys::ChangesEvents => (1, 1),
@@ -90,7 +93,7 @@ pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), &'static str>
         ))
     };
     if status == ERR {
-        return Err(TAKEN);
+        return Err(taken(command.name));
     }
     let handle = find(ctx, command.name);
     put_in_categories(handle, command.categories)?;
@@ -101,7 +104,7 @@ pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), &'static str>
 ///
 /// # Errors
 /// What the server refused, for its log.
-pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(), &'static str> {
+pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(), LoadError> {
     // SAFETY: as in `register`; a container has no handler.
     let status = unsafe {
         api!(RedisModule_CreateCommand(
@@ -115,7 +118,7 @@ pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(),
         ))
     };
     if status == ERR {
-        return Err(TAKEN);
+        return Err(taken(container.name));
     }
     let parent = find(ctx, container.name);
     describe(
@@ -124,6 +127,7 @@ pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(),
             arity: -2,
             summary: container.summary,
             complexity: container.complexity,
+            tips: "",
             keys: Keys::None,
             args: Vec::new(),
         },
@@ -142,7 +146,7 @@ pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(),
             ))
         };
         if status == ERR {
-            return Err("a subcommand is refused");
+            return Err(taken(sub.name));
         }
         let name = [container.name.to_bytes(), b"|", sub.name.to_bytes()].concat();
         let handle = find(ctx, &CString::new(name).unwrap_or_default());
@@ -152,7 +156,16 @@ pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(),
     Ok(())
 }
 
-const TAKEN: &str = "a command is refused (another module has it?)";
+/// A command's name is not free.
+fn taken(name: &CStr) -> LoadError {
+    let name = name.to_string_lossy();
+    format!(
+        "the server refuses the command {name}: another module has it; load only one of the two"
+    )
+    .into()
+}
+
+const UNKNOWN: &str = "the server refuses what COMMAND is to say of a command; report this with the version of the server";
 
 /// The server's handle of a command that was registered.
 fn find(ctx: Context<'_>, name: &CStr) -> *mut raw::RedisModuleCommand {
@@ -163,14 +176,14 @@ fn find(ctx: Context<'_>, name: &CStr) -> *mut raw::RedisModuleCommand {
 fn put_in_categories(
     handle: *mut raw::RedisModuleCommand,
     categories: &CStr,
-) -> Result<(), &'static str> {
+) -> Result<(), LoadError> {
     // SAFETY: the server's functions were filled in before; below 7.2 this one is not there. The
     // command was registered just now, and the server copies the categories.
     let status = unsafe {
         raw::RedisModule_SetCommandACLCategories.map_or(OK, |set| set(handle, categories.as_ptr()))
     };
     if status == ERR {
-        return Err("the ACL categories of a command are refused");
+        return Err(UNKNOWN.into());
     }
     Ok(())
 }
@@ -180,6 +193,7 @@ struct About {
     arity: i32,
     summary: &'static str,
     complexity: &'static str,
+    tips: &'static str,
     keys: Keys,
     args: Vec<Arg>,
 }
@@ -190,6 +204,7 @@ impl Command {
             arity: self.arity,
             summary: self.summary,
             complexity: self.complexity,
+            tips: self.tips,
             keys: self.keys,
             args: self.arguments(),
         }
@@ -208,18 +223,26 @@ impl Command {
             // The first says how many; the second is marked as repeated.
             Keys::ChangesCounted => 1..2,
         };
-        args[keys].iter_mut().for_each(|arg| arg.kind = Kind::Key);
+        args[keys]
+            .iter_mut()
+            .for_each(|arg| arg.kind = Kind::Key(0));
         if self.keys == Keys::ChangesEvents {
             let follows = |arg: &&mut Arg| arg.token.as_deref() == Some("EVENTS");
             let stream = args.iter_mut().find(follows);
-            stream.expect("a syntax with EVENTS").kind = Kind::Key;
+            stream.expect("a syntax with EVENTS").kind = Kind::Key(1);
+        }
+        if self.keys == Keys::ChangesCounted {
+            // What must be given once or more beside the keys is given for each of them.
+            let repeated = |arg: &&mut Arg| arg.multiple && !arg.optional && arg.token.is_some();
+            let repeated = args.iter_mut().filter(repeated);
+            repeated.for_each(|arg| arg.summary = Some("once for each key"));
         }
         args
     }
 }
 
 /// Tells the server what COMMAND and COMMAND DOCS say of a command.
-fn describe(handle: *mut raw::RedisModuleCommand, about: &About) -> Result<(), &'static str> {
+fn describe(handle: *mut raw::RedisModuleCommand, about: &About) -> Result<(), LoadError> {
     // SAFETY: an all-zero description is an empty one. The texts, key specs and arguments it
     // points to are never freed and end as the server wants them to.
     let status = unsafe {
@@ -228,6 +251,9 @@ fn describe(handle: *mut raw::RedisModuleCommand, about: &About) -> Result<(), &
         info.summary = docs::leak(about.summary);
         info.complexity = docs::leak(about.complexity);
         info.since = docs::leak(env!("CARGO_PKG_VERSION"));
+        if !about.tips.is_empty() {
+            info.tips = docs::leak(about.tips);
+        }
         info.arity = about.arity;
         if about.keys != Keys::None {
             info.key_specs = Box::leak(Box::new(key_specs(about.keys))).as_mut_ptr();
@@ -236,7 +262,7 @@ fn describe(handle: *mut raw::RedisModuleCommand, about: &About) -> Result<(), &
         api!(RedisModule_SetCommandInfo(handle, &info))
     };
     if status == ERR {
-        return Err("the description of a command is refused");
+        return Err(UNKNOWN.into());
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::api::api;
 use super::args::{Args, parse_i64};
 use super::context::Context;
-use super::log::log_warning;
+use super::module::LoadError;
 use redis_module::raw;
 use std::ffi::{CStr, c_char, c_int, c_longlong, c_void};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -67,6 +67,18 @@ impl Setting {
         self.name.to_bytes() == name || self.alias.is_some_and(|alias| alias.as_bytes() == name)
     }
 
+    /// What it may be, for who gave it something else.
+    fn range(&self) -> String {
+        let name = self.name.to_string_lossy();
+        match self.boolean {
+            true => format!("its argument {name} must be yes or no"),
+            false => format!(
+                "its argument {name} must be a number from {} to {}",
+                self.min, self.max
+            ),
+        }
+    }
+
     fn parse(&self, word: &[u8]) -> Option<i64> {
         if self.boolean {
             return match word.to_ascii_lowercase().as_slice() {
@@ -80,31 +92,39 @@ impl Setting {
 }
 
 /// Reads the module's arguments, pairs of name and value (the name with or without `prefix`), and
-/// registers every setting. Answers false, with a line in the log, if something is wrong.
+/// registers every setting.
+///
+/// # Errors
+/// What is wrong with an argument or with the server's configuration.
 pub(super) fn register(
     ctx: Context<'_>,
     args: Args<'_>,
     prefix: &CStr,
     settings: &'static [&'static Setting],
-) -> bool {
-    let Some(defaults) = defaults(args, prefix, settings) else {
-        return false;
-    };
+) -> Result<(), LoadError> {
+    let defaults = defaults(args, prefix, settings)?;
     let mut all = settings.iter().zip(defaults);
     if !all.all(|(setting, default)| register_one(ctx, setting, default)) {
-        return false;
+        return Err(
+            "the server refuses a setting; report this with the version of the server".into(),
+        );
     }
     // SAFETY: the context is live during load.
-    unsafe { api!(RedisModule_LoadConfigs(ctx.raw())) == OK }
+    match unsafe { api!(RedisModule_LoadConfigs(ctx.raw())) } {
+        OK => Ok(()),
+        _ => Err(
+            "a setting of it in the server's configuration is refused: mend the one named above"
+                .into(),
+        ),
+    }
 }
 
 /// What each setting is unless the server's own configuration says more: its default, or what the
 /// arguments say.
-fn defaults(args: Args<'_>, prefix: &CStr, settings: &[&Setting]) -> Option<Vec<i64>> {
+fn defaults(args: Args<'_>, prefix: &CStr, settings: &[&Setting]) -> Result<Vec<i64>, LoadError> {
     let mut defaults: Vec<i64> = settings.iter().map(|s| s.default).collect();
     if args.count() % 2 != 0 {
-        log_warning("module arguments must be pairs of name and value");
-        return None;
+        return Err("its arguments must be pairs of name and value".into());
     }
     for i in (0..args.count()).step_by(2) {
         let word = args.get(i).to_ascii_lowercase();
@@ -113,19 +133,16 @@ fn defaults(args: Args<'_>, prefix: &CStr, settings: &[&Setting]) -> Option<Vec<
             .and_then(|rest| rest.strip_prefix(b"."))
             .unwrap_or(&word);
         let Some(which) = settings.iter().position(|s| s.is_called(name)) else {
-            log_warning(&format!("module argument {} is not a known name", i + 1));
-            return None;
+            let known: Vec<_> = settings.iter().map(|s| s.name.to_string_lossy()).collect();
+            let (at, known) = (i + 1, known.join(", "));
+            return Err(format!("its argument {at} is no setting; there are: {known}").into());
         };
         let Some(value) = settings[which].parse(args.get(i + 1)) else {
-            let name = settings[which].name.to_string_lossy();
-            log_warning(&format!(
-                "the value of module argument {name} is out of range"
-            ));
-            return None;
+            return Err(settings[which].range().into());
         };
         defaults[which] = value;
     }
-    Some(defaults)
+    Ok(defaults)
 }
 
 fn register_one(ctx: Context<'_>, setting: &'static Setting, default: i64) -> bool {

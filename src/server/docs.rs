@@ -18,8 +18,10 @@ pub struct Arg {
     pub token: Option<String>,
     /// Whether it may be left out.
     pub optional: bool,
-    /// Whether it may be repeated.
+    /// Whether it may be repeated, its token with it.
     pub multiple: bool,
+    /// What is to be said of it.
+    pub summary: Option<&'static str>,
     /// The arguments it consists of, or may be one of.
     pub sub: Vec<Arg>,
 }
@@ -32,8 +34,8 @@ pub enum Kind {
     Text,
     /// A number.
     Integer,
-    /// The name of a key.
-    Key,
+    /// The name of a key, and which of the command's key specs finds it.
+    Key(c_int),
     /// A word that is written as it is.
     Token,
     /// One of several.
@@ -43,8 +45,10 @@ pub enum Kind {
 }
 
 /// Reads a syntax line: `word` an argument, `WORD` a token, `[…]` optional, `<a | b>` one of,
-/// `x [x …]` repeated. `integers` are the words that stand for integers; other words stand for
-/// texts. Such lines are ours, so a malformed one is a bug and panics at load.
+/// `x [x …]` once or more, `[x …]` any number of times, `[WORD …]…` and `<WORD …>…` an option and an
+/// argument that may be repeated with their words. What is called `numtags` counts the `tag` behind it.
+/// `integers` are the words that stand for integers; other words stand for texts. Such lines are
+/// ours, so a malformed one is a bug and panics at load.
 pub fn parse(syntax: &str, integers: &[&str]) -> Vec<Arg> {
     let spaced = syntax
         .replace('[', " [ ")
@@ -57,7 +61,23 @@ pub fn parse(syntax: &str, integers: &[&str]) -> Vec<Arg> {
     };
     let args = reader.sequence();
     assert!(reader.words.next().is_none(), "unbalanced: {syntax}");
-    args
+    with_tokens(args)
+}
+
+/// Gives a token that must be there to the value that follows it.
+fn with_tokens(args: Vec<Arg>) -> Vec<Arg> {
+    let mut with: Vec<Arg> = Vec::new();
+    for arg in args {
+        let is_value = arg.token.is_none() && !arg.optional;
+        match with.last_mut() {
+            Some(last) if is_value && last.kind == Kind::Token && !last.optional => {
+                let token = std::mem::take(last);
+                *last = group(vec![token, arg]);
+            }
+            _ => with.push(arg),
+        }
+    }
+    with
 }
 
 /// Reads a syntax line word by word. Brackets are words of their own.
@@ -82,17 +102,22 @@ impl Reader<'_> {
 
     /// What stands in `[…]`: an optional argument, or a sign that the one before may be repeated.
     fn optional(&mut self, args: &mut Vec<Arg>) {
-        let inner = self.sequence();
+        let mut inner = self.sequence();
         assert_eq!(self.words.next(), Some("]"));
-        let repeats = self.words.next_if_eq(&"…").is_some();
-        let again = inner.last().is_some_and(|last| last.name == "…");
+        let any_number = inner.last().is_some_and(|last| last.name == "…");
+        if any_number {
+            inner.pop();
+        }
+        let again = self.words.next_if_eq(&"…").is_some();
         match args.last_mut() {
             // `x [x …]`
-            Some(last) if again => last.multiple = true,
+            Some(last) if any_number && inner.len() == 1 && inner[0].name == last.name => {
+                last.multiple = true;
+            }
             _ => {
                 let mut arg = group(inner);
                 arg.optional = true;
-                arg.multiple |= repeats;
+                arg.multiple |= any_number || again;
                 args.push(arg);
             }
         }
@@ -111,12 +136,17 @@ impl Reader<'_> {
                 }
             }
         }
-        Arg {
-            name: "choice".into(),
-            kind: Kind::OneOf,
-            sub: choices,
-            ..Arg::default()
-        }
+        let mut arg = match choices.len() {
+            1 => choices.remove(0),
+            _ => Arg {
+                name: "choice".into(),
+                kind: Kind::OneOf,
+                sub: choices,
+                ..Arg::default()
+            },
+        };
+        arg.multiple |= self.words.next_if_eq(&"…").is_some();
+        arg
     }
 
     /// One word: a token, or an argument's name.
@@ -156,10 +186,13 @@ fn group(mut args: Vec<Arg>) -> Arg {
         };
     }
     let token = args.remove(0);
-    if args.len() == 1 && args[0].token.is_none() {
+    if args.len() == 1 && args[0].token.is_none() && !args[0].optional {
+        // The value keeps its name, which tells its unit: `[LOCK ms]`.
         let mut arg = args.remove(0);
         arg.token = token.token;
-        arg.name = token.name;
+        if arg.kind == Kind::OneOf {
+            arg.name = token.name;
+        }
         return arg;
     }
     Arg {
@@ -194,12 +227,18 @@ pub(super) fn to_raw(args: &[Arg]) -> *mut raw::RedisModuleCommandArg {
             entry.type_ = match arg.kind {
                 Kind::Text => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
                 Kind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
-                Kind::Key => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+                Kind::Key(_) => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
                 Kind::Token => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
                 Kind::OneOf => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
                 Kind::Block => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
             };
-            entry.key_spec_index = if arg.kind == Kind::Key { 0 } else { -1 };
+            entry.key_spec_index = match arg.kind {
+                Kind::Key(spec) => spec,
+                _ => -1,
+            };
+            if let Some(summary) = arg.summary {
+                entry.summary = leak(summary);
+            }
             if let Some(token) = &arg.token {
                 entry.token = leak(token);
             }
@@ -208,6 +247,9 @@ pub(super) fn to_raw(args: &[Arg]) -> *mut raw::RedisModuleCommandArg {
             }
             if arg.multiple {
                 entry.flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE as c_int;
+                if arg.token.is_some() {
+                    entry.flags |= raw::REDISMODULE_CMD_ARG_MULTIPLE_TOKEN as c_int;
+                }
             }
             entry.subargs = to_raw(&arg.sub);
             entry
@@ -223,20 +265,44 @@ mod tests {
 
     #[test]
     fn a_syntax_line_becomes_a_tree() {
-        let line = "key item [PRIORITY priority] [TAGS n tag [tag …]] [ONDUP <KEEP | BUMP>]";
-        let args = parse(line, &["priority", "n"]);
+        let line =
+            "key item TTL ms [PRIORITY priority] [TAGS numtags [tag …]] [ONDUP <KEEP | BUMP>]";
+        let args = parse(line, &["ms", "priority", "numtags"]);
         let names: Vec<&str> = args.iter().map(|a| &*a.name).collect();
-        assert_eq!(names, ["key", "item", "priority", "tags", "ondup"]);
+        assert_eq!(names, ["key", "item", "ms", "priority", "tags", "ondup"]);
         assert_eq!(args[1].kind, Kind::Text);
-        assert_eq!(args[2].kind, Kind::Integer);
-        assert_eq!(args[2].token.as_deref(), Some("PRIORITY"));
-        assert!(args[2].optional);
-        assert_eq!(args[3].kind, Kind::Block);
-        assert_eq!(args[3].sub.len(), 2);
-        assert!(args[3].sub[1].multiple);
-        assert_eq!(args[4].kind, Kind::OneOf);
-        assert_eq!(args[4].token.as_deref(), Some("ONDUP"));
-        assert_eq!(args[4].sub[1].token.as_deref(), Some("BUMP"));
+        assert_eq!(args[2].token.as_deref(), Some("TTL"));
+        assert_eq!(args[3].kind, Kind::Integer);
+        assert_eq!(args[3].token.as_deref(), Some("PRIORITY"));
+        assert!(!args[2].optional && args[3].optional);
+        assert_eq!(args[4].kind, Kind::Block);
+        let [count, tag] = &args[4].sub[..] else {
+            panic!("{:?}", args[4].sub);
+        };
+        assert_eq!((&*count.name, count.kind), ("numtags", Kind::Integer));
+        assert!(!count.multiple && !count.optional);
+        assert_eq!(tag.name, "tag");
+        assert!(tag.multiple && tag.optional);
+        assert_eq!(args[5].kind, Kind::OneOf);
+        assert_eq!(args[5].token.as_deref(), Some("ONDUP"));
+        assert_eq!(args[5].sub[1].token.as_deref(), Some("BUMP"));
+    }
+
+    #[test]
+    fn what_may_be_repeated_is_marked() {
+        let args = parse(
+            "key [key …] <LIMIT quota [ALGO <LOG | GCRA [BURST n]>]>… [ID id]…",
+            &[],
+        );
+        assert_eq!(args.len(), 3);
+        assert!(args[0].multiple && !args[0].optional);
+        assert_eq!(args[1].token.as_deref(), Some("LIMIT"));
+        assert!(args[1].multiple && !args[1].optional);
+        assert!(args[2].multiple && args[2].optional);
+        let gcra = &args[1].sub[1].sub[1];
+        assert_eq!((gcra.kind, &*gcra.name), (Kind::Block, "gcra"));
+        assert_eq!(gcra.sub[0].token.as_deref(), Some("BURST"));
+        assert!(gcra.sub[0].optional);
     }
 
     #[test]

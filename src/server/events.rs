@@ -8,6 +8,7 @@ use super::key::Name;
 use super::keyless::{self, Keyless};
 use super::module::{Arrival, LoadError, Module};
 use redis_module::raw;
+use std::borrow::Cow;
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
@@ -23,7 +24,9 @@ const ARRIVALS: [(&CStr, Arrival); 5] = [
 
 /// Subscribes to all that the module is told of.
 pub(super) fn follow<M: Module>(ctx: Context<'_>) -> Result<(), LoadError> {
-    const REFUSED: Result<(), LoadError> = Err("a subscription is refused");
+    const REFUSED: Result<(), LoadError> = Err(Cow::Borrowed(
+        "the server refuses to tell it of events; report this with the version of the server",
+    ));
     let classes = raw::REDISMODULE_NOTIFY_GENERIC | raw::REDISMODULE_NOTIFY_LOADED;
     // SAFETY: the context is live during load; the callback has the right type.
     let status = unsafe {

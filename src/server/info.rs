@@ -13,7 +13,10 @@ const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 pub(super) fn register<M: Module>(ctx: Context<'_>) -> Result<(), LoadError> {
     // SAFETY: the context is live during load; the callback has the right type.
     match unsafe { api!(RedisModule_RegisterInfoFunc(ctx.raw(), Some(show::<M>))) } {
-        ERR => Err("its INFO section is refused"),
+        ERR => Err(
+            "the server refuses its INFO section; report this with the version of the server"
+                .into(),
+        ),
         _ => Ok(()),
     }
 }

@@ -55,13 +55,6 @@ pub enum Mode {
     Inspect,
 }
 
-/// Whether only a part of the key in braces decides its slot in a cluster.
-pub fn has_hash_tag(key: &[u8]) -> bool {
-    let open = key.iter().position(|b| *b == b'{');
-    let close = open.and_then(|open| key[open..].iter().position(|b| *b == b'}'));
-    close.is_some_and(|length| length > 1)
-}
-
 /// What is at a key, for who needs a stream there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {

@@ -3,6 +3,7 @@
 use super::context::{Context, must_not_replicate};
 use super::guard::guarded;
 use super::io::Io;
+use super::log::log_notice;
 use modq_core::codec::DecodeError;
 use redis_module::raw;
 use std::ffi::{CStr, c_int};
@@ -38,7 +39,13 @@ pub(super) fn add_methods<D: Keyless>(methods: &mut raw::RedisModuleTypeMethods)
     // From version 5 on nothing need be saved if there is nothing.
     match version {
         5.. => methods.aux_save2 = Some(save::<D, false>),
-        _ => methods.aux_save = Some(save::<D, true>),
+        _ => {
+            log_notice(
+                "this server puts a mark of the module into every RDB file, also without keys of it: \
+                 a server without the module does not load them (see docs/operations.md)",
+            );
+            methods.aux_save = Some(save::<D, true>);
+        }
     }
 }
 

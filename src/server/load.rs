@@ -50,13 +50,20 @@ pub unsafe fn on_load<M: Module>(
 ) -> c_int {
     // SAFETY: the context is the server's own; this fills in the functions, before any other is
     // used.
-    if unsafe { raw::Export_RedisModule_Init(ctx, M::NAME.as_ptr(), M::VERSION, 1) } == ERR {
-        return ERR;
-    }
+    let begun = unsafe { raw::Export_RedisModule_Init(ctx, M::NAME.as_ptr(), M::VERSION, 1) };
     let name = M::NAME.to_string_lossy();
     if let Some(function) = api::first_missing() {
         // Without all functions there may be no logging either.
-        eprintln!("{name}: this server is too old, it lacks {function}");
+        eprintln!(
+            "{name} does not load: this server is too old (it lacks {function}); take Redis 7.0 or later, or Valkey"
+        );
+        return ERR;
+    }
+    if begun == ERR {
+        log_warning(&format!(
+            "{name} does not load: a module of this name is loaded (see MODULE LIST); \
+             for another version of it, restart the server with that"
+        ));
         return ERR;
     }
     guarded("load", ERR, || {
@@ -87,9 +94,7 @@ fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError
     // SAFETY: a valid context and known bits.
     unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };
     M::register_types(&Types::new(ctx))?;
-    if !config::register(ctx, args, M::NAME, M::settings()) {
-        return Err("its settings are refused");
-    }
+    config::register(ctx, args, M::NAME, M::settings())?;
     for command in M::commands() {
         command::register(ctx, command)?;
     }

@@ -7,10 +7,11 @@ use super::config::Setting;
 use super::context::Context;
 use super::keyless::Keyless;
 use super::types::Types;
+use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
 
-/// Why a module does not load, for the log.
-pub type LoadError = &'static str;
+/// Why a module does not load and what to do about it, for the log: on one line.
+pub type LoadError = Cow<'static, str>;
 
 /// How a key came to a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

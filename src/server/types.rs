@@ -107,7 +107,10 @@ impl<'a, M: Module> Types<'a, M> {
         };
         T::handle().0.store(handle, Relaxed);
         match handle.is_null() {
-            true => Err("its types are refused (another version loaded?)"),
+            true => Err(
+                "the server refuses its types: another module has them; load only one of the two"
+                    .into(),
+            ),
             false => Ok(()),
         }
     }

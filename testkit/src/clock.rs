@@ -1,10 +1,12 @@
-//! Clocks that can be set: what the machine's says, and some ms more or less, for servers started `with_clock`.
+//! Clocks that can be set: what the machine's says, and some ms more or less, or that stand still, for servers started
+//! `with_clock`.
 //!
 //! A little library, compiled with the `cc` that links the tests, stands between the server and libc.
 
 use crate::place;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -18,17 +20,18 @@ const SHIM: &str = r#"
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+/* How many ms to add; and if not 0, the ns since 1970 at which the clock stands still. */
 static volatile long long *ms;
 __attribute__((constructor)) static void find(void) {
     const char *name = getenv("MODQ_TEST_CLOCK");
     int fd = name ? open(name, O_RDONLY) : -1;
-    void *at = fd < 0 ? MAP_FAILED : mmap(0, sizeof *ms, PROT_READ, MAP_SHARED, fd, 0);
+    void *at = fd < 0 ? MAP_FAILED : mmap(0, 2 * sizeof *ms, PROT_READ, MAP_SHARED, fd, 0);
     if (at != MAP_FAILED) ms = at;
 }
 int clock_gettime(clockid_t id, struct timespec *t) {
     int failed = syscall(SYS_clock_gettime, id, t);
     if (!failed && id == CLOCK_REALTIME && ms) {
-        long long ns = t->tv_sec * 1000000000LL + t->tv_nsec + *ms * 1000000LL;
+        long long ns = ms[1] ? ms[1] : t->tv_sec * 1000000000LL + t->tv_nsec + *ms * 1000000LL;
         t->tv_sec = ns / 1000000000LL;
         t->tv_nsec = ns % 1000000000LL;
     }
@@ -93,7 +96,7 @@ impl Clock {
     #[must_use]
     pub fn new() -> Clock {
         let file = fresh();
-        fs::write(&file, 0i64.to_le_bytes()).unwrap();
+        fs::write(&file, [0; 16]).unwrap();
         Clock { file }
     }
 
@@ -101,6 +104,13 @@ impl Clock {
     pub fn set(&self, ms: i64) {
         let mut file = OpenOptions::new().write(true).open(&self.file).unwrap();
         file.write_all(&ms.to_le_bytes()).unwrap();
+    }
+
+    /// Has it stand still at this time (ms since 1970): nothing comes due, and no timer of a module fires.
+    pub fn stop(&self, at: i64) {
+        let file = OpenOptions::new().write(true).open(&self.file).unwrap();
+        file.write_all_at(&(at * 1_000_000).to_le_bytes(), 8)
+            .unwrap();
     }
 
     pub(crate) fn env(&self) -> [(&'static str, PathBuf); 2] {

@@ -89,7 +89,51 @@ fn changes_are_announced(kind: Kind) {
     heard("modq.dead");
 }
 
+/// Whatever braces a key has, its channel is of the key's slot, so that SSUBSCRIBE works where the key is.
+fn channels_are_in_the_slot_of_the_key(kind: Kind) {
+    let cluster = Cluster::start(2, kind);
+    let smallest = |key: &str| {
+        let slot = cluster.slot(key);
+        let mut c = cluster.nodes[0].client();
+        let mut numbers = (0..).step_by(1000).flat_map(|from: u32| {
+            let lines: Vec<String> = (from..from + 1000)
+                .map(|n| format!("CLUSTER KEYSLOT {n}"))
+                .collect();
+            let slots = c.pipeline(&lines);
+            (from..).zip(slots).collect::<Vec<_>>()
+        });
+        let found = numbers.find(|(_, of)| of.int() == slot);
+        found.expect("every slot has one").0
+    };
+    let plain = |channel: &str| channel.to_owned();
+    for (key, channel) in [
+        ("q", plain("modq:{q}:m")),
+        ("a{t}b}", plain("modq:a{t}b}:m")),
+        ("a{b", plain("modq:{a{b}:m")),
+        ("a}b", format!("modq:{{{}}}:a}}b:m", smallest("a}b"))),
+        ("{}x", format!("modq:{{{}}}:{{}}x:m", smallest("{}x"))),
+        ("}{", format!("modq:{{{}}}:}}{{:m", smallest("}{"))),
+        ("", format!("modq:{{{}}}::m", smallest(""))),
+    ] {
+        assert_eq!(cluster.slot(&channel), cluster.slot(key), "{channel}");
+        let (mut c, mut ear) = (cluster.client_for(key), cluster.client_for(key));
+        ear.cmd(&["SSUBSCRIBE", &channel]);
+        assert_eq!(cmd!(c, "MODQ.JOIN", key, "m"), simple("WAITING"));
+        assert_eq!(cmd!(c, "MODQ.SUBMIT", key, "i", "p"), simple("ASSIGNED"));
+        assert_eq!(ear.read(), arr!["smessage", channel, "i"]);
+        // A blocked call is redirected with its slot, so it waits under a name of that slot.
+        let mut waits = cluster.client_for(key);
+        waits.send(&["MODQ.CLAIM", key, "n", "BLOCK", "0"]);
+        wait_until("it waits", PATIENCE, || {
+            !cmd!(c, "MODQ.WAITERS", key).items().is_empty()
+        });
+        assert_eq!(cmd!(c, "MODQ.SUBMIT", key, "j", "p"), simple("ASSIGNED"));
+        assert_eq!(waits.reply()[0][0], bulk("j"));
+    }
+}
+
 matrix!(
+    channels_are_in_the_slot_of_the_key,
     changes_touch_watched_keys,
     changes_are_told_to_clients_that_track,
     changes_are_announced,

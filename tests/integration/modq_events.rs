@@ -258,7 +258,40 @@ fn the_stream_keeps_about_as_many_as_asked(kind: Kind) {
     assert_eq!(c.line("XLEN ev").int(), kept + 600, "0 keeps all");
 }
 
+/// What docs/operations.md says of entries that EVENTSMAXLEN trimmed before a group had read them.
+fn what_was_trimmed_unread_can_be_told(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    c.expect_ok("MODQ.CONFIGURE q EVENTS s EVENTSMAXLEN 100");
+    c.expect_ok("XGROUP CREATE s g 0 MKSTREAM");
+    let submit_more = |c: &mut Client, from: usize, to: usize| {
+        let lines: Vec<String> = (from..to)
+            .map(|i| format!("MODQ.SUBMIT q i:{i} p"))
+            .collect();
+        c.pipeline(&lines);
+    };
+    let read = |c: &mut Client, most: usize| {
+        let line = format!("XREADGROUP GROUP g me COUNT {most} STREAMS s >");
+        c.line(&line)[0][1].items().len() as i64
+    };
+    let figures = |c: &mut Client| {
+        let stream = c.line("XINFO STREAM s");
+        let group = c.line("XINFO GROUPS s")[0].clone();
+        let number = |of: &Value, field: &str| of.field(field).int();
+        let (added, length) = (number(&stream, "entries-added"), number(&stream, "length"));
+        (added, added - length - number(&group, "entries-read"))
+    };
+    submit_more(&mut c, 0, 20);
+    assert_eq!(read(&mut c, 10), 10);
+    assert!(figures(&mut c).1 <= 0, "nothing is lost yet");
+    submit_more(&mut c, 20, 600);
+    let (added, lost) = figures(&mut c);
+    assert_eq!(added, 600);
+    assert!(lost > 0, "{lost}");
+    assert_eq!(read(&mut c, 1000), added - 10 - lost);
+}
+
 matrix!(
+    what_was_trimmed_unread_can_be_told,
     every_transition_is_told,
     dead_items_that_come_back_are_told,
     a_move_is_told_by_both_queues,

@@ -457,11 +457,11 @@ fn matches_and_assignments_are_announced(kind: Kind) {
     c.line("MODQ.ASSIGN q b other");
     heard("modq:{q}:other", "b");
     assert_eq!(events.read()[2], bulk("q"));
-    // A hash tag is kept, braces that are none are not one.
+    // A hash tag is kept, braces that are none are not one, and what no braces can hold has a number in them.
     for (key, channel) in [
         ("x{t}y", "modq:x{t}y:j"),
-        ("x{}y", "modq:{x{}y}:j"),
         ("x{y", "modq:{x{y}:j"),
+        ("x{}y", "modq:{47382}:x{}y:j"),
     ] {
         c.line(&format!("MODQ.JOIN {key} j"));
         submit_assigned(&mut c, &format!("{key} i p"));

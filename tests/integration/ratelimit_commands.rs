@@ -21,8 +21,8 @@ const COMMANDS: [(&str, &[&str]); 14] = [
     ("ratelimit.policy|help", &["readonly", "loading", "stale"]),
 ];
 
-/// The flags of a command or subcommand.
-fn flags(c: &mut Client, command: &str) -> BTreeSet<String> {
+/// What COMMAND INFO says of a command or subcommand.
+fn entry(c: &mut Client, command: &str) -> Value {
     let info = cmd!(c, "COMMAND", "INFO", command.split('|').next().unwrap());
     let mut entry = info[0].clone();
     if command.contains('|') {
@@ -34,6 +34,12 @@ fn flags(c: &mut Client, command: &str) -> BTreeSet<String> {
             .clone();
     }
     assert_eq!(entry[0].text(), command);
+    entry
+}
+
+/// The flags of a command or subcommand.
+fn flags(c: &mut Client, command: &str) -> BTreeSet<String> {
+    let entry = entry(c, command);
     entry[2].items().iter().map(Value::text).collect()
 }
 
@@ -135,11 +141,77 @@ fn docs_are_there(kind: Kind) {
     // Whatever a command takes is in its docs.
     let doc = format!("{:?}", c.line("COMMAND DOCS ratelimit.check"));
     for word in [
-        "quota", "window", "ALGO", "LOG", "COUNTER", "FIXED", "GCRA", "BURST", "LIMIT", "POLICY",
-        "COST", "ID", "PARTIAL", "DETAIL",
+        "quota",
+        "window-ms",
+        "ALGO",
+        "LOG",
+        "COUNTER",
+        "FIXED",
+        "GCRA",
+        "BURST",
+        "LIMIT",
+        "POLICY",
+        "COST",
+        "ID",
+        "PARTIAL",
+        "DETAIL",
     ] {
         assert!(doc.contains(&format!("{word:?}")), "{word} is not in {doc}");
     }
+}
+
+/// The command tips of a command or subcommand.
+fn tips(c: &mut Client, command: &str) -> Vec<String> {
+    entry(c, command)[7]
+        .items()
+        .iter()
+        .map(Value::text)
+        .collect()
+}
+
+/// Clients of a cluster learn where a command has to go; the error says it where they do not.
+fn tips_say_where_a_policy_has_to_go(kind: Kind) {
+    let cluster = Cluster::start(2, kind);
+    let mut c = cluster.client_for("u");
+    let everywhere = "request_policy:all_shards";
+    assert_eq!(
+        tips(&mut c, "ratelimit.policy|set"),
+        [everywhere, "response_policy:all_succeeded"]
+    );
+    assert_eq!(
+        tips(&mut c, "ratelimit.policy|del"),
+        [everywhere, "response_policy:agg_logical_or"]
+    );
+    for command in [
+        "ratelimit.check",
+        "ratelimit.acquire",
+        "modq.claim",
+        "modq.stats",
+    ] {
+        assert_eq!(
+            tips(&mut c, command),
+            ["nondeterministic_output"],
+            "{command}"
+        );
+    }
+    for command in ["ratelimit.policy|get", "modq.len", "modq.config"] {
+        assert_eq!(tips(&mut c, command), [""; 0], "{command}");
+    }
+    let far = (0..).map(|i| format!("far:{i}"));
+    let far = far
+        .into_iter()
+        .find(|key| cluster.owner(key).port() != cluster.owner("u").port());
+    let far = far.expect("a key of the other primary");
+    let check = format!("RATELIMIT.CHECK {far} POLICY p");
+    c.expect_ok("RATELIMIT.POLICY SET p 1 60000");
+    let mut other = cluster.client_for(&far);
+    assert_err!(
+        other.line(&check),
+        "NOPOLICY",
+        "in a cluster on each primary"
+    );
+    other.expect_ok("RATELIMIT.POLICY SET p 1 60000");
+    assert_eq!(other.line(&check)[0], Value::Int(1));
 }
 
 /// A client of a user with these rights and no others.
@@ -309,6 +381,7 @@ matrix!(
     flags_are_true,
     keys_are_found,
     docs_are_there,
+    tips_say_where_a_policy_has_to_go,
     access_is_controlled,
     access_is_controlled_by_category,
     works_in_a_cluster,

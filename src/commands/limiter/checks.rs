@@ -18,8 +18,8 @@ use modq_core::limiter::{
 };
 use smallvec::SmallVec;
 
-const CHECK_SYNTAX: &str = "key <quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst] \
-     [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst]]… \
+const CHECK_SYNTAX: &str = "key <quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>] \
+     [LIMIT quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>]]… \
      | POLICY name> [COST cost] [ID request] [PARTIAL] [DETAIL]";
 const CHECK_COMPLEXITY: &str = "O(1) for each limit; LOG: O(log n) with n charges in the window";
 
@@ -31,9 +31,10 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -4,
         syntax: CHECK_SYNTAX,
-        integers: &["quota", "window", "burst", "cost"],
+        integers: &["quota", "window-ms", "burst", "cost"],
         summary: "Charges a request to all limits of a subject, or to none.",
         complexity: CHECK_COMPLEXITY,
+        tips: "nondeterministic_output",
         handler: entry(check),
     },
     Command {
@@ -43,9 +44,10 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Reads,
         arity: -4,
         syntax: CHECK_SYNTAX,
-        integers: &["quota", "window", "burst", "cost"],
+        integers: &["quota", "window-ms", "burst", "cost"],
         summary: "What RATELIMIT.CHECK would answer now, charging nothing.",
         complexity: CHECK_COMPLEXITY,
+        tips: "nondeterministic_output",
         handler: entry(peek),
     },
     Command {
@@ -54,12 +56,13 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::ChangesCounted,
         arity: -6,
-        syntax: "numkeys key [key …] LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
-                 [BURST burst] [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
-                 [BURST burst]]… [COST cost]",
-        integers: &["numkeys", "quota", "window", "burst", "cost"],
+        syntax: "numkeys key [key …] \
+                 <LIMIT quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>]>… \
+                 [COST cost]",
+        integers: &["numkeys", "quota", "window-ms", "burst", "cost"],
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
+        tips: "nondeterministic_output",
         handler: entry_located(mcheck, counted_keys),
     },
 ];
@@ -200,7 +203,7 @@ fn next_limit(
 fn limits_of(policy: &[u8]) -> Result<Specs, Refusal> {
     let limits = with_policies(|policies| policies.get(policy).map(SmallVec::from));
     limits.ok_or(Refusal::fixed(
-        "NOPOLICY no policy of this name; see RATELIMIT.POLICY SET",
+        "NOPOLICY no policy of this name here: RATELIMIT.POLICY SET makes one, in a cluster on each primary",
     ))
 }
 

@@ -22,6 +22,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["cost"],
         summary: "Gives back units, or what a request charged.",
         complexity: "O(n) with n charges given back",
+        tips: "nondeterministic_output",
         handler: entry(refund),
     },
     Command {
@@ -34,6 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Forgets everything charged, blocked and remembered.",
         complexity: "O(1)",
+        tips: "",
         handler: entry(reset),
     },
     Command {
@@ -46,6 +48,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["ms"],
         summary: "Denies everything for some time; 0 lifts it.",
         complexity: "O(1)",
+        tips: "",
         handler: entry(block),
     },
 ];

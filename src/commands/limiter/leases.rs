@@ -22,6 +22,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["max", "ms", "cost"],
         summary: "Takes or renews a lease, if there is room.",
         complexity: "O(log n) with n leases",
+        tips: "nondeterministic_output",
         handler: entry(acquire),
     },
     Command {
@@ -34,6 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Ends a lease.",
         complexity: "O(log n) with n leases",
+        tips: "",
         handler: entry(release),
     },
     Command {
@@ -46,6 +48,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["cursor", "n"],
         summary: "The live leases, all or a page of them.",
         complexity: "O(n) with n leases; a page is O(n) too, but replies COUNT of them",
+        tips: "nondeterministic_output",
         handler: entry(leases),
     },
 ];

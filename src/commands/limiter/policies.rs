@@ -25,9 +25,10 @@ static SUBCOMMANDS: &[Command] = &[
         keys: Keys::None,
         arity: -5,
         syntax: LIMITS_OF_POLICY,
-        integers: &["quota", "window", "burst"],
+        integers: &["quota", "window-ms", "burst"],
         summary: "Sets the limits a name stands for.",
         complexity: "O(log n) with n policies",
+        tips: "request_policy:all_shards response_policy:all_succeeded",
         handler: entry(policy_set),
     },
     Command {
@@ -40,6 +41,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "The limits a name stands for.",
         complexity: "O(log n) with n policies",
+        tips: "",
         handler: entry(policy_get),
     },
     Command {
@@ -52,6 +54,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "Forgets a policy.",
         complexity: "O(log n) with n policies",
+        tips: "request_policy:all_shards response_policy:agg_logical_or",
         handler: entry(policy_del),
     },
     Command {
@@ -64,6 +67,7 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "The names of all policies.",
         complexity: "O(n) with n policies",
+        tips: "",
         handler: entry(policy_list),
     },
     Command {
@@ -76,12 +80,14 @@ static SUBCOMMANDS: &[Command] = &[
         integers: &[],
         summary: "The subcommands and what they do.",
         complexity: "O(1)",
+        tips: "",
         handler: entry(policy_help),
     },
 ];
 
-const LIMITS_OF_POLICY: &str = "name quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] \
-     [BURST burst] [LIMIT quota window [ALGO <LOG | COUNTER | FIXED | GCRA>] [BURST burst]]…";
+const LIMITS_OF_POLICY: &str = "name quota window-ms \
+     [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>] \
+     [LIMIT quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>]]…";
 
 /// What RATELIMIT.POLICY HELP says, in the form of the server's own containers.
 const POLICY_HELP: [&CStr; 12] = [

@@ -26,10 +26,11 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast blocking",
         keys: Keys::Changes,
         arity: -3,
-        syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] [NEW]",
-        integers: &["n", "ms"],
+        syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] [NEW]",
+        integers: &["n", "ms", "numtags"],
         summary: "Locks the next items for a moderator, after those they hold already.",
         complexity: "O(log n) for each item and each tag combination in use, with n items",
+        tips: "nondeterministic_output",
         handler: entry(claim),
     },
     Command {
@@ -38,11 +39,12 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write slow blocking",
         keys: Keys::ChangesCounted,
         arity: -4,
-        syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS n [tag …]] \
+        syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] \
                  [NEW]",
-        integers: &["numkeys", "n", "ms"],
+        integers: &["numkeys", "n", "ms", "numtags"],
         summary: "Claims from the first of several queues that has something.",
         complexity: "as MODQ.CLAIM for each key",
+        tips: "nondeterministic_output",
         handler: entry_located(mclaim, counted_keys),
     },
     Command {
@@ -55,6 +57,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["token", "rev"],
         summary: "Ends an item with a decision on it.",
         complexity: "O(log n) with n items",
+        tips: "",
         handler: entry(resolve),
     },
     Command {
@@ -67,6 +70,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["token", "ms"],
         summary: "Gives a locked item back to its own place in the queue.",
         complexity: "O(log n) with n items",
+        tips: "",
         handler: entry(release),
     },
     Command {
@@ -79,6 +83,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["token", "ms"],
         summary: "Sets the deadline of a lock anew, counted from now.",
         complexity: "O(log n) with n locks",
+        tips: "nondeterministic_output",
         handler: entry(extend),
     },
     Command {
@@ -87,10 +92,11 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
-        syntax: "key moderator [TTL ms] [COUNT n] [TAGS n [tag …]]",
-        integers: &["ms", "n"],
+        syntax: "key moderator [TTL ms] [COUNT n] [TAGS numtags [tag …]]",
+        integers: &["ms", "n", "numtags"],
         summary: "Registers a moderator as waiting, or gives their sign of life.",
         complexity: "O(log n) for each tag combination in use, with n items",
+        tips: "",
         handler: entry(join),
     },
     Command {
@@ -103,6 +109,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Takes a moderator out of line, and gives back what they hold if asked to.",
         complexity: "O(log n) for each lock given back, with n items",
+        tips: "",
         handler: entry(leave),
     },
 ];

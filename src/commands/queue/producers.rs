@@ -19,11 +19,12 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
-        syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS n [tag …]] \
-                 [EXCLUDE n [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
-        integers: &["priority", "ms", "n"],
+        syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS numtags [tag …]] \
+                 [EXCLUDE nummoderators [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
+        integers: &["priority", "ms", "numtags", "nummoderators"],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
+        tips: "",
         handler: entry(submit),
     },
     Command {
@@ -36,6 +37,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["rev"],
         summary: "Removes an item, if it is still at the given revision.",
         complexity: "O(log n) with n items",
+        tips: "",
         handler: entry(cancel),
     },
     Command {
@@ -45,10 +47,11 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
-                 [TAGS n [tag …]] [EXCLUDE n [moderator …]]",
-        integers: &["rev", "priority", "ms", "n"],
+                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]]",
+        integers: &["rev", "priority", "ms", "numtags", "nummoderators"],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
+        tips: "",
         handler: entry(update),
     },
 ];

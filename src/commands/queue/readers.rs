@@ -26,6 +26,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "How a queue is set up.",
         complexity: "O(1)",
+        tips: "",
         handler: entry(show_settings),
     },
     Command {
@@ -38,6 +39,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Everything about one item.",
         complexity: "O(1), and O(1) for each tag and excluded moderator",
+        tips: "nondeterministic_output",
         handler: entry(get),
     },
     Command {
@@ -50,6 +52,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "How many items are in a queue, or in one state.",
         complexity: "O(1)",
+        tips: "",
         handler: entry(len),
     },
     Command {
@@ -58,10 +61,11 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"read slow",
         keys: Keys::Reads,
         arity: -2,
-        syntax: "key [COUNT n] [FOR moderator [TAGS n [tag …]]]",
-        integers: &["n"],
+        syntax: "key [COUNT n] [FOR moderator [TAGS numtags [tag …]]]",
+        integers: &["n", "numtags"],
         summary: "The next items in the order they would be claimed.",
         complexity: "O(log n) for each item and each tag combination in use, with n items",
+        tips: "",
         handler: entry(peek),
     },
     Command {
@@ -74,6 +78,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Where an item stands: 1 for the next to be claimed.",
         complexity: "O(log n) for each tag combination in use, with n items",
+        tips: "",
         handler: entry(position),
     },
     Command {
@@ -86,6 +91,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["cursor", "n"],
         summary: "A page of the items in one state, in the order they arrived.",
         complexity: "O(log n + page), READY: at most 10,000 items more are looked at",
+        tips: "nondeterministic_output",
         handler: entry(list),
     },
     Command {
@@ -98,6 +104,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["n"],
         summary: "The items a moderator holds, as CLAIM answers them.",
         complexity: "O(n) with n items held",
+        tips: "nondeterministic_output",
         handler: entry(held),
     },
     Command {
@@ -110,6 +117,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["n"],
         summary: "The moderators in line, the longest waiting first.",
         complexity: "O(n) with n moderators answered",
+        tips: "nondeterministic_output",
         handler: entry(waiters),
     },
     Command {
@@ -122,6 +130,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Counts, ages, totals and percentiles of a queue.",
         complexity: "O(1) in the number of items; O(n) for the n tag combinations and priorities",
+        tips: "nondeterministic_output",
         handler: entry(stats),
     },
     Command {
@@ -130,10 +139,11 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"read fast",
         keys: Keys::Reads,
         arity: -4,
-        syntax: "key item moderator [TAGS n [tag …]]",
-        integers: &["n"],
+        syntax: "key item moderator [TAGS numtags [tag …]]",
+        integers: &["numtags"],
         summary: "Why an item would not go to a moderator now.",
         complexity: "O(log n) for each tag combination in use, with n items",
+        tips: "nondeterministic_output",
         handler: entry(why),
     },
 ];

@@ -26,6 +26,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["ms"],
         summary: "Locks an item for a named moderator, whatever their tags.",
         complexity: "O(log n) with n items",
+        tips: "nondeterministic_output",
         handler: entry(assign),
     },
     Command {
@@ -38,6 +39,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["token", "priority"],
         summary: "Moves an item to another queue.",
         complexity: "O(log n) with n items",
+        tips: "",
         handler: entry(move_item),
     },
     Command {
@@ -50,6 +52,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Has a queue refuse new items, hand out none, or both.",
         complexity: "O(1)",
+        tips: "",
         handler: entry(pause),
     },
     Command {
@@ -62,6 +65,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &[],
         summary: "Ends a pause.",
         complexity: "O(1), and the matches that are caught up in the background",
+        tips: "",
         handler: entry(unpause),
     },
     Command {
@@ -74,6 +78,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["n"],
         summary: "Makes dead items ready again.",
         complexity: "O(log n) for each, with n items",
+        tips: "",
         handler: entry(revive),
     },
     Command {
@@ -87,6 +92,7 @@ pub(super) static COMMANDS: &[Command] = &[
         integers: &["ms", "n"],
         summary: "Sets a queue up, or shows how it is.",
         complexity: "O(1); O(n) with n moderators in line if CAPACITY changes",
+        tips: "",
         handler: entry_located(configure, keys_with_events),
     },
 ];

@@ -5,10 +5,11 @@ use super::register::{Call, with};
 use super::tell::knows_all;
 use crate::host::queue_key::QueueKey;
 use crate::host::schedule;
+use crate::host::slots::name_beside;
 use crate::server::args::ServerStr;
 use crate::server::blocking::{self, Blocked};
 use crate::server::context::Context;
-use crate::server::key::{Key, Mode, Name, has_hash_tag};
+use crate::server::key::{Key, Mode, Name};
 use modq_core::queue::{Block, CallId, Now, Place};
 use modq_core::units::Millis;
 use serde_bytes::Bytes;
@@ -96,13 +97,7 @@ fn block_client(
 /// comes to be, in the command that makes it, however many there are (Valkey 9.1 in time that grows
 /// with the square: 5 s for 10,000).
 fn placeholder(key: &[u8]) -> Name {
-    const END: &[u8] = b"\0modq waits";
-    Name::new(&match has_hash_tag(key) {
-        true => [key, END].concat(),
-        // The whole key becomes the hash tag, which it cannot with such a brace in it.
-        false if !key.is_empty() && !key.contains(&b'}') => [b"{", key, b"}", END].concat(),
-        false => key.to_vec(),
-    })
+    Name::new(&name_beside(b"", key, b"\0modq waits"))
 }
 
 /// A place behind everyone who waits at any of the keys. It is the same at all of them, so that it
