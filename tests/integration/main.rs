@@ -1,9 +1,9 @@
 //! Every test that runs against real servers: one binary, one module per concern.
 
-mod dist;
 mod arguments;
 mod arguments_calls;
 mod coming_and_going;
+mod dist;
 mod docs;
 mod golden;
 mod memory;
