@@ -17,8 +17,10 @@ mod item;
 mod moderators;
 mod persist;
 mod persist_v1;
+mod persist_v2;
 mod stats;
 mod tags;
+mod terms;
 #[cfg(test)]
 mod testing;
 
@@ -38,7 +40,7 @@ use super::settings::{Paused, Settings};
 use crate::counted_tree::CountedTree;
 use crate::slab::Slab;
 use crate::slot_index::SlotIndex;
-use crate::units::{Time, Token};
+use crate::units::{Millis, Time, Token};
 use ages::{Aged, Ages};
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +95,10 @@ pub(super) struct Store {
     /// Ready items by priority.
     by_priority: BTreeMap<i32, usize>,
     timers: CountedTree<Timer, Timer>,
+    /// How long locks and delays were asked to last, where their stamps do not tell: see `terms`.
+    spans: BTreeMap<ItemSlot, Millis>,
+    /// What to look at while the clock stands behind what was set.
+    restamping: terms::Restamping,
     /// Heap bytes of ids and payloads.
     content_bytes: usize,
 }
@@ -264,6 +270,7 @@ impl Store {
             + btree_bytes(self.locks.len(), 12)
             + btree_bytes(self.delayed.len() + self.dead.len(), 16)
             + self.timers.memory_bytes()
+            + btree_bytes(self.spans.len(), 12)
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
     }
@@ -495,6 +502,7 @@ impl Store {
                 if let Some(due) = self.rare(slot).and_then(|rare| rare.due) {
                     self.remove_timer(due, Timed::Due(seq, slot));
                 }
+                self.forget_span(slot);
             }
             State::Dead => {
                 self.dead.remove(&(seq, slot));
@@ -503,6 +511,7 @@ impl Store {
                 let (_, lock) = self.locks.remove(seq, lock_seq)?;
                 self.remove_timer(lock.deadline, Timed::Deadline(lock.token, slot));
                 self.moderators[lock.moderator].held.remove(lock.token);
+                self.forget_span(slot);
                 return Some(lock);
             }
         }
