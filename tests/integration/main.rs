@@ -1,5 +1,6 @@
 //! Every test that runs against real servers: one binary, one module per concern.
 
+mod clock_set_back;
 mod docs;
 mod golden;
 mod modq_announcements;

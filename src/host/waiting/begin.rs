@@ -7,11 +7,12 @@ use crate::host::queue_key::QueueKey;
 use crate::host::schedule;
 use crate::server::args::ServerStr;
 use crate::server::blocking::{self, Blocked};
-use crate::server::context::Context;
+use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode, Name, has_hash_tag};
 use modq_core::queue::{Block, CallId, Now, Place};
 use modq_core::units::Millis;
 use serde_bytes::Bytes;
+use std::time::{Duration, Instant};
 
 /// What a blocking command asked for.
 pub struct WaitRequest<'a> {
@@ -31,15 +32,21 @@ pub struct WaitRequest<'a> {
     pub block: Millis,
 }
 
+/// The server lets no client wait here.
+const NO_WAIT: Refusal = Refusal::fixed(
+    "ERR this server lets no module's command wait on a connection that has a subscription; use another connection",
+);
+
 /// Lets the client of this call wait. The keys were just found to have nothing for it.
-pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
+///
+/// # Errors
+/// If the server does not let it wait.
+pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) -> Result<(), Refusal> {
     let db = ctx.db();
     let names: Vec<Box<[u8]>> = request.keys.iter().map(|key| key.bytes().into()).collect();
     let id = with(|register| register.new_id());
-    let Some(client) = block_client(ctx, &names, request.block, id) else {
-        ctx.reply_null_array();
-        return;
-    };
+    let client = block_client(ctx, &names, id).ok_or(NO_WAIT)?;
+    let ends = (!request.block.is_zero()).then_some(request.block);
     let place = place_behind_all(ctx, db, &request.keys, id, now);
     let block = Block {
         call: id,
@@ -62,6 +69,8 @@ pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
     let own = |tags: Vec<&Bytes>| tags.iter().map(|tag| Box::from(&***tag)).collect();
     let call = Call {
         client,
+        client_id: ctx.client(),
+        ends: ends.map(|span| Instant::now() + Duration::from_millis(span.0)),
         db,
         keys: names,
         moderator: request.moderator.into(),
@@ -73,19 +82,16 @@ pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
         answer: None,
     };
     with(|register| register.insert(id, call));
-    schedule::tick_within(ctx, super::changes::SCAN_EVERY_MS);
+    let most = super::changes::SCAN_EVERY_MS;
+    schedule::tick_within(ctx, ends.map_or(most, |span| span.0.min(most)));
+    Ok(())
 }
 
 /// Has the server block the client of this call. None if it refuses.
-fn block_client(
-    ctx: Context<'_>,
-    names: &[Box<[u8]>],
-    wait: Millis,
-    id: CallId,
-) -> Option<Blocked> {
+fn block_client(ctx: Context<'_>, names: &[Box<[u8]>], id: CallId) -> Option<Blocked> {
     let placeholders: Vec<Name> = names.iter().map(|name| placeholder(name)).collect();
     let blocked_on: Vec<ServerStr<'_>> = placeholders.iter().map(Name::get).collect();
-    blocking::block::<Calls>(ctx, &blocked_on, wait.0, id.0)
+    blocking::block::<Calls>(ctx, &blocked_on, id.0)
 }
 
 /// The name that the server is told a client is blocked on, instead of the key's own: one of the
@@ -99,10 +105,39 @@ fn placeholder(key: &[u8]) -> Name {
     const END: &[u8] = b"\0modq waits";
     Name::new(&match has_hash_tag(key) {
         true => [key, END].concat(),
-        // The whole key becomes the hash tag, which it cannot with such a brace in it.
+        // The whole key becomes the hash tag, which it cannot with such a brace in it: then three bytes of
+        // the same checksum are.
         false if !key.is_empty() && !key.contains(&b'}') => [b"{", key, b"}", END].concat(),
-        false => key.to_vec(),
+        false => [b"{", &tag_for(checksum(key))[..], b"}", key, END].concat(),
     })
+}
+
+/// The polynomial of the checksum that slots go by (CRC16, XMODEM).
+const POLYNOMIAL: u16 = 0x1021;
+
+/// The checksum of which the low 14 bits are a key's slot.
+fn checksum(key: &[u8]) -> u16 {
+    key.iter().fold(0, |sum, byte| {
+        (0..8).fold(sum ^ u16::from(*byte) << 8, |sum, _| match sum >> 15 {
+            0 => sum << 1,
+            _ => sum << 1 ^ POLYNOMIAL,
+        })
+    })
+}
+
+/// Three bytes of this checksum that can be a hash tag. For each first byte there are two that make up
+/// the rest, found by taking the checksum back by 16 bits; braces are avoided by another first byte.
+fn tag_for(sum: u16) -> [u8; 3] {
+    let back = (0..16).fold(sum, |sum, _| match sum & 1 {
+        0 => sum >> 1,
+        _ => (sum ^ POLYNOMIAL) >> 1 | 1 << 15,
+    });
+    let tags = (b'a'..=b'z').map(|first| {
+        let [second, third] = (back ^ checksum(&[first])).to_be_bytes();
+        [first, second, third]
+    });
+    let mut usable = tags.filter(|tag| !tag.contains(&b'}'));
+    usable.next().unwrap_or_default()
 }
 
 /// A place behind everyone who waits at any of the keys. It is the same at all of them, so that it
@@ -143,5 +178,24 @@ fn place_behind_all(
             ..last
         },
         _ => behind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_checksum_has_a_tag() {
+        assert_eq!(
+            checksum(b"123456789"),
+            0x31c3,
+            "the one of the specification"
+        );
+        for sum in 0..=u16::MAX {
+            let tag = tag_for(sum);
+            assert_eq!(checksum(&tag), sum);
+            assert!(!tag.contains(&b'}'));
+        }
     }
 }
