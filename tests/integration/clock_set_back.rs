@@ -173,7 +173,7 @@ fn blocks_and_leases_of_limits(kind: Kind) {
             });
         }
         let leases = c.line("RATELIMIT.LEASES lease");
-        let ids = leases.items().iter().map(|l| l[0].text().into_owned());
+        let ids = leases.items().iter().map(|l| l[0].text());
         assert!(ids.collect::<Vec<_>>().contains(&"before".to_string()));
         wait_replica_synced(&server, &replica);
         let (up, down) = (debug_digest(&mut c), debug_digest(&mut replica.client()));

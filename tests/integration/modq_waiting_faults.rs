@@ -88,7 +88,11 @@ fn a_client_closed_for_its_output_costs_nothing(kind: Kind) {
     let pair = Pair::start(kind);
     let server = &pair.primary;
     let mut c = server.client();
-    c.expect_ok("CONFIG SET client-output-buffer-limit 'normal 300kb 0 0'");
+    let limit = |c: &mut Client, limit: &str| {
+        let set = cmd!(c, "CONFIG", "SET", "client-output-buffer-limit", limit);
+        assert_eq!(set, ok());
+    };
+    limit(&mut c, "normal 300kb 0 0");
     let mut a = server.client();
     block(&mut a, server, "MODQ.CLAIM q a BLOCK 0");
     let payload = vec![b'x'; 1 << 20];
@@ -104,7 +108,7 @@ fn a_client_closed_for_its_output_costs_nothing(kind: Kind) {
     for counted in ["released", "expired", "locked", "waiting"] {
         assert_eq!(stats.field(counted), Value::Int(0), "{counted}");
     }
-    c.expect_ok("CONFIG SET client-output-buffer-limit 'normal 0 0 0'");
+    limit(&mut c, "normal 0 0 0");
     let got = claim(&mut c, "q z");
     assert_eq!((got.id().as_str(), got.deliveries), ("i", 1));
     pair.check();
