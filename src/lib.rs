@@ -79,11 +79,11 @@ impl Module for Modq {
     }
 
     fn loading_ended(ctx: Context<'_>) {
-        schedule::start(ctx);
+        schedule::visit_all(ctx);
     }
 
     fn role_changed(ctx: Context<'_>) {
-        schedule::start(ctx);
+        schedule::visit_all(ctx);
     }
 
     fn databases_swapped(first: i32, second: i32) {
@@ -92,8 +92,17 @@ impl Module for Modq {
         bindings::databases_swapped(first, second);
     }
 
+    fn client_gone(ctx: Context<'_>, client: u64) {
+        waiting::client_gone(ctx, client);
+    }
+
+    fn turn_begins() {
+        waiting::turn_begins();
+    }
+
     fn turn_ends(ctx: Context<'_>) {
         schedule::turn_ends(ctx);
+        waiting::end_overdue(ctx);
         waiting::turn_ends(ctx);
         bindings::turn_ends(ctx);
     }

@@ -71,6 +71,23 @@ impl Add<Millis> for Time {
     }
 }
 
+/// When something happened. Stamps never run backwards inside a key; the clock may have been set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When {
+    /// Its stamp: not before any earlier one.
+    pub at: Time,
+    /// What the clock said, by which everything that ends is set: never after the stamp.
+    pub now: Time,
+}
+
+impl From<Time> for When {
+    /// At a time by a clock that was not set back.
+    #[inline]
+    fn from(at: Time) -> When {
+        When { at, now: at }
+    }
+}
+
 /// A fencing token: a number larger than every token given before it. Zero is none.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

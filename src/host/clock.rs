@@ -12,7 +12,7 @@
 use crate::server::clock;
 use modq_core::queue::Now;
 use modq_core::units::{Time, Token};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// The largest token that this process gave or saw.
 static LAST_TOKEN: AtomicU64 = AtomicU64::new(0);
@@ -24,15 +24,43 @@ static LATEST_US: AtomicU64 = AtomicU64::new(0);
 /// How far ahead of the clock a token may be to count, µs: ten years.
 const MAX_LEAD_US: u64 = 10 * 366 * 24 * 3600 * 1_000_000;
 
+/// What the clock said when it was last read, µs.
+static LAST_READ_US: AtomicU64 = AtomicU64::new(0);
+
+/// Whether the clock was read since [`was_set_back`] was last asked.
+static WAS_READ: AtomicBool = AtomicBool::new(false);
+
+/// Whether it was set back since then.
+static WAS_SET_BACK: AtomicBool = AtomicBool::new(false);
+
+/// By less than this the clock is not said to be set back, µs: on Valkey two clocks take turns, which
+/// differ by less (see `server::clock`).
+const STEP_US: u64 = 5_000;
+
 /// The time, read once for each command or tick and passed down.
 #[inline]
 pub fn now() -> Now {
     let us = clock::unix_us();
+    if us + STEP_US < LAST_READ_US.load(Relaxed) {
+        WAS_SET_BACK.store(true, Relaxed);
+    }
+    LAST_READ_US.store(us, Relaxed);
+    WAS_READ.store(true, Relaxed);
     let floor = LAST_TOKEN.load(Relaxed) + 1;
     Now {
         time: Time(us / 1000),
         token_floor: Token(us.max(floor)),
     }
+}
+
+/// Whether the clock was set back since this was last asked, as it is at the end of each turn. Reads it
+/// only if nobody did in this turn.
+pub fn was_set_back() -> bool {
+    if !WAS_READ.load(Relaxed) {
+        now();
+    }
+    WAS_READ.store(false, Relaxed);
+    WAS_SET_BACK.load(Relaxed) && WAS_SET_BACK.swap(false, Relaxed)
 }
 
 /// A token was given, or seen in a value that was loaded: the next is larger, whichever key it is

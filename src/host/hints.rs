@@ -11,6 +11,7 @@
 
 use modq_core::units::Time;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Of entries whose value is gone, so many are taken out for each entry that is added. More than
@@ -18,7 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 const GONE_PER_ADDED: usize = 2;
 
 /// What entries are sorted by: when they are due, and a number that is given once.
-type Entry = (Time, u64);
+pub type Entry = (Time, u64);
 
 /// What the value of a key holds of its hint. Dropping it takes the hint away.
 pub struct Hint {
@@ -110,6 +111,16 @@ impl Hints {
         }
         let place = first.remove();
         Some((self.databases.db_of(place.contents), place.key))
+    }
+
+    /// The first entry that is due after `after`, and where its queue is. It stays.
+    pub fn next_after(&self, after: Entry) -> Option<(Entry, i32, Box<[u8]>)> {
+        let mut rest = self
+            .entries
+            .range((Bound::Excluded(after), Bound::Unbounded));
+        let (entry, place) = rest.next()?;
+        let db = self.databases.db_of(place.contents);
+        Some((*entry, db, place.key.clone()))
     }
 
     /// The time of the first entry.
@@ -230,6 +241,25 @@ mod tests {
         drop(hint);
         assert!(!hints.forget_gone(9));
         assert_eq!(hints.count(), 0);
+    }
+
+    #[test]
+    fn entries_are_gone_along_without_taking_them_out() {
+        let mut hints = Hints::default();
+        let mut values = [None, None, None];
+        for (i, hint) in values.iter_mut().enumerate() {
+            hints.set(hint, i as i32, b"key", Time(7));
+        }
+        let mut last = (Time(0), 0);
+        let mut seen = Vec::new();
+        while let Some((entry, db, _)) = hints.next_after(last) {
+            last = entry;
+            seen.push(db);
+            // What comes to be due earlier is behind.
+            hints.set(&mut values[db as usize], db, b"key", Time(6));
+        }
+        assert_eq!(seen, [0, 1, 2]);
+        assert_eq!(hints.count(), 3);
     }
 
     #[test]

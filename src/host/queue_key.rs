@@ -129,7 +129,10 @@ impl QueueKey {
         self.hint = None;
         // Calls may have ended while the queue was under another name.
         self.told = None;
-        if let Some(due) = self.earlier_due() {
+        let now = clock::now().time;
+        let ahead = self.damage.is_none() && self.queue.is_due(now);
+        let due = if ahead { Some(now) } else { self.earlier_due() };
+        if let Some(due) = due {
             schedule::set(ctx, &mut self.hint, db, name.bytes(), due);
         }
     }

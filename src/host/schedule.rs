@@ -4,11 +4,14 @@
 //! early costs one look. But a hint must not be too late: when a queue has something to do earlier
 //! than its hint says, the hint is set anew (`QueueKey::changed`).
 //!
+//! When the clock was set back, and when it may be another's (after loading, on promotion), every queue
+//! that has a hint is visited, some at a time: what it has was set by a clock that may have been ahead.
+//!
 //! A tick: the timer fires; the keys that are due are worked on, in turns, within a budget of steps
 //! and time; the timer is set to the next hint; names that blocked clients wait for are looked at.
 
-use crate::host::clock::now;
-use crate::host::hints::{Hint, Hints};
+use crate::host::clock::{now, was_set_back};
+use crate::host::hints::{Entry, Hint, Hints};
 use crate::host::peak::Peak;
 use crate::host::{queues, settings, waiting};
 use crate::server::context::{Context, must_not_replicate};
@@ -37,6 +40,8 @@ struct Schedule {
     hints: Hints,
     /// The running timer and when it fires.
     timer: Option<(Timer, Time)>,
+    /// While all queues are visited: the hint of the last one that was.
+    visiting: Option<Entry>,
     /// By how much the last tick was late, and the most of late.
     last_lag: Millis,
     max_lag: Peak,
@@ -82,6 +87,18 @@ pub fn start(ctx: Context<'_>) {
     }
 }
 
+/// Has every queue that has a hint looked at, because the clock may say less than when they were: what
+/// they have may be due earlier than their hints say.
+pub fn visit_all(ctx: Context<'_>) {
+    with(|s| s.visiting = Some((Time::EPOCH, 0)));
+    // The server's timers go by the same clock.
+    if let Some((timer, _)) = with(|s| s.timer.take()) {
+        timer::stop(ctx, timer);
+    }
+    start(ctx);
+    tick_within(ctx, 1);
+}
+
 /// Makes sure that a tick comes within `ms`, whatever is due.
 pub fn tick_within(ctx: Context<'_>, ms: u64) {
     fire_by(ctx, now().time + Millis(ms));
@@ -92,8 +109,12 @@ pub fn databases_swapped(first: i32, second: i32) {
     with(|s| s.hints.swap_databases(first, second));
 }
 
-/// At the end of a turn of the event loop: forgets hints of values that are gone.
+/// At the end of a turn of the event loop: sees whether the clock was set back, and forgets hints of
+/// values that are gone.
 pub fn turn_ends(ctx: Context<'_>) {
+    if was_set_back() {
+        visit_all(ctx);
+    }
     if with(|s| s.hints.forget_gone(GONE_PER_TURN)) {
         tick_within(ctx, 1);
     }
@@ -143,6 +164,22 @@ fn work_off(ctx: Context<'_>, start: Now) {
     }
 }
 
+/// Visits queues after [`visit_all`], for as long as a tick may take; the others have their turn in the
+/// next.
+fn visit(ctx: Context<'_>, start: Now) {
+    let begun = Instant::now();
+    while let Some(last) = with(|s| s.visiting) {
+        if begun.elapsed() >= LONGEST_TICK {
+            return tick_within(ctx, 1);
+        }
+        let next = with(|s| s.hints.next_after(last));
+        with(|s| s.visiting = next.as_ref().map(|(entry, ..)| *entry));
+        if let Some((.., key)) = next.filter(|(_, db, _)| ctx.select_db(*db)) {
+            queues::advance(ctx, Name::new(&key).get(), start, STEPS_PER_TURN);
+        }
+    }
+}
+
 /// The one timer of all queues.
 struct QueueTimer;
 
@@ -165,6 +202,7 @@ impl Tick for QueueTimer {
             });
         }
         work_off(ctx, start_time);
+        visit(ctx, start_time);
         start(ctx);
         waiting::scan(ctx);
     }

@@ -48,7 +48,7 @@ required! {
     RedisModule_SubscribeToServerEvent RedisModule_SubscribeToKeyspaceEvents
 
     RedisModule_StringPtrLen RedisModule_CreateString RedisModule_FreeString
-    RedisModule_GetContextFlags RedisModule_GetSelectedDb RedisModule_SelectDb
+    RedisModule_GetContextFlags RedisModule_GetClientId RedisModule_GetSelectedDb RedisModule_SelectDb
     RedisModule_GetUsedMemoryRatio
 
     RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType RedisModule_UnlinkKey
@@ -68,7 +68,7 @@ required! {
 
     RedisModule_CreateTimer RedisModule_StopTimer
     RedisModule_BlockClientOnKeys RedisModule_UnblockClient RedisModule_SetDisconnectCallback
-    RedisModule_GetBlockedClientPrivateData RedisModule_GetBlockedClientReadyKey
+    RedisModule_GetBlockedClientPrivateData
 
     RedisModule_SaveStringBuffer RedisModule_LoadStringBuffer RedisModule_IsIOError
     RedisModule_EmitAOF RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence

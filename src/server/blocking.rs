@@ -1,5 +1,5 @@
-//! Clients that wait: blocking them, and hearing how their wait ends. The server sees to time-outs,
-//! redirections and kills. Who is served, and with what, is up to who blocked the client, and is
+//! Clients that wait: blocking them, and hearing how their wait ends. The server sees to redirections
+//! and kills. Who is served, and with what, is up to who blocked the client, and is
 //! told of each wait through [`WaitEvents`].
 
 use super::api::api;
@@ -14,11 +14,7 @@ const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// What is done when something happens to a wait. Each wait has a number, chosen by who began it.
 pub trait WaitEvents: 'static {
-    /// A key that the client is blocked on has come to be. Answers whether the wait goes on; if
-    /// not, a reply was given.
-    fn key_ready(ctx: Context<'_>, call: u64, key: ServerStr<'_>) -> bool;
-    /// The wait is over, and a reply must be given: the time is up, or CLIENT UNBLOCK or
-    /// [`Blocked::wake`] ended it.
+    /// The wait is over, and a reply must be given: [`Blocked::wake`] or CLIENT UNBLOCK ended it.
     fn answer(ctx: Context<'_>, call: u64);
     /// The wait is over, and nobody is there to be told: the client is gone, or the server itself
     /// has answered it.
@@ -32,12 +28,12 @@ pub struct Blocked(*mut raw::RedisModuleBlockedClient);
 // SAFETY: only ever used on the server's main thread; it is stored in a static, that is all.
 unsafe impl Send for Blocked {}
 
-/// Blocks the client of this call on `keys` for `ms` (0: for ever), as wait number `call`. None if
-/// the server refuses.
+/// Blocks the client of this call on `keys`, at which no key must ever come to be, as wait number
+/// `call`, until [`Blocked::wake`] ends that. None if the server refuses: Valkey 9.1 does so on a
+/// connection that has a subscription.
 pub fn block<W: WaitEvents>(
     ctx: Context<'_>,
     keys: &[ServerStr<'_>],
-    ms: u64,
     call: u64,
 ) -> Option<Blocked> {
     let mut keys: Vec<_> = keys.iter().map(|key| key.raw()).collect();
@@ -46,10 +42,10 @@ pub fn block<W: WaitEvents>(
     let client = unsafe {
         api!(RedisModule_BlockClientOnKeys(
             ctx.raw(),
-            Some(on_key_ready::<W>),
+            Some(on_key_ready),
             Some(on_time_out::<W>),
             None,
-            ms as i64,
+            0,
             keys.as_mut_ptr(),
             keys.len() as c_int,
             call as usize as *mut c_void
@@ -86,21 +82,13 @@ unsafe fn call_of(ctx: Context<'_>) -> u64 {
     unsafe { api!(RedisModule_GetBlockedClientPrivateData(ctx.raw())) as usize as u64 }
 }
 
-unsafe extern "C" fn on_key_ready<W: WaitEvents>(
-    ctx: *mut raw::RedisModuleCtx,
+/// No key comes to be at the names that clients are blocked on. Should one: the wait goes on.
+unsafe extern "C" fn on_key_ready(
+    _ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,
     _argc: c_int,
 ) -> c_int {
-    let still_waits = guarded("a blocked client", true, || {
-        // SAFETY: the context is valid in this callback, and so is the key it was called for.
-        let (ctx, call, key) = unsafe {
-            let ctx = Context::new(ctx);
-            let key = api!(RedisModule_GetBlockedClientReadyKey(ctx.raw()));
-            (ctx, call_of(ctx), ServerStr::new(key))
-        };
-        W::key_ready(ctx, call, key)
-    });
-    if still_waits { ERR } else { OK }
+    ERR
 }
 
 unsafe extern "C" fn on_time_out<W: WaitEvents>(

@@ -115,6 +115,12 @@ impl<'a> Context<'a> {
         Flags(unsafe { api!(RedisModule_GetContextFlags(self.raw)) } as u32)
     }
 
+    /// The id of the client whose command this is.
+    pub fn client(self) -> u64 {
+        // SAFETY: the context is live (see `new`).
+        unsafe { api!(RedisModule_GetClientId(self.raw)) }
+    }
+
     /// The number of the selected database.
     pub fn db(self) -> i32 {
         // SAFETY: the context is live (see `new`).

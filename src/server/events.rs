@@ -39,7 +39,7 @@ pub(super) fn follow<M: Module>(ctx: Context<'_>) -> Result<(), LoadError> {
     if status != OK {
         return REFUSED;
     }
-    let callbacks: [(u64, raw::RedisModuleEventCallback); 5] = [
+    let callbacks: [(u64, raw::RedisModuleEventCallback); 6] = [
         (
             raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
             Some(on_role::<M>),
@@ -47,6 +47,7 @@ pub(super) fn follow<M: Module>(ctx: Context<'_>) -> Result<(), LoadError> {
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading::<M>)),
         (raw::REDISMODULE_EVENT_FORK_CHILD, Some(on_fork)),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(on_swap::<M>)),
+        (raw::REDISMODULE_EVENT_CLIENT_CHANGE, Some(on_client::<M>)),
         (raw::REDISMODULE_EVENT_EVENTLOOP, Some(on_turn::<M>)),
     ];
     for (id, callback) in callbacks {
@@ -138,6 +139,28 @@ unsafe extern "C" fn on_turn<M: Module>(
             let ctx = unsafe { Context::new(ctx) };
             M::turn_ends(ctx);
             keyless::write_to_aof::<M::Keyless>(ctx);
+        });
+    } else {
+        guarded("the event loop", (), M::turn_begins);
+    }
+}
+
+unsafe extern "C" fn on_client<M: Module>(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    sub: u64,
+    data: *mut c_void,
+) {
+    if sub == raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED {
+        guarded("a server event", (), || {
+            // SAFETY: this event carries this structure, and the context is valid in this callback.
+            let (ctx, info) = unsafe {
+                (
+                    Context::new(ctx),
+                    &*data.cast::<raw::RedisModuleClientInfo>(),
+                )
+            };
+            M::client_gone(ctx, info.id);
         });
     }
 }

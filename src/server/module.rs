@@ -63,6 +63,10 @@ pub trait Module: Sized + 'static {
     fn role_changed(ctx: Context<'_>);
     /// Two databases changed places.
     fn databases_swapped(first: i32, second: i32);
+    /// The connection of a client is closed, whatever the reason. `client` is its id.
+    fn client_gone(ctx: Context<'_>, client: u64);
+    /// A turn of the event loop begins: the server has waited for its clients, and now hears them.
+    fn turn_begins();
     /// A turn of the event loop ends: the server is about to wait for its clients.
     fn turn_ends(ctx: Context<'_>);
 }

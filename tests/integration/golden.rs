@@ -24,6 +24,9 @@ const KEYS: [&str; 8] = [
     "g:queue",
 ];
 
+/// Of what these hold version 1 does not say how long it was to last.
+const UNTOLD: [&str; 2] = ["g:blocked", "g:leases"];
+
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
@@ -348,7 +351,17 @@ fn every_version_loads(kind: Kind) {
             let server = bare().aof().file("appendonly.aof", read(name)).start();
             let mut c = server.client();
             assert_eq!(policies(&mut c), names, "{name}");
-            assert_eq!(digests(&mut c), all, "{name} and the RDB file agree");
+            // Effects tell for how long something was set, which version 1 did not store.
+            let told =
+                |i: &usize| version > 1 || name != "effects.aof" || !UNTOLD.contains(&KEYS[*i]);
+            let here = digests(&mut c);
+            for i in (0..KEYS.len()).filter(told) {
+                assert_eq!(
+                    here[i], all[i],
+                    "{name} and the RDB file agree on {}",
+                    KEYS[i]
+                );
+            }
             assert_answers(&mut c, &expected);
         }
     }

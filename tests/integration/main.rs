@@ -2,6 +2,7 @@
 
 mod arguments;
 mod arguments_calls;
+mod clock_set_back;
 mod coming_and_going;
 mod dist;
 mod docs;

@@ -72,6 +72,27 @@ fn block_is_ignored_where_nothing_may_block(kind: Kind) {
     unchanged(&mut c, "q", |c| assert_eq!(claim(c, "q m BLOCK 0"), first));
 }
 
+/// A worker may listen and wait on one connection, where the server lets a module's command do so.
+fn who_has_a_subscription_waits_or_is_told(kind: Kind) {
+    let (server, mut c) = desk(kind);
+    let mut b = server.client().hello3();
+    b.send(&["SUBSCRIBE", "channel"]);
+    b.push();
+    if kind == Kind::Valkey91 {
+        for line in ["MODQ.CLAIM q m BLOCK 0", "MODQ.MCLAIM 2 q r m BLOCK 9"] {
+            assert_eq!(b.line(line).err_code(), "ERR", "{line}");
+        }
+        // What does not have to wait is as ever.
+        assert_eq!(b.line("MODQ.CLAIM q m"), Value::Null);
+        submit(&mut c, "q i p");
+        assert_eq!(ids(&b.line("MODQ.CLAIM q m BLOCK 0")), "i");
+    } else {
+        block(&mut b, &server, "MODQ.CLAIM q m BLOCK 0");
+        submit_assigned(&mut c, "q i p");
+        assert_eq!(served(&mut b).id(), "i");
+    }
+}
+
 /// A moderator stands in line once, whatever number of calls they wait in.
 fn several_calls_of_one_moderator_share_a_place(kind: Kind) {
     let (server, mut c) = desk(kind);
@@ -236,6 +257,7 @@ fn mclaim_waits_for_all_its_keys(kind: Kind) {
 matrix!(
     a_wait_ends_with_null_in_time,
     block_is_ignored_where_nothing_may_block,
+    who_has_a_subscription_waits_or_is_told,
     several_calls_of_one_moderator_share_a_place,
     skills_and_skips_decide_who_is_served,
     mclaim_waits_for_all_its_keys,

@@ -83,6 +83,55 @@ fn a_client_that_dies_before_its_answer_costs_nothing(kind: Kind) {
     pair.check();
 }
 
+/// A client that is closed because its answer is larger than it may be has not got it. Valkey may close it too late for
+/// us to know that: then the lock ends by its deadline.
+fn a_client_closed_for_its_output_costs_nothing(kind: Kind) {
+    let pair = Pair::start(kind);
+    let server = &pair.primary;
+    let mut c = server.client();
+    let limit = |c: &mut Client, limit: &str| {
+        let set = cmd!(c, "CONFIG", "SET", "client-output-buffer-limit", limit);
+        assert_eq!(set, ok());
+    };
+    limit(&mut c, "normal 300kb 0 0");
+    let known = kind != Kind::Valkey91;
+    if !known {
+        c.expect_ok("MODQ.CONFIGURE q LOCK 200");
+    }
+    let mut a = server.client();
+    block(&mut a, server, "MODQ.CLAIM q a BLOCK 0");
+    let payload = vec![b'x'; 1 << 20];
+    let reply = cmd!(c, "MODQ.SUBMIT", "q", "i", &payload);
+    assert_eq!(reply, simple("ASSIGNED"));
+    assert!(a.is_closed());
+    wait_until("the match is undone", PATIENCE, || {
+        len(&mut c, "q READY") == 1
+    });
+    let stats = c.line("MODQ.STATS q");
+    for counted in ["released", "locked", "waiting"] {
+        assert_eq!(stats.field(counted), Value::Int(0), "{counted}");
+    }
+    let expired = stats.field("expired").int();
+    assert!(expired == 0 || expired == 1 && !known, "{expired}");
+    limit(&mut c, "normal 0 0 0");
+    let got = claim(&mut c, "q z");
+    assert_eq!((got.id().as_str(), got.deliveries), ("i", 1 + expired));
+    pair.check();
+}
+
+/// Whoever got the answer and leaves at once keeps the lock: nothing of it is undone.
+fn a_client_that_leaves_with_its_answer_keeps_it(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    for i in 0..50 {
+        let mut a = blocked(&server, "MODQ.CLAIM q a NEW BLOCK 0");
+        submit_assigned(&mut c, &format!("q i{i} p"));
+        served(&mut a);
+        drop(a);
+    }
+    assert_eq!(counts(&mut c, "q"), [0, 50, 0, 0]);
+}
+
 /// It is served at once, in the same turn of the server.
 fn the_next_in_line_gets_what_a_dead_client_had(kind: Kind) {
     let pair = Pair::start(kind);
@@ -397,6 +446,8 @@ fn nobody_is_left_in_line_by_a_detour(kind: Kind) {
 
 matrix!(
     a_client_that_dies_before_its_answer_costs_nothing,
+    a_client_closed_for_its_output_costs_nothing,
+    a_client_that_leaves_with_its_answer_keeps_it,
     the_next_in_line_gets_what_a_dead_client_had,
     a_place_by_join_outlives_a_dead_call,
     of_two_calls_answered_with_one_lock_one_may_die,

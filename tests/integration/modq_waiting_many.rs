@@ -192,7 +192,33 @@ fn ten_thousand_waits_end_at_once(kind: Kind) {
     }
 }
 
+/// The name with a brace is told to the server under another, too.
+fn a_brace_in_a_name_costs_nothing(kind: Kind) {
+    let _alone = alone();
+    let server = start(kind);
+    let mut c = server.client();
+    let mut cost = |name: &str| {
+        let clients = crowd(&server, &format!("MODQ.CLAIM {name} m# BLOCK 0 TAGS 1 t"));
+        let before = processor_time(server.pid());
+        submit(&mut c, &format!("{name} i p TAGS 1 nobody"));
+        c.line("PING");
+        let took = processor_time(server.pid()) - before;
+        drop(clients);
+        wait_until("all are gone", PATIENCE, || blocked_clients(&mut c) == 0);
+        took
+    };
+    let plain = cost("plain");
+    for name in ["a}b", "}{"] {
+        let took = cost(name);
+        assert!(
+            took < 4 * plain + BOUND,
+            "{name}: {took:?} against {plain:?}"
+        );
+    }
+}
+
 matrix!(
+    a_brace_in_a_name_costs_nothing,
     ten_thousand_wait_for_one_name,
     ten_thousand_waits_end_at_once,
 );

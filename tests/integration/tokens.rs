@@ -17,7 +17,7 @@ matrix!(
 const BACK: [i64; 3] = [-120_000, -3_600_000, -1_700_000_000_000];
 
 /// Sets the server's clock, and waits until it has seen it.
-fn set_clock(c: &mut Client, clock: &Clock, ms: i64) {
+pub(crate) fn set_clock(c: &mut Client, clock: &Clock, ms: i64) {
     clock.set(ms);
     wait_until("the server sees the clock", PATIENCE, || {
         server_ms(c).abs_diff(now_ms() + ms) < 5_000

@@ -20,8 +20,8 @@ pub(super) struct Row {
     pub(super) due: Time,
     /// What it adds to the sums while it is live.
     pub(super) weight: u64,
-    /// When the row was made; the epoch for rows that are never restamped, so that they never
-    /// seem to come from the future.
+    /// When the row was made; the epoch if that is not known, so that it never seems to come from the
+    /// future.
     pub(super) stamp: Time,
     pub(super) id: Arc<[u8]>,
 }
@@ -29,6 +29,14 @@ pub(super) struct Row {
 impl Row {
     fn key(&self) -> (Time, &[u8]) {
         (self.due, &self.id)
+    }
+
+    /// When it ends, as seen at `now`: if it was made later, as if it was made then.
+    pub(super) fn due_seen_at(&self, now: Time) -> Time {
+        match self.stamp > now {
+            true => now + self.due.since(self.stamp),
+            false => self.due,
+        }
     }
 }
 
@@ -116,6 +124,13 @@ impl Agenda {
         block.newest = block.newest.max(row.stamp);
         let place = block.rows.partition_point(|other| other.key() < row.key());
         block.rows.insert(place, row);
+    }
+
+    /// The row of this id, which ends at `due`.
+    pub(super) fn find(&self, due: Time, id: &[u8]) -> Option<&Row> {
+        let rows = &self.blocks.get(self.block_of((due, id)))?.rows;
+        let place = rows.binary_search_by(|row| row.key().cmp(&(due, id)));
+        place.ok().map(|place| &rows[place])
     }
 
     pub(super) fn remove(&mut self, due: Time, id: &[u8]) {

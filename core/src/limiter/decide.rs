@@ -200,7 +200,7 @@ impl Limiter {
             && !request.partial
             && request.id.is_none()
             && self.ids.is_none()
-            && self.blocked_until == Time::EPOCH
+            && self.block.is_none()
             && room_in_log
             && now <= MAX_TIME;
         if !plain {
@@ -292,16 +292,16 @@ impl Limiter {
 
     /// How long a block still denies everything, if there is one.
     fn block_left(&self, now: Time) -> Option<Wait> {
-        let left = self.blocked_until.since(now);
+        let left = self.blocked_until(now).since(now);
         (!left.is_zero()).then_some(Wait::capped(left))
     }
 
     /// The request of this id, if it is remembered and so need not fit into limits and log. A block
     /// that outlasts the memory of the request denies it as if it were new.
     fn spared(&self, id: &[u8], now: Time) -> Option<&Memo> {
-        let outlasts_block = |memo: &&Memo| {
-            self.blocked_until <= now || self.remembered_until(memo, now) > self.blocked_until
-        };
+        let blocked_until = self.blocked_until(now);
+        let outlasts_block =
+            |memo: &&Memo| blocked_until <= now || self.remembered_until(memo, now) > blocked_until;
         self.known(id, now).filter(outlasts_block)
     }
 

@@ -50,6 +50,11 @@ impl<V> IdMap<V> {
         self.find(id).map(|slot| &self.rows[slot].1)
     }
 
+    /// The value of an id, to be changed.
+    pub(super) fn get_mut(&mut self, id: &[u8]) -> Option<&mut V> {
+        self.find(id).map(|slot| &mut self.rows[slot].1)
+    }
+
     /// Gives a value to an id that has none.
     pub(super) fn insert(&mut self, id: Arc<[u8]>, value: V) {
         let hash = self.index.hash(&id);

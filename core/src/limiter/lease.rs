@@ -1,7 +1,7 @@
 //! Concurrency limits: leases that end by RELEASE or at their time. Source: the contract,
 //! `ratelimit.md`, "Concurrency".
 
-use super::agenda::{Agenda, Live, Row};
+use super::agenda::{Agenda, DROPS, Live, Row};
 use super::id_map::IdMap;
 use super::limits::{MAX_TIME, MAX_VALUE};
 use super::state::ApplyError;
@@ -30,6 +30,8 @@ pub struct Leases {
     by_id: IdMap<Lease>,
     /// The ids of all of them, by when they end.
     agenda: Agenda,
+    /// No lease was taken or renewed later than this.
+    newest: Time,
     /// The largest fence ever given; before the first, `Token(0)`, which is none.
     pub(super) last_fence: Token,
 }
@@ -71,10 +73,13 @@ pub enum Outcome<'a> {
         /// What to apply and replicate.
         effect: LeaseEffect<'a>,
     },
-    /// It did not, and nothing changes.
+    /// It did not.
     Denied {
         /// How long it takes until leases end that make room.
         retry_after: Wait,
+        /// What to apply all the same: leases taken later than now, by a clock that was set back
+        /// since, are to last no longer than was asked.
+        effect: Option<LeaseEffect<'a>>,
     },
 }
 
@@ -94,6 +99,8 @@ pub(super) enum LeaseChange {
     Acquire(Lease),
     /// It ends.
     Release,
+    /// Nothing but what every effect does; it has no id.
+    Restamp,
 }
 
 impl LeaseEffect<'_> {
@@ -119,7 +126,9 @@ impl Leases {
     /// rise also if the key was deleted in between).
     pub fn acquire<'a>(&self, now: Time, least_fence: Token, ask: &Acquire<'a>) -> Acquired<'a> {
         let now = now.min(MAX_TIME);
-        let own = self.live(ask.id, now).copied();
+        let own = self
+            .live(ask.id, now)
+            .map(|own| self.seen_at(ask.id, own, now));
         let live = self.agenda.live(now);
         let fence = match own {
             Some(own) => own.fence,
@@ -128,7 +137,10 @@ impl Leases {
         if let Err(retry_after) = self.room(now, own, fence, live, ask) {
             return Acquired {
                 in_use: live.weight,
-                outcome: Outcome::Denied { retry_after },
+                outcome: Outcome::Denied {
+                    retry_after,
+                    effect: self.restamp(now),
+                },
             };
         }
         let lease = Lease {
@@ -176,9 +188,46 @@ impl Leases {
             return Ok(());
         }
         let later = |time, live| time > now && fits(time, live);
-        Err(match self.agenda.room_from(later) {
+        let room_from = match self.newest > now {
+            false => self.agenda.room_from(later),
+            true => self.settled(now).room_from(later),
+        };
+        Err(match room_from {
             Some(time) => Wait::capped(time.since(now)),
             None => Wait::Forever,
+        })
+    }
+
+    /// A lease as an effect at `now` would leave it.
+    fn seen_at(&self, id: &[u8], lease: &Lease, now: Time) -> Lease {
+        let mut seen = *lease;
+        if self.newest > now {
+            seen.expires = match self.agenda.find(lease.expires, id) {
+                Some(row) => row.due_seen_at(now),
+                None => lease.expires,
+            };
+        }
+        seen
+    }
+
+    /// All ends as effects at `now` will leave them.
+    fn settled(&self, now: Time) -> Agenda {
+        let mut rows: Vec<Row> = self.agenda.iter().cloned().collect();
+        for row in &mut rows {
+            row.due = row.due_seen_at(now);
+        }
+        rows.sort_by_key(|row| row.due);
+        let mut settled = Agenda::default();
+        rows.into_iter().for_each(|row| settled.insert(row));
+        settled
+    }
+
+    /// The effect that nothing but restamps, if anything is stamped later than `now`.
+    fn restamp<'a>(&self, now: Time) -> Option<LeaseEffect<'a>> {
+        (self.newest > now).then_some(LeaseEffect {
+            at: now,
+            id: &[],
+            change: LeaseChange::Restamp,
         })
     }
 
@@ -193,13 +242,17 @@ impl Leases {
     }
 
     /// Carries out an effect; the only way in which leases change. Leases that have ended by the
-    /// effect's time are dropped too, some thousand at most; if there are more, later effects drop
+    /// effect's time are dropped too, and those taken later than that, by a clock that was set back
+    /// since, are restamped to it; some thousand at most each. If there are more, later effects do
     /// the rest.
     ///
     /// # Errors
     /// The effect cannot have happened to these leases. Nothing was changed.
     pub fn apply(&mut self, effect: &LeaseEffect) -> Result<(), ApplyError> {
         self.check(effect)?;
+        if self.newest > effect.at {
+            self.settle(effect.at);
+        }
         let by_id = &mut self.by_id;
         self.agenda.drop_due(effect.at, |row| {
             by_id.remove(&row.id);
@@ -208,15 +261,36 @@ impl Leases {
             self.agenda.remove(own.expires, effect.id);
         }
         if let LeaseChange::Acquire(lease) = effect.change {
-            self.insert(effect.id, lease);
+            self.insert(effect.id, lease, effect.at);
         }
         Ok(())
+    }
+
+    /// Restamps leases taken later than `now`, some thousand at most.
+    #[cold]
+    fn settle(&mut self, now: Time) {
+        let rows = self.agenda.take_ahead(now);
+        if rows.len() < DROPS {
+            self.newest = now;
+        }
+        for row in rows {
+            let due = row.due_seen_at(now);
+            if let Some(lease) = self.by_id.get_mut(&row.id) {
+                lease.expires = due;
+            }
+            self.agenda.insert(Row {
+                due,
+                stamp: now,
+                ..row
+            });
+        }
     }
 
     /// Whether an effect can have happened to these leases.
     fn check(&self, effect: &LeaseEffect) -> Result<(), ApplyError> {
         let own = self.live(effect.id, effect.at);
         let fits = match effect.change {
+            LeaseChange::Restamp => true,
             LeaseChange::Release => own.is_some(),
             LeaseChange::Acquire(lease) => {
                 let live = self.agenda.live(effect.at);
@@ -231,21 +305,23 @@ impl Leases {
         fits.then_some(()).ok_or(ApplyError)
     }
 
-    fn insert(&mut self, id: &[u8], lease: Lease) {
+    fn insert(&mut self, id: &[u8], lease: Lease, at: Time) {
         let id: Arc<[u8]> = id.into();
         self.last_fence = self.last_fence.max(lease.fence);
+        self.newest = self.newest.max(at);
         self.agenda.insert(Row {
             due: lease.expires,
             weight: lease.cost,
-            stamp: Time::EPOCH,
+            stamp: at,
             id: id.clone(),
         });
         self.by_id.insert(id, lease);
     }
 
-    /// For loading: a lease of an id not there yet. False if it cannot be.
+    /// For loading: a lease of an id not there yet, and when it was taken or renewed: the epoch if that is
+    /// not known. False if it cannot be.
     #[must_use]
-    pub(super) fn load_one(&mut self, id: &[u8], lease: Lease) -> bool {
+    pub(super) fn load_one(&mut self, id: &[u8], lease: Lease, at: Time) -> bool {
         // Leases that have ended but are not dropped yet do not count towards any maximum.
         let held = self.agenda.weight();
         let fits = super::valid_id(id)
@@ -255,9 +331,10 @@ impl Leases {
             && held + lease.cost <= 1 << 62
             && (1..=2 * MAX_VALUE).contains(&lease.expires.0)
             && (1..MAX_VALUE).contains(&lease.fence.0)
-            && lease.fence <= self.last_fence;
+            && lease.fence <= self.last_fence
+            && at < lease.expires;
         if fits {
-            self.insert(id, lease);
+            self.insert(id, lease, at);
         }
         fits
     }
@@ -267,6 +344,12 @@ impl Leases {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Lease)> {
         let rows = self.agenda.iter();
         rows.filter_map(|row| Some((&*row.id, self.by_id.get(&row.id)?)))
+    }
+
+    /// The same with when each was taken or renewed.
+    pub(super) fn iter_stamped(&self) -> impl Iterator<Item = (&[u8], &Lease, Time)> {
+        let rows = self.agenda.iter();
+        rows.filter_map(|row| Some((&*row.id, self.by_id.get(&row.id)?, row.stamp)))
     }
 
     /// LEASES: the ids and leases live at `now`, the earliest to expire first.

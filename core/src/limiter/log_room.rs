@@ -132,7 +132,7 @@ impl Limiter {
     fn settled_copy(&self, now: Time, few_ids: Option<&Ids>) -> Limiter {
         let mut copy = Limiter {
             limits: self.limits.clone(),
-            blocked_until: Time::EPOCH,
+            block: None,
             ids: few_ids.cloned().map(Box::new),
         };
         copy.settle(now);

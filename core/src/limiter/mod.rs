@@ -24,8 +24,8 @@
 //! Every effect first brings the whole value to its own time; in the code that is to *settle*. What
 //! has expired is dropped. Charges and requests that are stamped later than the effect, because the
 //! clock has been set back since, are *restamped* to the time of the effect, so that by the present
-//! clock they last no longer than their window. (A block and a lease keep their end.) Questions answer
-//! as if that had been done already.
+//! clock they last no longer than their window; so are blocks and leases, which last no longer than was
+//! asked. Questions answer as if that had been done already (LEASES shows the ends that are stored).
 //!
 //! Amounts are in units. Amounts, times and spans go up to 2^53 ([`MAX_VALUE`]).
 

@@ -20,7 +20,7 @@
 //! (A module from before there were versions refuses version 1: to it, 0x81 is no tag.)
 //!
 //! **Growth.** Records of version 1 are replayed from AOF files for ever, so what a tag stands for
-//! does not change. A new effect takes a new tag: 9 to 15, 17 to 23 and so on up to 0x7f are free
+//! does not change. A new effect takes a new tag: 10 to 15, 17 to 23 and so on up to 0x7f are free
 //! (all that do not have 0 in bits 0 to 2, which is a charge). Should what is common to all
 //! records have to change, that is a new version. What is not known is refused, both tags and
 //! versions.
@@ -48,6 +48,7 @@ const NO_BLOCK: u64 = 0;
 // Tags of leases are others, so that a record for one type of key is refused by the other.
 const ACQUIRE: u8 = 6;
 const RELEASE: u8 = 7;
+const RESTAMP_LEASES: u8 = 9;
 
 /// What stands in a record as the expiry of a key that is left empty. No expiry of a key that is
 /// not can be that early.
@@ -245,6 +246,7 @@ impl<'a> LeaseEffect<'a> {
                 w.number(lease.fence.0);
             }
             LeaseChange::Release => begin(&mut w, RELEASE, self.at, expires_at),
+            LeaseChange::Restamp => begin(&mut w, RESTAMP_LEASES, self.at, expires_at),
         }
         w.finish(self.id, out);
     }
@@ -265,9 +267,16 @@ impl<'a> LeaseEffect<'a> {
                 fence: Token(r.within(1..=MAX_VALUE - 1)?),
             }),
             RELEASE => LeaseChange::Release,
+            RESTAMP_LEASES => LeaseChange::Restamp,
             _ => return Err(DecodeError),
         };
-        let id = r.id()?;
+        let id = match change {
+            LeaseChange::Restamp => {
+                r.end()?;
+                &[]
+            }
+            _ => r.id()?,
+        };
         Ok((LeaseEffect { at, id, change }, head.expires_at))
     }
 }

@@ -18,11 +18,35 @@ pub struct Limiter {
     /// No two of the same (window, algorithm), none empty, at most 16. The first is stored in
     /// line, for most limiters have one.
     pub(super) limits: SmallVec<[Limit; 1]>,
-    /// Everything is denied while now < this; without a block it is the epoch. (An `Option` would
-    /// make every limiter 8 bytes larger.)
-    pub(super) blocked_until: Time,
+    /// Boxed because few limiters have one.
+    pub(super) block: Option<Box<Block>>,
     /// Boxed because few limiters have any. Never empty.
     pub(super) ids: Option<Box<Ids>>,
+}
+
+/// Everything is denied until a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    /// It denies while now < this.
+    pub(super) until: Time,
+    /// How long it was to last when it was set. Of a block from before this was stored: so long that
+    /// it never ends earlier.
+    pub(super) span: Millis,
+}
+
+impl Block {
+    /// A block until `until`, of which only that is known.
+    pub(super) fn of_unknown_span(until: Time) -> Block {
+        let span = until.since(Time::EPOCH);
+        Block { until, span }
+    }
+
+    /// When it ends, as an effect at `now` would leave it: no later than was asked, if the clock was
+    /// set back.
+    #[inline]
+    fn until_seen_at(&self, now: Time) -> Time {
+        self.until.min(now + self.span)
+    }
 }
 
 /// The effect cannot have happened to the value that it was to be applied to. Nothing was changed.
@@ -78,12 +102,13 @@ impl Limiter {
                 0
             }
             Change::Block { until } => {
-                self.blocked_until = *until;
+                let (until, span) = (*until, until.since(now));
+                self.block = Some(Box::new(Block { until, span }));
                 self.settle(now);
                 0
             }
             Change::Unblock => {
-                self.blocked_until = Time::EPOCH;
+                self.block = None;
                 self.settle(now);
                 0
             }
@@ -175,9 +200,20 @@ impl Limiter {
 
     #[inline]
     fn end_block(&mut self, now: Time) {
-        if self.blocked_until <= now {
-            self.blocked_until = Time::EPOCH;
+        if let Some(block) = &mut self.block {
+            block.until = block.until_seen_at(now);
+            if block.until <= now {
+                self.block = None;
+            }
         }
+    }
+
+    /// Until when everything is denied, as an effect at `now` would leave it; the epoch without a
+    /// block.
+    #[inline]
+    pub(super) fn blocked_until(&self, now: Time) -> Time {
+        let block = self.block.as_ref();
+        block.map_or(Time::EPOCH, |block| block.until_seen_at(now))
     }
 
     /// Drops limits and ids that are left empty.
@@ -226,6 +262,10 @@ impl Limiter {
     pub(super) fn ahead(&self, now: Time) -> bool {
         self.limits.iter().any(|limit| limit.newest() > now)
             || self.ids.as_ref().is_some_and(|ids| ids.newest() > now)
+            || self
+                .block
+                .as_ref()
+                .is_some_and(|block| block.until_seen_at(now) < block.until)
     }
 
     /// Whether anything is charged at `now`.
@@ -262,7 +302,7 @@ impl Limiter {
     pub fn reset(&self, now: Time) -> Option<Effect<'static>> {
         let at = now.min(MAX_TIME);
         let remembers = self.ids.as_ref().is_some_and(|ids| ids.live(at) > 0);
-        (self.in_use(at) || self.blocked_until > at || remembers).then_some(Effect {
+        (self.in_use(at) || self.blocked_until(at) > at || remembers).then_some(Effect {
             at,
             change: Change::Reset,
         })
@@ -281,7 +321,7 @@ impl Limiter {
     /// BLOCK 0: ends a block. `None` if there is none.
     pub fn unblock(&self, now: Time) -> Option<Effect<'static>> {
         let at = now.min(MAX_TIME);
-        (self.blocked_until > at).then_some(Effect {
+        (self.blocked_until(at) > at).then_some(Effect {
             at,
             change: Change::Unblock,
         })
@@ -290,14 +330,15 @@ impl Limiter {
     /// Whether nothing is charged, blocked or remembered: the key is to be deleted.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.limits.is_empty() && self.blocked_until == Time::EPOCH && self.ids.is_none()
+        self.limits.is_empty() && self.block.is_none() && self.ids.is_none()
     }
 
     /// From when on nothing in it is in use, if nothing else comes; 2^53 ms at most. `None` if it is
     /// empty.
     #[inline]
     pub fn expires_at(&self) -> Option<Time> {
-        let mut end = self.blocked_until;
+        let block = self.block.as_ref();
+        let mut end = block.map_or(Time::EPOCH, |block| block.until);
         for limit in &self.limits {
             end = end.max(limit.end());
         }
@@ -318,7 +359,8 @@ impl Limiter {
             .as_ref()
             .map_or(0, |ids| alloc_size(size_of::<Ids>()) + ids.heap_bytes());
         let heap: usize = self.limits.iter().map(|limit| limit.heap().1).sum();
-        size_of::<Limiter>() + spilled + heap + ids
+        let block = self.block.as_ref().map_or(0, |_| size_of::<Block>());
+        size_of::<Limiter>() + spilled + heap + ids + block
     }
 
     /// About how many heap blocks there are to free.

@@ -115,6 +115,13 @@ pub enum Effect<'a> {
         /// The item.
         id: &'a [u8],
     },
+    /// A delayed item comes due at another time: the clock was set back.
+    Delay {
+        /// The item.
+        id: &'a [u8],
+        /// When it comes due now.
+        due: Time,
+    },
     /// A match that did not reach its moderator was undone.
     Undo {
         /// The item.

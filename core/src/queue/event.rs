@@ -61,6 +61,7 @@ fn named<'e>(effect: &'e Effect<'_>) -> Option<(&'static str, &'e [u8])> {
         Effect::Expire { id, dead: true } => ("dead", id),
         Effect::Expire { id, .. } => ("expire", id),
         Effect::Due { id } => ("due", id),
+        Effect::Delay { id, .. } => ("delay", id),
         Effect::Undo { id, .. } => ("undo", id),
         Effect::Revive { id } => ("revive", id),
         Effect::MoveOut { id } => ("move_out", id),
@@ -253,6 +254,7 @@ impl Draft {
                 self.number("expiries", rare.expiries);
             }
             Effect::Due { .. } => self.state(after),
+            Effect::Delay { due, .. } => self.number("due", due.0),
             Effect::Undo { .. } => {
                 self.state(after);
                 self.number("deliveries", item.deliveries);

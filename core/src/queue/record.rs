@@ -1,17 +1,25 @@
 //! Effects as bytes: what one replicated command carries.
 //!
-//! A record begins with its version. What releases up to 0.1.0 wrote has none: it begins with the
+//! A record begins with its version. Version 2 is version 1 for a clock that was set back: after the
+//! version it says by how much the clock is behind the stamp of the first effect, and it has one kind of
+//! effect more. What releases up to 0.1.0 wrote has none: it begins with the
 //! time of its first effect, and every time after February 1970 is written with 253 as its first
 //! byte, which no version ever is. The effects follow, each after the time since the one before.
 
 use super::effect::{Effect, Excluded, MoveIn};
 use super::record_v1::EffectV1;
 use crate::codec::{self, DecodeError};
-use crate::units::Time;
+use crate::units::{Millis, Time, When};
 use serde_bytes::Bytes;
 
-/// The version that is written.
+/// The version that is written while the clock is not behind the stamps.
 const VERSION: u8 = 1;
+
+/// The version that is written while it is.
+const VERSION_BEHIND: u8 = 2;
+
+/// The kind of effect that version 2 adds.
+const DELAY: u32 = 19;
 
 /// The first byte of a record without a version. The effects in it are as in version 1.
 const UNVERSIONED: u8 = 253;
@@ -42,10 +50,18 @@ impl Record {
         &self.bytes
     }
 
-    /// Adds an effect that happened at `at`, not before the one added before it.
-    pub fn push(&mut self, at: Time, effect: &Effect<'_>) {
+    /// Adds an effect that happened not before the one added before it, and at the same time by the
+    /// clock.
+    pub fn push(&mut self, when: impl Into<When>, effect: &Effect<'_>) {
+        let When { at, now } = when.into();
         let since = if self.bytes.is_empty() {
-            self.bytes.push(VERSION);
+            let behind = at.since(now);
+            if behind.is_zero() {
+                self.bytes.push(VERSION);
+            } else {
+                self.bytes.push(VERSION_BEHIND);
+                codec::encode_into(&behind, &mut self.bytes);
+            }
             at.0
         } else {
             at.0 - self.at.0
@@ -60,7 +76,8 @@ impl Record {
     /// # Errors
     /// `DecodeError` if not all of it decodes, or if it is of a later version.
     pub fn decode(bytes: &[u8]) -> Result<Vec<(Time, Effect<'_>)>, DecodeError> {
-        Effects::open(bytes)?.collect()
+        let effects = Effects::open(bytes)?;
+        effects.map(|e| e.map(|(when, e)| (when.at, e))).collect()
     }
 
     /// Checks a record as [`Record::decode`] does, and gives its effects one at a time: an effect
@@ -68,7 +85,7 @@ impl Record {
     ///
     /// # Errors
     /// As [`Record::decode`].
-    pub fn effects(bytes: &[u8]) -> Result<impl Iterator<Item = (Time, Effect<'_>)>, DecodeError> {
+    pub fn effects(bytes: &[u8]) -> Result<impl Iterator<Item = (When, Effect<'_>)>, DecodeError> {
         Effects::open(bytes)?.try_for_each(|effect| effect.map(drop))?;
         Ok(Effects::open(bytes)?.map_while(Result::ok))
     }
@@ -79,28 +96,65 @@ struct Effects<'a> {
     rest: &'a [u8],
     /// The time of the last effect.
     at: u64,
+    /// By how much the clock is behind the first effect; none once that is read.
+    behind: Option<Millis>,
+    /// Whether it is.
+    is_behind: bool,
+    /// What the clock said.
+    now: Time,
 }
 
 impl<'a> Effects<'a> {
     fn open(bytes: &'a [u8]) -> Result<Effects<'a>, DecodeError> {
+        let mut behind = Millis::ZERO;
         let rest = match bytes {
-            [VERSION, rest @ ..] if !rest.is_empty() => rest,
+            [VERSION, rest @ ..] => rest,
+            [VERSION_BEHIND, rest @ ..] => {
+                let mut rest = rest;
+                behind = codec::decode_next(&mut rest)?;
+                if behind.is_zero() {
+                    return Err(DecodeError);
+                }
+                rest
+            }
             [UNVERSIONED, ..] => bytes,
             _ => return Err(DecodeError),
         };
-        Ok(Effects { rest, at: 0 })
+        if rest.is_empty() {
+            return Err(DecodeError);
+        }
+        Ok(Effects {
+            rest,
+            at: 0,
+            behind: Some(behind),
+            is_behind: false,
+            now: Time::EPOCH,
+        })
     }
 
-    fn read(&mut self) -> Result<(Time, Effect<'a>), DecodeError> {
+    fn read(&mut self) -> Result<(When, Effect<'a>), DecodeError> {
         let since = codec::decode_next(&mut self.rest)?;
         self.at = self.at.checked_add(since).ok_or(DecodeError)?;
+        let at = Time(self.at);
+        if let Some(behind) = self.behind.take() {
+            self.is_behind = !behind.is_zero();
+            self.now = at.checked_sub(behind).ok_or(DecodeError)?;
+        }
+        let when = When { at, now: self.now };
+        let mut rest = self.rest;
+        if self.is_behind && codec::decode_next(&mut rest) == Ok(DELAY) {
+            let (id, due): (&Bytes, u64) = codec::decode_next(&mut rest)?;
+            self.rest = rest;
+            let due = Time(due);
+            return Ok((when, Effect::Delay { id, due }));
+        }
         let effect: EffectV1<'_> = codec::decode_next(&mut self.rest)?;
-        Ok((Time(self.at), effect.into()))
+        Ok((when, effect.into()))
     }
 }
 
 impl<'a> Iterator for Effects<'a> {
-    type Item = Result<(Time, Effect<'a>), DecodeError>;
+    type Item = Result<(When, Effect<'a>), DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -221,6 +275,7 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
         }
         Effect::MoveOut { id } => put(&(17u32, bytes(id)), out),
         Effect::MoveIn(item) => encode_move_in(item, out),
+        Effect::Delay { id, due } => put(&(DELAY, bytes(id), due), out),
     }
 }
 

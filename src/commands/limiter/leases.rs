@@ -92,7 +92,15 @@ fn acquire(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             clock::note_token(*fence, now.time);
             (true, 0, fence.0)
         }
-        Outcome::Denied { retry_after } => (false, shown(*retry_after), 0),
+        Outcome::Denied {
+            retry_after,
+            effect,
+        } => {
+            if let Some(effect) = effect {
+                carry_out(ctx, &mut key, effect)?;
+            }
+            (false, shown(*retry_after), 0)
+        }
     };
     ctx.reply_array(5);
     ctx.reply_integer(leased.into());

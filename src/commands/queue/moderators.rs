@@ -121,8 +121,7 @@ fn claim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     if claim_from(ctx, key, &claim, now, false)? {
         return Ok(());
     }
-    wait_or_null(ctx, vec![key], claim, block, now, false);
-    Ok(())
+    wait_or_null(ctx, vec![key], claim, block, now, false)
 }
 
 /// The most keys of an MCLAIM.
@@ -159,8 +158,7 @@ fn mclaim(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             return Ok(());
         }
     }
-    wait_or_null(ctx, keys, claim, block, now, true);
-    Ok(())
+    wait_or_null(ctx, keys, claim, block, now, true)
 }
 
 words! {
@@ -234,7 +232,7 @@ fn wait_or_null(
     block: Option<Millis>,
     now: Now,
     many: bool,
-) {
+) -> Result<(), Refusal> {
     match block {
         Some(block) if ctx.flags().may_block() => {
             let request = WaitRequest {
@@ -246,10 +244,11 @@ fn wait_or_null(
                 names_key: many,
                 block,
             };
-            waiting::wait(ctx, request, now);
+            waiting::wait(ctx, request, now)?;
         }
         _ => ctx.reply_null_array(),
     }
+    Ok(())
 }
 
 words! {

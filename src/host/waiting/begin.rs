@@ -8,11 +8,12 @@ use crate::host::schedule;
 use crate::host::slots::name_beside;
 use crate::server::args::ServerStr;
 use crate::server::blocking::{self, Blocked};
-use crate::server::context::Context;
+use crate::server::context::{Context, Refusal};
 use crate::server::key::{Key, Mode, Name};
 use modq_core::queue::{Block, CallId, Now, Place};
 use modq_core::units::Millis;
 use serde_bytes::Bytes;
+use std::time::{Duration, Instant};
 
 /// What a blocking command asked for.
 pub struct WaitRequest<'a> {
@@ -32,15 +33,21 @@ pub struct WaitRequest<'a> {
     pub block: Millis,
 }
 
+/// The server lets no client wait here.
+const NO_WAIT: Refusal = Refusal::fixed(
+    "ERR this server lets no module's command wait on a connection that has a subscription; use another connection",
+);
+
 /// Lets the client of this call wait. The keys were just found to have nothing for it.
-pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
+///
+/// # Errors
+/// If the server does not let it wait.
+pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) -> Result<(), Refusal> {
     let db = ctx.db();
     let names: Vec<Box<[u8]>> = request.keys.iter().map(|key| key.bytes().into()).collect();
     let id = with(|register| register.new_id());
-    let Some(client) = block_client(ctx, &names, request.block, id) else {
-        ctx.reply_null_array();
-        return;
-    };
+    let client = block_client(ctx, &names, id).ok_or(NO_WAIT)?;
+    let ends = (!request.block.is_zero()).then_some(request.block);
     let place = place_behind_all(ctx, db, &request.keys, id, now);
     let block = Block {
         call: id,
@@ -63,6 +70,8 @@ pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
     let own = |tags: Vec<&Bytes>| tags.iter().map(|tag| Box::from(&***tag)).collect();
     let call = Call {
         client,
+        client_id: ctx.client(),
+        ends: ends.map(|span| Instant::now() + Duration::from_millis(span.0)),
         db,
         keys: names,
         moderator: request.moderator.into(),
@@ -74,19 +83,16 @@ pub fn wait(ctx: Context<'_>, request: WaitRequest<'_>, now: Now) {
         answer: None,
     };
     with(|register| register.insert(id, call));
-    schedule::tick_within(ctx, super::changes::SCAN_EVERY_MS);
+    let most = super::changes::SCAN_EVERY_MS;
+    schedule::tick_within(ctx, ends.map_or(most, |span| span.0.min(most)));
+    Ok(())
 }
 
 /// Has the server block the client of this call. None if it refuses.
-fn block_client(
-    ctx: Context<'_>,
-    names: &[Box<[u8]>],
-    wait: Millis,
-    id: CallId,
-) -> Option<Blocked> {
+fn block_client(ctx: Context<'_>, names: &[Box<[u8]>], id: CallId) -> Option<Blocked> {
     let placeholders: Vec<Name> = names.iter().map(|name| placeholder(name)).collect();
     let blocked_on: Vec<ServerStr<'_>> = placeholders.iter().map(Name::get).collect();
-    blocking::block::<Calls>(ctx, &blocked_on, wait.0, id.0)
+    blocking::block::<Calls>(ctx, &blocked_on, id.0)
 }
 
 /// The name that the server is told a client is blocked on, instead of the key's own: one of the

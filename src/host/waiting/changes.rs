@@ -109,8 +109,16 @@ pub fn scan(ctx: Context<'_>) {
             with(|register| register.to_visit.insert(name));
         }
     }
+    super::end_overdue(ctx);
     super::turn_ends(ctx);
-    schedule::tick_within(ctx, SCAN_EVERY_MS);
+    schedule::tick_within(ctx, until_next_end().min(SCAN_EVERY_MS));
+}
+
+/// How long it takes until the next call's time is up, ms, rounded up.
+fn until_next_end() -> u64 {
+    let end = with(|register| register.next_end());
+    let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+    left.map_or(u64::MAX, |left| left.as_micros().div_ceil(1000) as u64)
 }
 
 /// The names that a scan looks at: those behind the last one looked at, and from the first again

@@ -1,43 +1,21 @@
 //! How a wait ends: the server calls [`Calls`].
 
 use super::answers::stop_waiting_at;
-use super::changes::name_changed;
-use super::register::{Call, inspect, with};
+use super::register::{Call, Delivered, clients, inspect, with};
 use crate::host::clock;
-use crate::host::queue_key::QueueKey;
 use crate::host::replies::reply_claim;
-use crate::server::args::ServerStr;
+use crate::host::schedule;
+use crate::server::blocking::Blocked;
 use crate::server::blocking::WaitEvents;
 use crate::server::context::{Context, Refusal};
-use crate::server::key::{Key, Mode};
 use modq_core::queue::{Answer, CallId};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// The calls of the register, as the server is told of them.
 pub struct Calls;
 
 impl WaitEvents for Calls {
-    /// Only happens where a client is blocked on a key's own name (see `begin::placeholder`). A
-    /// queue that came to be serves its calls itself; a key of another type ends the wait.
-    fn key_ready(ctx: Context<'_>, id: u64, key: ServerStr<'_>) -> bool {
-        let id = CallId(id);
-        // If a queue has matched the call already, the answer goes out when the turn ends.
-        let waits_for_it =
-            |call: &Call| call.is_unmatched() && call.keys.iter().any(|k| **k == *key.bytes());
-        if !with(|register| register.calls.get(&id).is_some_and(waits_for_it)) {
-            return true;
-        }
-        let other_type = Key::<QueueKey>::open(ctx, key, Mode::Inspect).err();
-        name_changed(ctx.db(), key.bytes());
-        match other_type {
-            Some(refusal) => {
-                forget(ctx, id);
-                ctx.refuse(&refusal);
-                false
-            }
-            None => true,
-        }
-    }
-
     fn answer(ctx: Context<'_>, id: u64) {
         let Some(call) = forget(ctx, CallId(id)) else {
             ctx.reply_null_array();
@@ -49,7 +27,15 @@ impl WaitEvents for Calls {
                 if !delivered {
                     ctx.reply_null_array();
                 }
-                with(|register| register.leave_lock(&call, delivered));
+                ANSWERED.store(true, Relaxed);
+                with(|register| {
+                    register.leave_lock(&call, delivered);
+                    register.delivered.extend(delivered.then_some(Delivered {
+                        client: call.client_id,
+                        at: (call.db, call.keys[*at].clone()),
+                        answer: answer.clone(),
+                    }));
+                });
             }
             None => match other_type(ctx, &call) {
                 Some(refusal) => ctx.refuse(&refusal),
@@ -112,4 +98,66 @@ fn reply(ctx: Context<'_>, call: &Call, at: usize, answer: &Answer) -> bool {
 fn other_type(ctx: Context<'_>, call: &Call) -> Option<Refusal> {
     let mut keys = call.keys.iter();
     keys.find_map(|key| inspect(ctx, call.db, key, |found| found.err()))
+}
+
+/// How long waits whose time is up are ended at a time: other clients wait meanwhile.
+const LONGEST_ENDS: Duration = Duration::from_millis(1);
+
+/// Ends the waits whose time is up, as long as that may take. They go by a clock that nobody sets.
+pub fn end_overdue(ctx: Context<'_>) {
+    if clients() == 0 {
+        return;
+    }
+    let Some(first) = with(|register| register.next_end()) else {
+        return;
+    };
+    let begun = Instant::now();
+    if first > begun {
+        return;
+    }
+    while begun.elapsed() < LONGEST_ENDS {
+        let ended: Option<Blocked> = with(|register| register.pop_ended(begun));
+        match ended {
+            Some(client) => client.wake(),
+            None => return,
+        }
+    }
+    schedule::tick_within(ctx, 1);
+}
+
+/// Whether anybody was answered since the server last slept.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// The server has slept: before that it sent all answers, or closed whom it could not send theirs.
+pub fn turn_begins() {
+    if ANSWERED.load(Relaxed) {
+        ANSWERED.store(false, Relaxed);
+        with(|register| register.delivered.clear());
+    }
+}
+
+/// The connection of a client is closed. What it was to be answered with in this turn has not been
+/// sent: the server closes who exceeds their output limit, and who cannot be written to, before it
+/// sleeps. So it is taken back, unless others were answered with the same lock.
+pub fn client_gone(ctx: Context<'_>, client: u64) {
+    if !ANSWERED.load(Relaxed) {
+        return;
+    }
+    let undone = with(|register| {
+        let before = register.to_undo.len();
+        while let Some(i) = register.delivered.iter().position(|d| d.client == client) {
+            let gone = register.delivered.swap_remove(i);
+            let token = gone.answer.token;
+            let shared = |d: &Delivered| d.answer.token == token && d.at == gone.at;
+            let reached =
+                register.delivered.iter().any(shared) || register.has_lock(gone.at.clone(), token);
+            if gone.answer.undo.is_some() && !reached {
+                register.to_undo.push((gone.at, gone.answer));
+            }
+        }
+        register.to_undo.len() > before
+    });
+    if undone {
+        schedule::tick_within(ctx, 1);
+    }
 }

@@ -16,7 +16,8 @@
 //! 4. Before the server sleeps, [`turn_ends`] (`answers`) wakes the client if the lock is still
 //!    there. The server then calls [`Calls`] (`end`), which replies and forgets the call. If the
 //!    lock is gone (CANCEL in the same transaction), the call goes back to its place in line.
-//! 5. If the time is up first, `Calls` replies null. If the client is gone, a match that was made
+//! 5. If the time is up first, [`end_overdue`] (`end`) wakes the client and `Calls` replies null. If the
+//!    client is gone, or is closed before its answer was sent ([`client_gone`]), a match that was made
 //!    for it is undone by the next `turn_ends`.
 //!
 //! Some changes at a name no event announces. While anybody waits, [`scan`] (`changes`) looks at
@@ -32,6 +33,6 @@ mod tell;
 pub use answers::{take_answers, turn_ends};
 pub use begin::{WaitRequest, wait};
 pub use changes::{databases_swapped, name_changed, scan};
-pub use end::Calls;
+pub use end::{Calls, client_gone, end_overdue, turn_begins};
 pub use register::clients;
 pub use tell::{Told, moderators, tell_most, tell_queue};

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// A database and a key name.
 pub(super) type KeyName = (i32, Box<[u8]>);
@@ -17,6 +18,10 @@ pub(super) type KeyName = (i32, Box<[u8]>);
 /// A client that waits, by the words of its command.
 pub(super) struct Call {
     pub(super) client: Blocked,
+    /// The id of its connection.
+    pub(super) client_id: u64,
+    /// When its time is up, by a clock that nobody sets; none if it waits for ever.
+    pub(super) ends: Option<Instant>,
     pub(super) db: i32,
     pub(super) keys: Vec<Box<[u8]>>,
     pub(super) moderator: Box<[u8]>,
@@ -49,17 +54,30 @@ struct SharedLock {
     delivered: bool,
 }
 
+/// A client that was answered with a lock.
+pub(super) struct Delivered {
+    /// The id of its connection.
+    pub(super) client: u64,
+    /// Where the lock is.
+    pub(super) at: KeyName,
+    pub(super) answer: Answer,
+}
+
 /// All calls. What is in `calls` and in `by_name` are the same calls.
 #[derive(Default)]
 pub(super) struct Register {
     pub(super) calls: BTreeMap<CallId, Call>,
     /// The calls that wait for a name, in the order in which they stand in line.
     pub(super) by_name: BTreeMap<KeyName, BTreeSet<(Place, CallId)>>,
+    /// The calls whose time will be up, the first first.
+    by_end: BTreeSet<(Instant, CallId)>,
     last_id: u64,
     /// Calls that were matched, to be answered when the turn ends.
     pub(super) to_answer: BTreeSet<CallId>,
     /// The locks they are to be answered with, by where each is and its token.
     locks: HashMap<(KeyName, Token), SharedLock>,
+    /// Who was answered since the server last slept: the answers have yet to be sent.
+    pub(super) delivered: Vec<Delivered>,
     /// Matches whose client is gone, to be undone.
     pub(super) to_undo: Vec<(KeyName, Answer)>,
     /// Names at which a queue may have come to be, or changed.
@@ -98,6 +116,7 @@ impl Register {
             let calls = self.by_name.entry((call.db, key.clone())).or_default();
             calls.insert((call.place, id));
         }
+        self.by_end.extend(call.ends.map(|end| (end, id)));
         self.calls.insert(id, call);
         CALLS.store(self.calls.len(), Relaxed);
     }
@@ -105,6 +124,9 @@ impl Register {
     pub(super) fn remove(&mut self, id: CallId) -> Option<Call> {
         let call = self.calls.remove(&id)?;
         self.to_answer.remove(&id);
+        if let Some(end) = call.ends {
+            self.by_end.remove(&(end, id));
+        }
         for key in &call.keys {
             let name = (call.db, key.clone());
             if let Some(calls) = self.by_name.get_mut(&name) {
@@ -116,6 +138,22 @@ impl Register {
         }
         CALLS.store(self.calls.len(), Relaxed);
         Some(call)
+    }
+
+    /// When the next call's time is up.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.by_end.first().map(|(end, _)| *end)
+    }
+
+    /// The client of a call whose time is up at `now`: each is named once.
+    pub(super) fn pop_ended(&mut self, now: Instant) -> Option<Blocked> {
+        let (_, id) = self
+            .by_end
+            .first()
+            .filter(|(end, _)| *end <= now)
+            .copied()?;
+        self.by_end.pop_first();
+        self.calls.get(&id).map(|call| call.client)
     }
 
     /// The calls that wait for a name and that no queue has matched, in the order of the line.

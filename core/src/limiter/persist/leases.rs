@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 /// A chunk. FROZEN.
 #[derive(Serialize)]
 enum LeasesV1<'a> {
-    Head { last_fence: u64 },
+    Head {
+        last_fence: u64,
+    },
     Leases(Vec<LeaseV1<'a>>),
+    /// From version 2 on: leases of which is known when they were taken or renewed.
+    LeasesV2(Vec<LeaseV2<'a>>),
 }
 
 /// How a chunk begins, where a list is read entry by entry. FROZEN.
@@ -19,6 +23,7 @@ enum LeasesV1<'a> {
 enum StartV1 {
     Head { last_fence: u64 },
     Leases,
+    LeasesV2,
 }
 
 /// Least bytes of a lease: the id takes two.
@@ -34,30 +39,51 @@ struct LeaseV1<'a> {
     fence: u64,
 }
 
+/// When it was taken or renewed, and what version 1 has of it. FROZEN.
+#[derive(Serialize, Deserialize)]
+struct LeaseV2<'a> {
+    at: u64,
+    #[serde(borrow)]
+    lease: LeaseV1<'a>,
+}
+
 impl Persist for Leases {
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     fn save(&self, entries: usize, sink: &mut dyn FnMut(&[u8])) {
         let last_fence = self.last_fence.0;
         if last_fence > 0 {
             sink(&encode(&LeasesV1::Head { last_fence }));
         }
-        let leases = self.iter().map(|(id, lease)| {
-            let row = LeaseV1 {
-                id,
-                cost: lease.cost,
-                expires: lease.expires.0,
-                fence: lease.fence.0,
-            };
-            (row, id.len() + 30)
-        });
-        in_batches(leases, entries, |leases| {
-            sink(&encode(&LeasesV1::Leases(leases)));
+        let rows = || {
+            self.iter_stamped().map(|(id, lease, at)| {
+                let row = LeaseV1 {
+                    id,
+                    cost: lease.cost,
+                    expires: lease.expires.0,
+                    fence: lease.fence.0,
+                };
+                (at.0, row)
+            })
+        };
+        let untold = rows().filter(|(at, _)| *at == 0);
+        let untold = untold.map(|(_, lease)| (lease.id.len() + 30, lease));
+        in_batches(
+            untold.map(|(bytes, lease)| (lease, bytes)),
+            entries,
+            |all| {
+                sink(&encode(&LeasesV1::Leases(all)));
+            },
+        );
+        let told = rows().filter(|(at, _)| *at > 0);
+        let told = told.map(|(at, lease)| (lease.id.len() + 36, LeaseV2 { at, lease }));
+        in_batches(told.map(|(bytes, lease)| (lease, bytes)), entries, |all| {
+            sink(&encode(&LeasesV1::LeasesV2(all)));
         });
     }
 
     fn load(&mut self, version: i32, chunk: &[u8]) -> Result<(), DecodeError> {
-        ensure(version == 1)?;
+        ensure((1..=2).contains(&version))?;
         let mut rest = chunk;
         match decode_next(&mut rest)? {
             StartV1::Head { last_fence } => {
@@ -66,13 +92,15 @@ impl Persist for Leases {
             }
             StartV1::Leases => {
                 for _ in 0..decode_len(&mut rest, LEAST_LEASE)? {
-                    let row: LeaseV1<'_> = decode_next(&mut rest)?;
-                    let lease = Lease {
-                        cost: row.cost,
-                        expires: Time(row.expires),
-                        fence: Token(row.fence),
-                    };
-                    ensure(self.load_one(row.id, lease))?;
+                    self.load_row(&decode_next(&mut rest)?, Time::EPOCH)?;
+                }
+            }
+            StartV1::LeasesV2 => {
+                ensure(version == 2)?;
+                for _ in 0..decode_len(&mut rest, LEAST_LEASE + 1)? {
+                    let row: LeaseV2<'_> = decode_next(&mut rest)?;
+                    ensure(row.at > 0)?;
+                    self.load_row(&row.lease, Time(row.at))?;
                 }
             }
         }
@@ -82,5 +110,16 @@ impl Persist for Leases {
     fn finish(&mut self) -> Result<(), DecodeError> {
         // Every chunk was checked against those before it.
         Ok(())
+    }
+}
+
+impl Leases {
+    fn load_row(&mut self, row: &LeaseV1<'_>, at: Time) -> Result<(), DecodeError> {
+        let lease = Lease {
+            cost: row.cost,
+            expires: Time(row.expires),
+            fence: Token(row.fence),
+        };
+        ensure(self.load_one(row.id, lease, at))
     }
 }

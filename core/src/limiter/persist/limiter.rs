@@ -3,7 +3,7 @@
 
 use super::{ensure, in_batches};
 use crate::codec::{
-    AtMost, DecodeError, Persist, decode_end, decode_len, decode_next, encode_into,
+    AtMost, DecodeError, Persist, decode_end, decode_len, decode_next, encode, encode_into,
 };
 use crate::limiter::counter::Bucket;
 use crate::limiter::fixed::Fixed;
@@ -12,11 +12,18 @@ use crate::limiter::ids::{Memo, Part, Trace};
 use crate::limiter::limits::{
     Algo, LimitSpec, MAX_LIMITS_IN_USE, MAX_LIMITS_PER_REQUEST, MAX_TIME, MAX_VALUE,
 };
-use crate::limiter::state::Limiter;
+use crate::limiter::state::{Block, Limiter};
 use crate::limiter::usage::{Limit, Usage};
 use crate::limiter::valid_id;
 use crate::units::{Millis, Time};
 use serde::{Deserialize, Serialize};
+
+/// What version 2 adds to version 1, its numbers of chunks going on from there: a block of which is known
+/// how long it was to last. FROZEN.
+const BLOCK_V2: u32 = 7;
+
+/// A block: until, and how long it was to last. FROZEN.
+type BlockV2 = (u64, u64);
 
 /// At most what a run takes, encoded.
 const RUN_BYTES: usize = 18;
@@ -111,7 +118,7 @@ struct IdV1<'a> {
 type PartV1 = (u8, u64, u64, u64);
 
 impl Persist for Limiter {
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     fn save(&self, entries: usize, sink: &mut dyn FnMut(&[u8])) {
         let mut bytes = Vec::new();
@@ -120,10 +127,21 @@ impl Persist for Limiter {
             encode_into(&chunk, &mut bytes);
             sink(&bytes);
         };
-        if self.blocked_until > Time::EPOCH {
-            let until = self.blocked_until.0;
-            put(LimiterV1::Block { until });
+        if let Some(&block) = self.block.as_deref() {
+            let until = block.until.0;
+            if block == Block::of_unknown_span(block.until) {
+                put(LimiterV1::Block { until });
+            } else {
+                let mut bytes = encode(&BLOCK_V2);
+                encode_into(&(until, block.span.0), &mut bytes);
+                sink(&bytes);
+            }
         }
+        let mut put = |chunk: LimiterV1| {
+            bytes.clear();
+            encode_into(&chunk, &mut bytes);
+            sink(&bytes);
+        };
         for limit in &self.limits {
             save_limit(limit, entries, &mut put);
         }
@@ -143,6 +161,7 @@ impl Persist for Limiter {
     fn load(&mut self, version: i32, chunk: &[u8]) -> Result<(), DecodeError> {
         match version {
             1 => self.load_v1(chunk),
+            2 => self.load_v2(chunk),
             _ => Err(DecodeError),
         }
     }
@@ -201,12 +220,31 @@ fn save_limit(limit: &Limit, entries: usize, put: &mut impl FnMut(LimiterV1)) {
 }
 
 impl Limiter {
+    fn load_v2(&mut self, chunk: &[u8]) -> Result<(), DecodeError> {
+        let mut rest = chunk;
+        if decode_next::<u32>(&mut rest)? != BLOCK_V2 {
+            return self.load_v1(chunk);
+        }
+        let (until, span): BlockV2 = decode_next(&mut rest)?;
+        ensure(span != until && span <= MAX_VALUE)?;
+        self.load_block(Block {
+            until: Time(until),
+            span: Millis(span),
+        })?;
+        decode_end(rest)
+    }
+
+    fn load_block(&mut self, block: Block) -> Result<(), DecodeError> {
+        ensure(self.block.is_none() && (1..=2 * MAX_VALUE).contains(&block.until.0))?;
+        self.block = Some(Box::new(block));
+        Ok(())
+    }
+
     fn load_v1(&mut self, chunk: &[u8]) -> Result<(), DecodeError> {
         let mut rest = chunk;
         match decode_next(&mut rest)? {
             StartV1::Block { until } => {
-                ensure(self.blocked_until == Time::EPOCH && (1..=2 * MAX_VALUE).contains(&until))?;
-                self.blocked_until = Time(until);
+                self.load_block(Block::of_unknown_span(Time(until)))?;
             }
             StartV1::Log { window, first } => {
                 self.load_runs(Millis(window), Time(first), &mut rest)?;

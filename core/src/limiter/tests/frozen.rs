@@ -45,9 +45,10 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    fn digests(&self) -> Vec<Vec<Vec<u8>>> {
-        let limiters = self.limiters.values().map(digest);
-        limiters.chain(self.leases.values().map(digest)).collect()
+    fn told_by_version_1(&self) -> Vec<Vec<Vec<u8>>> {
+        let limiters = self.limiters.iter();
+        let told = limiters.filter(|(key, _)| **key != b"g:blocked");
+        told.map(|(_, limiter)| digest(limiter)).collect()
     }
 }
 
@@ -111,7 +112,15 @@ fn records_without_a_version_and_chunks_of_version_1_hold_what_they_held() {
     let replayed = replay(&effects);
     let loaded = load(&rewritten);
     assert_eq!((loaded.limiters.len(), loaded.leases.len()), (6, 1));
-    assert_eq!(replayed.digests(), loaded.digests());
+    // Effects tell for how long a block and leases were set, which version 1 did not store.
+    assert_eq!(replayed.told_by_version_1(), loaded.told_by_version_1());
+    let all = |keys: &Keys| {
+        let leases = keys.leases.values().flat_map(|leases| leases.list(Time(0)));
+        let leases: Vec<(Vec<u8>, Lease)> = leases.map(|(id, l)| (id.to_vec(), *l)).collect();
+        let ends = keys.limiters.values().map(Limiter::expires_at);
+        (leases, ends.collect::<Vec<_>>())
+    };
+    assert_eq!(all(&replayed), all(&loaded));
     // And is written today as it was then, in chunks of 512 entries.
     let kinds: [(&[u8], Vec<_>); 2] = [
         (

@@ -162,7 +162,7 @@ impl Trio {
     fn block(&mut self, now: u64, ms: u64) {
         if ms > 0 {
             self.apply(&self.limiter.block(Time(now), Millis(ms)));
-            self.model.blocked_until = now + ms;
+            (self.model.blocked_until, self.model.block) = (now + ms, ms);
         } else if let Some(effect) = self.limiter.unblock(Time(now)) {
             self.apply(&effect);
             self.model.blocked_until = 0;

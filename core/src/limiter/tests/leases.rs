@@ -66,7 +66,7 @@ fn a_fence_that_several_have_ends_the_iteration_all_the_same() {
             expires: Time(T0 + 1000),
             fence: Token(fence),
         };
-        assert!(leases.load_one(&(id as u64).to_be_bytes(), lease));
+        assert!(leases.load_one(&(id as u64).to_be_bytes(), lease, Time(T0)));
     }
     for count in 1..8 {
         let (mut from, mut seen) = (Token(0), Vec::new());

@@ -213,6 +213,8 @@ impl Memory {
 pub(super) struct Model {
     pub limits: Vec<(u64, Algo, Use)>,
     pub blocked_until: u64,
+    /// How long the block was to last.
+    pub block: u64,
     pub ids: BTreeMap<Vec<u8>, Memory>,
 }
 
@@ -236,7 +238,8 @@ impl Model {
             Use::Fixed(opened, units) => *opened > now && *units > 0,
             Use::Gcra(v, at, _) => *at > now && *v > 0,
         });
-        limits || self.ids.values().any(|memory| memory.at > now)
+        let blocked = self.blocked_until > now + self.block;
+        blocked || limits || self.ids.values().any(|memory| memory.at > now)
     }
 
     pub(super) fn settle(&mut self, now: u64) {
@@ -244,6 +247,7 @@ impl Model {
             usage.settle(*window, now);
         }
         self.limits.retain(|l| l.2.used(l.0, None, now) > 0);
+        self.blocked_until = self.blocked_until.min(now + self.block);
         if self.blocked_until <= now {
             self.blocked_until = 0;
         }

@@ -156,11 +156,11 @@ proptest! {
 /// Loads a chunk into an empty value and, if that goes, uses the value.
 fn load_any(chunk: &[u8]) {
     let mut limiter = Limiter::default();
-    if limiter.load(1, chunk).is_ok() && limiter.finish().is_ok() {
+    if limiter.load(Limiter::VERSION, chunk).is_ok() && limiter.finish().is_ok() {
         exercise(&limiter);
     }
     let mut leases = Leases::default();
-    if leases.load(1, chunk).is_ok() && leases.finish().is_ok() {
+    if leases.load(Leases::VERSION, chunk).is_ok() && leases.finish().is_ok() {
         assert_eq!(digest(&reload(&leases, 2)), digest(&leases));
     }
     if let Ok(policies) = Policies::decode(chunk) {
@@ -176,11 +176,19 @@ fn stored_chunks_survive_mutilation() {
     assert!(chunks.len() >= 6);
     for chunk in &chunks {
         for cut in 0..chunk.len() {
-            assert!(Limiter::default().load(1, &chunk[..cut]).is_err());
+            assert!(
+                Limiter::default()
+                    .load(Limiter::VERSION, &chunk[..cut])
+                    .is_err()
+            );
         }
         let longer = [&chunk[..], &[0]].concat();
-        assert!(Limiter::default().load(1, &longer).is_err());
-        assert!(Limiter::default().load(2, chunk).is_err());
+        assert!(Limiter::default().load(Limiter::VERSION, &longer).is_err());
+        assert!(
+            Limiter::default()
+                .load(Limiter::VERSION + 1, chunk)
+                .is_err()
+        );
         for at in 0..chunk.len() {
             for bit in 0..8 {
                 let mut bad = chunk.clone();
@@ -190,8 +198,8 @@ fn stored_chunks_survive_mutilation() {
         }
         // Twice the same is too much.
         let mut twice = Limiter::default();
-        twice.load(1, chunk).unwrap();
-        assert!(twice.load(1, chunk).is_err());
+        twice.load(Limiter::VERSION, chunk).unwrap();
+        assert!(twice.load(Limiter::VERSION, chunk).is_err());
     }
 }
 

@@ -41,20 +41,38 @@ fn leased(answer: &Acquired) -> (u64, bool) {
 #[track_caller]
 fn denied(answer: &Acquired) -> i64 {
     match answer.outcome {
-        Outcome::Denied { retry_after } => shown(Some(retry_after)),
+        Outcome::Denied { retry_after, .. } => shown(Some(retry_after)),
         Outcome::Leased { .. } => panic!("{answer:?}"),
     }
 }
 
 /// What leases are, as literally as it can be put.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Model {
     /// id -> (cost, expires, fence)
     map: BTreeMap<u8, (u64, u64, u64)>,
+    /// When each was taken or renewed.
+    at: BTreeMap<u8, u64>,
     last_fence: u64,
 }
 
 impl Model {
+    /// Whether a lease was taken later than now.
+    fn ahead(&self, now: u64) -> bool {
+        self.map.keys().any(|id| self.at[id] > now)
+    }
+
+    /// Whatever was taken later than now is as if it had been taken now.
+    fn settle(&mut self, now: u64) {
+        for (id, lease) in &mut self.map {
+            let at = self.at.get_mut(id).unwrap();
+            if *at > now {
+                lease.1 -= *at - now;
+                *at = now;
+            }
+        }
+    }
+
     /// Units held at a time, but for those of one id.
     fn held(&self, time: u64, but: Option<u8>) -> u64 {
         let live = self.map.iter();
@@ -65,7 +83,9 @@ impl Model {
     /// Answers as `acquire` should: the fence, or the wait.
     fn acquire(&mut self, now: u64, id: u8, max: u64, ttl: u64, cost: u64) -> Result<u64, i64> {
         if self.held(now, Some(id)) + cost > max {
-            let wait = (1..5000).find(|d| self.held(now + d, Some(id)) + cost <= max);
+            let mut then = self.clone();
+            then.settle(now);
+            let wait = (1..5000).find(|d| then.held(now + d, Some(id)) + cost <= max);
             return Err(if cost > max { -1 } else { wait.unwrap() as i64 });
         }
         let fence = match self.map.get(&id).filter(|l| l.1 > now) {
@@ -73,6 +93,7 @@ impl Model {
             None => (self.last_fence + 1).max(now * 1000),
         };
         self.map.insert(id, (cost, now + ttl, fence));
+        self.at.insert(id, now);
         self.last_fence = self.last_fence.max(fence);
         Ok(fence)
     }
@@ -137,9 +158,10 @@ proptest! {
                             prop_assert_eq!(Ok(fence.0), expected);
                             Some(effect)
                         }
-                        Outcome::Denied { retry_after } => {
+                        Outcome::Denied { retry_after, effect } => {
                             prop_assert_eq!(Err(shown(Some(retry_after))), expected);
-                            None
+                            prop_assert!(effect.is_some() || !model.ahead(now));
+                            effect
                         }
                     }
                 }
@@ -159,6 +181,7 @@ proptest! {
             };
             if let Some(effect) = effect {
                 pair.apply(&effect);
+                model.settle(effect.at().0);
                 model.map.retain(|_, l| l.1 > effect.at().0);
             }
             pair.agree(now, &model);
@@ -180,6 +203,58 @@ fn a_denied_renewal_leaves_the_lease_and_needs_only_the_others_gone() {
     assert_eq!((leased(&d), d.in_use), ((T0 * 1000, false), 10));
     let d = take(&mut leases, T0 + 500, &ask_lease(10, b"c", 5000, 11));
     assert_eq!(denied(&d), -1);
+}
+
+#[test]
+fn leases_taken_ahead_last_no_longer_than_asked() {
+    let mut leases = Leases::default();
+    take(&mut leases, T0, &ask_lease(3, b"before", 90_000, 1));
+    take(&mut leases, T0 + 60_000, &ask_lease(3, b"a", 1000, 1));
+    take(&mut leases, T0 + 60_000, &ask_lease(3, b"b", 500, 1));
+    for heir in [reload(&leases, 9), leases.clone()] {
+        leases = heir;
+        let d = acquire(&leases, T0 + 1, &ask_lease(3, b"c", 5, 1));
+        assert_eq!((denied(&d), d.in_use), (500, 3));
+        let Outcome::Denied { effect, .. } = d.outcome else {
+            panic!("denied");
+        };
+        leases.apply(&effect.expect("restamps")).unwrap();
+        let list = leases.list(Time(T0 + 1));
+        let ends: Vec<u64> = list.map(|l| l.1.expires.0).collect();
+        assert_eq!(ends, [T0 + 501, T0 + 1001, T0 + 90_000]);
+        assert_eq!(digest(&reload(&leases, 1)), digest(&leases));
+        assert_eq!(leases.count(Time(T0 + 1001)), 1);
+        let again = acquire(&leases, T0 + 1, &ask_lease(3, b"c", 5, 1));
+        assert!(matches!(
+            again.outcome,
+            Outcome::Denied { effect: None, .. }
+        ));
+    }
+}
+
+/// However many: some thousand for each effect.
+#[test]
+fn thousands_taken_ahead_are_restamped_in_portions() {
+    let mut leases = Leases::default();
+    for i in 0..3500u64 {
+        let id = i.to_be_bytes();
+        let ask = ask_lease(3500, &id, 1000 + i, 1);
+        take(&mut leases, T0 + 60_000, &ask);
+    }
+    for portion in 0..4 {
+        let d = acquire(&leases, T0 + portion, &ask_lease(3500, b"c", 5, 1));
+        // What is restamped already ends earlier.
+        let before = if portion < 3 { portion } else { 2 };
+        assert!((1000 - before as i64..=1000).contains(&denied(&d)), "{d:?}");
+        let Outcome::Denied { effect, .. } = d.outcome else {
+            panic!("denied");
+        };
+        leases.apply(&effect.expect("restamps")).unwrap();
+        leases = reload(&leases, 1000);
+    }
+    assert!(leases.list(Time(T0)).all(|(_, l)| l.expires.0 < T0 + 4600));
+    let d = acquire(&leases, T0 + 3, &ask_lease(3500, b"c", 5, 1));
+    assert!(matches!(d.outcome, Outcome::Denied { effect: None, .. }));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::queue::effect::Effect;
 use crate::queue::outcome::Due;
 use crate::queue::request::Gate;
 use crate::queue::store::{ItemSlot, ModeratorSlot, Timed};
+use crate::units::Time;
 use serde_bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -18,10 +19,20 @@ impl Queue {
     #[inline]
     #[must_use]
     pub fn next_due(&self) -> Option<Due> {
-        if self.line.is_sweeping() || !self.line.knows_all() {
+        if self.line.is_sweeping() || !self.line.knows_all() || self.store.is_restamping() {
             return Some(Due::Now);
         }
         self.store.timers().first().map(|t| Due::At(t.time))
+    }
+}
+
+impl Queue {
+    /// Whether there is something to do at `now`: something is due, or was set by a clock that has
+    /// been set back since.
+    #[must_use]
+    pub fn is_due(&self, now: Time) -> bool {
+        let due = self.next_due().is_some_and(|due| due.is_reached(now));
+        due || self.store.is_ahead(now)
     }
 }
 
@@ -33,7 +44,8 @@ impl Turn<'_> {
         let next = self.store.timers().first();
         let is_due = next.is_some_and(|t| t.time <= self.now.time)
             || self.line.is_sweeping()
-            || !self.line.knows_all();
+            || !self.line.knows_all()
+            || self.store.is_ahead(self.now.time);
         if is_due && self.gate != Gate::Missing {
             self.advance(steps)
         } else {
@@ -44,13 +56,50 @@ impl Turn<'_> {
     /// Does what is overdue in the order of time, at most `budget` steps of it; the last transition
     /// may count for several. Matches left over from a PAUSE or CONFIGURE came first.
     pub(in crate::queue) fn advance(&mut self, budget: usize) -> usize {
-        let mut steps = self.sweep(budget);
+        let mut steps = self.restamp(budget);
+        steps += self.sweep(budget - steps);
         let time = self.now.time;
         let due = |turn: &Self| turn.store.timers().first().is_some_and(|t| t.time <= time);
         while steps < budget && due(self) {
             steps += self.advance_instant(budget - steps);
         }
         steps
+    }
+
+    /// After the clock was set back: has nothing last longer than was asked, by what it says now.
+    fn restamp(&mut self, budget: usize) -> usize {
+        let now = self.now.time;
+        let mut steps = 0;
+        while steps < budget {
+            let Some(timer) = self.store.next_to_restamp(now) else {
+                break;
+            };
+            steps += 1;
+            if let Timed::Registration(moderator) = timer.what {
+                self.line.seen_by(moderator, now);
+            }
+            let latest = self.store.latest_end(timer.what, now);
+            if let Some(end) = latest.filter(|latest| *latest < timer.time) {
+                self.end_by(timer.what, end);
+            }
+        }
+        steps
+    }
+
+    /// Has something end earlier.
+    fn end_by(&mut self, what: Timed, end: Time) {
+        match what {
+            Timed::Registration(moderator) => self.register_until(moderator, end),
+            Timed::Deadline(_, slot) => {
+                let id = &self.id_of(slot);
+                let effect = Effect::Extend { id, deadline: end };
+                self.commit(&effect, Some(slot));
+            }
+            Timed::Due(_, slot) => {
+                let id = &self.id_of(slot);
+                self.commit(&Effect::Delay { id, due: end }, Some(slot));
+            }
+        }
     }
 
     /// Goes along the line, and gives everyone what they may take.
@@ -134,7 +183,7 @@ impl Turn<'_> {
     fn registration_over(&mut self, moderator: ModeratorSlot) {
         let record = &self.store.moderators()[moderator];
         let name = record.name.clone();
-        let Some(profile) = record.profile.as_deref().cloned() else {
+        let Some(ttl) = record.profile.as_ref().map(|profile| profile.ttl) else {
             return;
         };
         let now = self.now.time;
@@ -142,11 +191,22 @@ impl Turn<'_> {
             [] => self.line.last_call_ended(moderator).unwrap_or_default(),
             _ => now,
         };
-        let expires = seen + profile.ttl;
+        // A call that ended by a clock that was ahead has ended by now.
+        let expires = seen.min(now) + ttl;
         if expires <= now {
             self.commit(&Effect::Leave { moderator: &name }, None);
             return;
         }
+        self.register_until(moderator, expires);
+    }
+
+    /// Keeps a moderator registered, in their place, until another time.
+    fn register_until(&mut self, moderator: ModeratorSlot, expires: Time) {
+        let record = &self.store.moderators()[moderator];
+        let name = record.name.clone();
+        let Some(profile) = record.profile.as_deref().cloned() else {
+            return;
+        };
         let tags = self.tags_of(&profile);
         let effect = Effect::Join {
             moderator: &name,

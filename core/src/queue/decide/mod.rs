@@ -22,7 +22,7 @@ use super::outcome::{Notice, Outcome};
 use super::request::{Error, Gate, Now};
 use super::store::{Applied, ItemSlot, Lock, MAX_TIME, Opportunity, State, Store};
 use super::{ApplyError, Queue};
-use crate::units::{Time, Token};
+use crate::units::{Time, Token, When};
 
 /// Most deferred steps that one command does before its own work; the timer does the rest.
 const COMMAND_STEPS: usize = 32;
@@ -82,12 +82,12 @@ impl Queue {
         self.turn(now, gate, out).catch_up(steps)
     }
 
-    /// Applies one effect that happened at `at`, as a replica or an AOF does.
+    /// Applies one effect, as a replica or an AOF does.
     ///
     /// # Errors
     /// `ApplyError` if it cannot have happened to this state, which is then unchanged.
-    pub fn apply(&mut self, at: Time, effect: &Effect<'_>) -> Result<(), ApplyError> {
-        let applied = self.store.apply(at, effect, None)?;
+    pub fn apply(&mut self, when: impl Into<When>, effect: &Effect<'_>) -> Result<(), ApplyError> {
+        let applied = self.store.apply(when.into(), effect, None)?;
         self.line.follow(&self.store, applied.line);
         Ok(())
     }
@@ -152,15 +152,17 @@ impl Turn<'_> {
         decision: Option<&[u8]>,
     ) -> Opportunity {
         let at = self.stamp();
+        let now = self.now.time.min(at);
+        let when = When { at, now };
         let draft = match self.store.settings().events.is_empty() {
             true => None,
             false => super::event::draft(self.store, at, effect),
         };
         let Applied { opportunity, line } = self
             .store
-            .apply(at, effect, hint)
+            .apply(when, effect, hint)
             .expect("what was decided can be applied");
-        self.out.record.push(at, effect);
+        self.out.record.push(when, effect);
         self.line.follow(self.store, line);
         if let Some(draft) = draft {
             let event = draft.finish(self.store, effect, decision);

@@ -62,6 +62,13 @@ impl Line {
         self.last_call_ended.get(&moderator).copied()
     }
 
+    /// Whatever the clock said before, it is no later than `now`.
+    pub(in crate::queue) fn seen_by(&mut self, moderator: ModeratorSlot, now: Time) {
+        if let Some(seen) = self.last_call_ended.get_mut(&moderator) {
+            *seen = now.min(*seen);
+        }
+    }
+
     fn add_call(&mut self, store: &mut Store, block: &Block<'_>) {
         self.note_place(Some(block.place));
         let moderator = store.refer(block.moderator);
@@ -121,8 +128,9 @@ impl Line {
         }
     }
 
-    fn note_sign_of_life(&mut self, store: &Store, moderator: ModeratorSlot, now: Time) {
+    fn note_sign_of_life(&mut self, store: &mut Store, moderator: ModeratorSlot, now: Time) {
         if store.moderators()[moderator].profile.is_some() {
+            store.note_set(now);
             let seen = self.last_call_ended.entry(moderator).or_default();
             *seen = now.max(*seen);
         }

@@ -17,8 +17,10 @@ mod item;
 mod moderators;
 mod persist;
 mod persist_v1;
+mod persist_v2;
 mod stats;
 mod tags;
+mod terms;
 #[cfg(test)]
 mod testing;
 
@@ -39,7 +41,7 @@ use crate::counted_tree::CountedTree;
 use crate::memory::{alloc_size, btree_bytes, counted};
 use crate::slab::Slab;
 use crate::slot_index::SlotIndex;
-use crate::units::{Time, Token};
+use crate::units::{Millis, Time, Token};
 use ages::{Aged, Ages};
 use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +96,10 @@ pub(super) struct Store {
     /// Ready items by priority.
     by_priority: BTreeMap<i32, usize>,
     timers: CountedTree<Timer, Timer>,
+    /// How long locks and delays were asked to last, where their stamps do not tell: see `terms`.
+    spans: BTreeMap<ItemSlot, Millis>,
+    /// What to look at while the clock stands behind what was set.
+    restamping: terms::Restamping,
     /// Heap bytes of ids and payloads.
     content_bytes: usize,
     /// Heap bytes of the lists of exclusions.
@@ -263,6 +269,7 @@ impl Store {
             + btree_bytes::<(Seq, ItemSlot), ()>(self.dead.len())
             + btree_bytes::<i32, usize>(self.by_priority.len())
             + self.timers.memory_bytes()
+            + btree_bytes::<ItemSlot, Millis>(self.spans.len())
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
             + alloc_size(self.settings.events.capacity())
@@ -508,6 +515,7 @@ impl Store {
                 if let Some(due) = self.rare(slot).and_then(|rare| rare.due) {
                     self.remove_timer(due, Timed::Due(seq, slot));
                 }
+                self.forget_span(slot);
             }
             State::Dead => {
                 self.dead.remove(&(seq, slot));
@@ -516,6 +524,7 @@ impl Store {
                 let (_, lock) = self.locks.remove(seq, lock_seq)?;
                 self.remove_timer(lock.deadline, Timed::Deadline(lock.token, slot));
                 self.moderators.let_go(lock.moderator, lock.token);
+                self.forget_span(slot);
                 return Some(lock);
             }
         }

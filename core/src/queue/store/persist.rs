@@ -1,7 +1,8 @@
 //! A queue as bytes: chunks of a bounded number of entries. The structures of each version are in
 //! a file of their own.
 
-use super::persist_v1::{ChunkV1, StartV1};
+use super::persist_v1::ChunkV1;
+use super::persist_v2::{SpansV2, StartV2};
 use super::{LineChange, ModeratorSlot, Store};
 use crate::codec::{self, DecodeError, Persist};
 use crate::queue::Queue;
@@ -10,22 +11,20 @@ use crate::queue::Queue;
 const CHUNK_BYTES: usize = 64 << 10;
 
 impl Persist for Queue {
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     fn save(&self, entries: usize, sink: &mut dyn FnMut(&[u8])) {
         self.store.save(entries, sink);
     }
 
     fn load(&mut self, version: i32, chunk: &[u8]) -> Result<(), DecodeError> {
-        if version != Self::VERSION {
-            return Err(DecodeError);
-        }
-        let registered = self.store.load(chunk)?;
+        let registered = self.store.load(version, chunk)?;
         self.line.registered(&self.store, &registered);
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), DecodeError> {
+        self.store.finish_spans()?;
         // Locks may have been loaded after the registration of who holds them, which counts for
         // CAPACITY.
         self.line.follow(&self.store, LineChange::Everyone);
@@ -36,10 +35,13 @@ impl Persist for Queue {
 impl Store {
     fn save(&self, entries: usize, sink: &mut dyn FnMut(&[u8])) {
         let mut out = Vec::new();
-        let mut emit = |chunk: &ChunkV1<'_>| {
+        let mut put = |out: &mut Vec<u8>| {
+            sink(out);
             out.clear();
+        };
+        let mut emit = |chunk: &ChunkV1<'_>| {
             codec::encode_into(chunk, &mut out);
-            sink(&out);
+            put(&mut out);
         };
         emit(&ChunkV1::Head(self.head_v1()));
         let mut items = Vec::new();
@@ -65,16 +67,26 @@ impl Store {
         if !moderators.is_empty() {
             emit(&ChunkV1::Moderators(moderators));
         }
+        let spans = self.by_seq.iter().filter_map(|slot| {
+            let span = self.span_to_save(slot)?;
+            Some((self.items[slot].seq().0, span.0))
+        });
+        let spans: Vec<(u64, u64)> = spans.collect();
+        for spans in spans.chunks(entries.max(1)) {
+            codec::encode_into(&SpansV2::new(spans), &mut out);
+            put(&mut out);
+        }
     }
 
     /// Adds one chunk; answers who was registered by it.
-    fn load(&mut self, chunk: &[u8]) -> Result<Vec<ModeratorSlot>, DecodeError> {
+    fn load(&mut self, version: i32, chunk: &[u8]) -> Result<Vec<ModeratorSlot>, DecodeError> {
         let mut rest = chunk;
         let mut registered = Vec::new();
-        match codec::decode_next(&mut rest)? {
-            StartV1::Head(head) => self.load_head(head)?,
-            StartV1::Items => self.load_items(&mut rest)?,
-            StartV1::Moderators => registered = self.load_moderators(&mut rest)?,
+        match StartV2::read(version, &mut rest)? {
+            StartV2::Head(head) => self.load_head(head)?,
+            StartV2::Items => self.load_items(&mut rest)?,
+            StartV2::Moderators => registered = self.load_moderators(&mut rest)?,
+            StartV2::Spans => self.load_spans(&mut rest)?,
         }
         codec::decode_end(rest)?;
         Ok(registered)

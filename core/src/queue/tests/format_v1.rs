@@ -279,6 +279,7 @@ fn freeze(effect: Effect<'_>) -> Frozen<'_> {
         },
         Effect::MoveOut { id } => Frozen::MoveOut { id: Bytes::new(id) },
         Effect::MoveIn(item) => freeze_move_in(&item),
+        Effect::Delay { .. } => unreachable!("not in version 1"),
     }
 }
 

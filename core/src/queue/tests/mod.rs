@@ -102,8 +102,8 @@ fn copy(queue: &Queue) -> Queue {
 
 /// Applies a record as a replica does.
 fn replay(queue: &mut Queue, record: &[u8]) {
-    let effects = Record::decode(record).expect("a record decodes");
-    for (at, effect) in &effects {
-        queue.apply(*at, effect).expect("an effect applies");
+    let effects = Record::effects(record).expect("a record decodes");
+    for (when, effect) in effects {
+        queue.apply(when, &effect).expect("an effect applies");
     }
 }

@@ -4,6 +4,7 @@
 use super::effects::effects;
 use super::*;
 use crate::codec;
+use crate::units::When;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -88,6 +89,7 @@ fn an_unknown_version_is_refused_whatever_follows() {
     assert!(Record::decode(&record).is_ok(), "control");
     let rest = without_version(&record);
     for version in (0..=255).filter(|v| *v != VERSION) {
+        // Version 2 reads the time as what the clock is behind.
         let of_that = [&[version], &rest[..]].concat();
         assert_eq!(Record::decode(&of_that), Err(DecodeError), "{version}");
     }
@@ -96,6 +98,37 @@ fn an_unknown_version_is_refused_whatever_follows() {
         let instead = [&[version], &rest[1..]].concat();
         assert_eq!(Record::decode(&instead), Err(DecodeError), "{version}");
     }
+}
+
+/// Version 2: by how much the clock is behind the first stamp, then as version 1.
+#[test]
+fn a_record_of_a_clock_that_was_set_back_says_by_how_much() {
+    let mut record = Record::default();
+    let now = Time(T0 - 7);
+    let when = |at| When { at: Time(at), now };
+    let delay = Effect::Delay {
+        id: b"a",
+        due: Time(3),
+    };
+    record.push(when(T0), &cancel(b"a"));
+    record.push(when(T0 + 5), &delay);
+    let mut expected = vec![2, 7, 253];
+    expected.extend(T0.to_le_bytes());
+    expected.extend([3, 1, b'a', 5, 19, 1, b'a', 3]);
+    assert_eq!(record.bytes(), expected);
+    let decoded: Vec<_> = Record::effects(record.bytes()).unwrap().collect();
+    assert_eq!(decoded, [(when(T0), cancel(b"a")), (when(T0 + 5), delay)]);
+    // Not behind at all, or by more than there is time; and what version 1 does not have.
+    for (i, byte) in [(0, 1), (1, 0)] {
+        let mut other = expected.clone();
+        other[i] = byte;
+        assert_eq!(Record::decode(&other), Err(DecodeError), "{other:?}");
+    }
+    let early = [&[2, 7, 6], &expected[11..]].concat();
+    assert_eq!(Record::decode(&early), Err(DecodeError));
+    let mut in_version_1 = expected[2..].to_vec();
+    in_version_1.insert(0, 1);
+    assert_eq!(Record::decode(&in_version_1), Err(DecodeError));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{
 use crate::queue::MAX_EXCLUDE;
 use crate::queue::effect::{Effect, Excluded, MoveIn, Names};
 use crate::queue::store::{Exclusion, Item, ItemSlot, Seq, State, Store, U48};
-use crate::units::Time;
+use crate::units::{Time, When};
 use std::collections::HashSet;
 
 impl Store {
@@ -17,7 +17,7 @@ impl Store {
         check(self.items.len() < u32::MAX as usize / 2 && self.next_seq < U48::MAX)
     }
 
-    pub(super) fn apply_submit(&mut self, at: Time, effect: &Effect<'_>) -> Outcome {
+    pub(super) fn apply_submit(&mut self, when: When, effect: &Effect<'_>) -> Outcome {
         let Effect::Submit {
             id,
             payload,
@@ -36,7 +36,7 @@ impl Store {
         check_payload(payload)?;
         check_tags(tags)?;
         check_excluded(excluded)?;
-        let slot = self.take_in(id, payload, at, *boost, *priority, tags);
+        let slot = self.take_in(id, payload, when.at, *boost, *priority, tags);
         if !excluded.is_empty() {
             let excluded = self.intern_all(excluded);
             self.set_excluded(slot, excluded);
@@ -44,13 +44,14 @@ impl Store {
         count(&mut self.stats.submitted);
         if let Some(due) = *due {
             self.enter_delayed(slot, due);
+            self.set_span(slot, due, when.now);
             return Ok(Applied::NOTHING);
         }
         self.enter_ready(slot);
         Ok(Applied::item(slot))
     }
 
-    pub(super) fn apply_move_in(&mut self, item: &MoveIn<'_>) -> Outcome {
+    pub(super) fn apply_move_in(&mut self, item: &MoveIn<'_>, now: Time) -> Outcome {
         self.check_new(item.id)?;
         check(item.submitted.0 < U48::MAX)?;
         check_due(item.due)?;
@@ -91,6 +92,8 @@ impl Store {
         self.last_at = self.last_at.max(item.submitted);
         if let (Some(due), true) = (item.due, item.delayed) {
             self.enter_delayed(slot, due);
+            // What is left is no more than was asked.
+            self.set_span(slot, due, now);
             return Ok(Applied::NOTHING);
         }
         self.enter_ready(slot);
@@ -230,6 +233,14 @@ impl Store {
         self.leave_state(slot);
         self.enter_ready(slot);
         Ok(Applied::item(slot))
+    }
+
+    pub(super) fn apply_delay(&mut self, slot: ItemSlot, due: Time, now: Time) -> Outcome {
+        check_due(Some(due))?;
+        self.leave_state(slot);
+        self.enter_delayed(slot, due);
+        self.set_span(slot, due, now);
+        Ok(Applied::NOTHING)
     }
 
     pub(super) fn apply_cancel(&mut self, slot: ItemSlot) -> Outcome {

@@ -7,10 +7,16 @@ use super::{
 use crate::inject;
 use crate::queue::effect::Effect;
 use crate::queue::store::{Exclusion, ItemSlot, Lock, Place, State, Store};
-use crate::units::Time;
+use crate::units::{Time, When};
 
 impl Store {
-    pub(super) fn apply_lock(&mut self, at: Time, slot: ItemSlot, effect: &Effect<'_>) -> Outcome {
+    pub(super) fn apply_lock(
+        &mut self,
+        when: When,
+        slot: ItemSlot,
+        effect: &Effect<'_>,
+    ) -> Outcome {
+        let When { at, now } = when;
         let Effect::Lock {
             moderator,
             token,
@@ -46,12 +52,17 @@ impl Store {
             deadline: *deadline,
             at,
         });
+        self.note_set(now);
+        if now != at {
+            self.set_span(slot, *deadline, now);
+        }
         Ok(Applied::line(LineChange::Moderator(moderator)))
     }
 
-    pub(super) fn apply_extend(&mut self, slot: ItemSlot, deadline: Time) -> Outcome {
+    pub(super) fn apply_extend(&mut self, slot: ItemSlot, deadline: Time, now: Time) -> Outcome {
         check_time(deadline)?;
         self.extend_lock(slot, deadline);
+        self.set_span(slot, deadline, now);
         Ok(Applied::NOTHING)
     }
 
@@ -71,9 +82,9 @@ impl Store {
         &mut self,
         slot: ItemSlot,
         skip: bool,
-        due: Option<Time>,
+        delay: Option<(Time, Time)>,
     ) -> Outcome {
-        check_due(due)?;
+        check_due(delay.map(|(due, _)| due))?;
         let lock = self.leave_state(slot);
         if let (Some(Lock { moderator, .. }), true) = (lock, skip) {
             let mut excluded = self.excluded(slot).to_vec();
@@ -84,7 +95,7 @@ impl Store {
             self.set_excluded(slot, excluded);
         }
         count(&mut self.stats.released);
-        Ok(self.put_back(slot, due, lock))
+        Ok(self.put_back(slot, delay, lock))
     }
 
     pub(super) fn apply_expire(&mut self, slot: ItemSlot, dead: bool) -> Outcome {

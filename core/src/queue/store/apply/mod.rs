@@ -11,7 +11,7 @@ use crate::queue::effect::{Effect, Names};
 use crate::queue::settings::{Paused, Settings};
 use crate::queue::{ItemSlot, store::Exclusion};
 use crate::queue::{MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_PAYLOAD, MAX_TAG, MAX_TAGS};
-use crate::units::{Time, Token};
+use crate::units::{Time, Token, When};
 use std::collections::HashSet;
 
 /// The effect does not fit the state: the record is damaged or not from this queue's primary.
@@ -129,28 +129,29 @@ fn count(total: &mut u64) {
 }
 
 impl Store {
-    /// Applies one effect that happened at `at`. `hint` is where its item may be, which saves
+    /// Applies one effect. `hint` is where its item may be, which saves
     /// looking up its id. Answers what the effect may have made possible.
     ///
     /// # Errors
     /// `ApplyError` if the effect cannot have happened to this state, which is then unchanged.
     pub(in crate::queue) fn apply(
         &mut self,
-        at: Time,
+        when: When,
         effect: &Effect<'_>,
         hint: Option<ItemSlot>,
     ) -> Outcome {
-        check(at.0 < U48::MAX)?;
-        let applied = self.dispatch(at, effect, hint)?;
-        self.last_at = self.last_at.max(at);
+        check(when.at.0 < U48::MAX && when.now <= when.at)?;
+        let applied = self.dispatch(when, effect, hint)?;
+        self.last_at = self.last_at.max(when.at);
         Ok(applied)
     }
 
     /// One function for each effect.
-    fn dispatch(&mut self, at: Time, effect: &Effect<'_>, hint: Option<ItemSlot>) -> Outcome {
+    fn dispatch(&mut self, when: When, effect: &Effect<'_>, hint: Option<ItemSlot>) -> Outcome {
+        let When { at, now } = when;
         match effect {
-            Effect::Submit { .. } => self.apply_submit(at, effect),
-            Effect::MoveIn(item) => self.apply_move_in(item),
+            Effect::Submit { .. } => self.apply_submit(when, effect),
+            Effect::MoveIn(item) => self.apply_move_in(item, now),
             Effect::Bump {
                 id,
                 priority,
@@ -161,13 +162,17 @@ impl Store {
             Effect::MoveOut { id } => self.apply_move_out(self.need(id, hint)?),
             Effect::Due { id } => self.apply_due(self.need_in(id, hint, State::Delayed)?),
             Effect::Revive { id } => self.apply_revive(self.need_in(id, hint, State::Dead)?),
-            Effect::Lock { id, .. } => self.apply_lock(at, self.need(id, hint)?, effect),
+            Effect::Delay { id, due } => {
+                self.apply_delay(self.need_in(id, hint, State::Delayed)?, *due, now)
+            }
+            Effect::Lock { id, .. } => self.apply_lock(when, self.need(id, hint)?, effect),
             Effect::Resolve { id } => self.apply_resolve(at, self.need(id, hint)?),
             Effect::Extend { id, deadline } => {
-                self.apply_extend(self.need_in(id, hint, State::Locked)?, *deadline)
+                self.apply_extend(self.need_in(id, hint, State::Locked)?, *deadline, now)
             }
             Effect::Release { id, skip, due } => {
-                self.apply_release(self.need_in(id, hint, State::Locked)?, *skip, *due)
+                let slot = self.need_in(id, hint, State::Locked)?;
+                self.apply_release(slot, *skip, due.map(|due| (due, now)))
             }
             Effect::Expire { id, dead } => {
                 self.apply_expire(self.need_in(id, hint, State::Locked)?, *dead)
@@ -175,7 +180,7 @@ impl Store {
             Effect::Undo { id, place } => {
                 self.apply_undo(self.need_in(id, hint, State::Locked)?, *place)
             }
-            Effect::Join { .. } => self.apply_join(effect),
+            Effect::Join { .. } => self.apply_join(effect, now),
             Effect::Served { moderator } => self.apply_served(moderator),
             Effect::Leave { moderator } => self.apply_leave(moderator),
             Effect::Pause { paused } => self.apply_pause(*paused),
@@ -235,10 +240,16 @@ impl Store {
     }
 
     /// Puts an item whose lock ended back into its place, or delays it.
-    fn put_back(&mut self, slot: ItemSlot, due: Option<Time>, lock: Option<Lock>) -> Applied {
+    fn put_back(
+        &mut self,
+        slot: ItemSlot,
+        delay: Option<(Time, Time)>,
+        lock: Option<Lock>,
+    ) -> Applied {
         let freed = self.freed(lock);
-        if let Some(due) = due {
+        if let Some((due, now)) = delay {
             self.enter_delayed(slot, due);
+            self.set_span(slot, due, now);
             return freed;
         }
         self.enter_ready(slot);

@@ -8,9 +8,10 @@ use super::{
 use crate::queue::MAX_DURATION;
 use crate::queue::effect::Effect;
 use crate::queue::store::{ModeratorSlot, Place, Profile, Store, Timed};
+use crate::units::Time;
 
 impl Store {
-    pub(super) fn apply_join(&mut self, effect: &Effect<'_>) -> Outcome {
+    pub(super) fn apply_join(&mut self, effect: &Effect<'_>, now: Time) -> Outcome {
         let Effect::Join {
             moderator,
             place,
@@ -30,6 +31,7 @@ impl Store {
         let slot = self.moderators.intern(moderator);
         let tags = self.tags.acquire(tags);
         self.unregister(slot);
+        self.note_set(now);
         self.register(
             slot,
             Profile {

@@ -28,6 +28,7 @@ impl Model {
             deliveries: 0,
             expiries: 0,
             due: (delay > 0).then_some(now.time.0 + delay),
+            delay,
             tags: once(&strings(&submit.tags).unwrap_or_default()),
             excluded: once(&strings(&submit.excluded).unwrap_or_default())
                 .into_iter()
@@ -224,6 +225,7 @@ impl Model {
         if delay > 0 {
             item.phase = Phase::Delayed;
             item.due = Some(now.time.0 + delay);
+            item.delay = delay;
         }
         self.totals.released += 1;
         self.stamp(now);
@@ -236,7 +238,7 @@ impl Model {
         self.live(index, token)?;
         self.stamp(now);
         if let Phase::Locked(lock) = &mut self.items[index].phase {
-            lock.deadline = now.time.0 + ms;
+            (lock.deadline, lock.span) = (now.time.0 + ms, ms);
         }
         Ok(now.time.0 + ms)
     }
@@ -387,6 +389,9 @@ impl Model {
         item.seq = to.next_seq();
         if item.phase != Phase::Delayed {
             item.phase = Phase::Ready;
+        } else if let Some(due) = item.due {
+            // What is left of it.
+            item.delay = due - now.time.0;
         }
         to.items.push(item);
         to.last_token = to.last_token.max(self.last_token);

@@ -30,7 +30,8 @@ impl Model {
         let at = self.stamp(now);
         let token = now.token_floor.0.max(self.last_token + 1);
         self.last_token = token;
-        let deadline = now.time.0 + ms.unwrap_or(self.settings.lock.0);
+        let span = ms.unwrap_or(self.settings.lock.0);
+        let deadline = now.time.0 + span;
         let index = self.find(id).expect("there");
         let item = &mut self.items[index];
         if item.deliveries == 0 {
@@ -43,6 +44,7 @@ impl Model {
             moderator: moderator.into(),
             token,
             deadline,
+            span,
             at,
         });
         let joined = self.registration(moderator).and_then(|r| r.place);
@@ -235,7 +237,24 @@ impl Model {
         self.next_time().map(|time| Due::At(Time(time)))
     }
 
+    /// Nothing lasts longer by the clock than was asked.
+    fn restamp(&mut self, now: Now) {
+        let now = now.time.0;
+        for item in &mut self.items {
+            match &mut item.phase {
+                Phase::Locked(lock) => lock.deadline = lock.deadline.min(now + lock.span),
+                Phase::Delayed => item.due = item.due.map(|due| due.min(now + item.delay)),
+                _ => {}
+            }
+        }
+        for r in &mut self.registered {
+            r.seen = r.seen.min(now);
+            r.expires = r.expires.min(now + r.ttl);
+        }
+    }
+
     pub(crate) fn advance(&mut self, now: Now) {
+        self.restamp(now);
         if self.rematch {
             self.rematch(now);
         }

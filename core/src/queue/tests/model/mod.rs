@@ -10,6 +10,8 @@ pub(super) struct HeldLock {
     pub moderator: String,
     pub token: u64,
     pub deadline: u64,
+    /// How long it was asked to last.
+    pub span: u64,
     pub at: u64,
 }
 
@@ -35,6 +37,8 @@ pub(super) struct ModelItem {
     pub expiries: u32,
     /// None if it was never delayed.
     pub due: Option<u64>,
+    /// How long the last delay was asked to last.
+    pub delay: u64,
     pub tags: Vec<String>,
     /// And whether by SKIP.
     pub excluded: Vec<(String, bool)>,
