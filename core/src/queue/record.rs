@@ -1,8 +1,8 @@
 //! Effects as bytes: what one replicated command carries.
 //!
 //! A record begins with its version. Version 2 is version 1 for a clock that was set back: after the
-//! version it says by how much the clock is behind the stamp of the first effect, and it has one kind of
-//! effect more. What releases up to 0.1.0 wrote has none: it begins with the
+//! version it says by how much the clock is behind the stamp of the first effect, mostly more than
+//! nothing, and it has one kind of effect more. What releases up to 0.1.0 wrote has none: it begins with the
 //! time of its first effect, and every time after February 1970 is written with 253 as its first
 //! byte, which no version ever is. The effects follow, each after the time since the one before.
 
@@ -12,10 +12,11 @@ use crate::codec::{self, DecodeError};
 use crate::units::{Millis, Time, When};
 use serde_bytes::Bytes;
 
-/// The version that is written while the clock is not behind the stamps.
+/// The version that is written while the clock is not behind the stamps, and nothing is in it that
+/// only version 2 has.
 const VERSION: u8 = 1;
 
-/// The version that is written while it is.
+/// The version that is written otherwise.
 const VERSION_BEHIND: u8 = 2;
 
 /// The kind of effect that version 2 adds.
@@ -56,7 +57,7 @@ impl Record {
         let When { at, now } = when.into();
         let since = if self.bytes.is_empty() {
             let behind = at.since(now);
-            if behind.is_zero() {
+            if behind.is_zero() && !matches!(effect, Effect::Delay { .. }) {
                 self.bytes.push(VERSION);
             } else {
                 self.bytes.push(VERSION_BEHIND);
@@ -64,6 +65,10 @@ impl Record {
             }
             at.0
         } else {
+            if matches!(effect, Effect::Delay { .. }) && self.bytes[0] == VERSION {
+                self.bytes[0] = VERSION_BEHIND;
+                self.bytes.splice(1..1, codec::encode(&Millis::ZERO));
+            }
             at.0 - self.at.0
         };
         self.at = at;
@@ -98,8 +103,8 @@ struct Effects<'a> {
     at: u64,
     /// By how much the clock is behind the first effect; none once that is read.
     behind: Option<Millis>,
-    /// Whether it is.
-    is_behind: bool,
+    /// Whether its version has `Effect::Delay`.
+    has_delays: bool,
     /// What the clock said.
     now: Time,
 }
@@ -107,14 +112,12 @@ struct Effects<'a> {
 impl<'a> Effects<'a> {
     fn open(bytes: &'a [u8]) -> Result<Effects<'a>, DecodeError> {
         let mut behind = Millis::ZERO;
+        let has_delays = bytes.first() == Some(&VERSION_BEHIND);
         let rest = match bytes {
             [VERSION, rest @ ..] => rest,
             [VERSION_BEHIND, rest @ ..] => {
                 let mut rest = rest;
                 behind = codec::decode_next(&mut rest)?;
-                if behind.is_zero() {
-                    return Err(DecodeError);
-                }
                 rest
             }
             [UNVERSIONED, ..] => bytes,
@@ -127,7 +130,7 @@ impl<'a> Effects<'a> {
             rest,
             at: 0,
             behind: Some(behind),
-            is_behind: false,
+            has_delays,
             now: Time::EPOCH,
         })
     }
@@ -137,12 +140,11 @@ impl<'a> Effects<'a> {
         self.at = self.at.checked_add(since).ok_or(DecodeError)?;
         let at = Time(self.at);
         if let Some(behind) = self.behind.take() {
-            self.is_behind = !behind.is_zero();
             self.now = at.checked_sub(behind).ok_or(DecodeError)?;
         }
         let when = When { at, now: self.now };
         let mut rest = self.rest;
-        if self.is_behind && codec::decode_next(&mut rest) == Ok(DELAY) {
+        if self.has_delays && codec::decode_next(&mut rest) == Ok(DELAY) {
             let (id, due): (&Bytes, u64) = codec::decode_next(&mut rest)?;
             self.rest = rest;
             let due = Time(due);

@@ -41,7 +41,9 @@ impl Pair {
         if !self.out.record.is_empty() {
             let effects = Record::effects(self.out.record.bytes()).expect("it decodes");
             for (at, effect) in effects {
-                self.replica.apply(at, &effect).expect("it applies");
+                self.replica
+                    .apply(at, &effect)
+                    .unwrap_or_else(|_| panic!("it applies: {at:?} {effect:?}"));
             }
         }
         self.out.clear();
