@@ -1,7 +1,6 @@
 //! Fencing tokens never repeat while the process lives, whatever the clock does: across RELEASE, DEL, a restart and a
 //! promotion, for queues and for leases.
 
-use crate::modq_replication::wait_link;
 use modq_testkit::queue::*;
 use modq_testkit::*;
 
@@ -15,14 +14,6 @@ matrix!(
 
 /// Back by two minutes, by an hour, by more than half a century.
 const BACK: [i64; 3] = [-120_000, -3_600_000, -1_700_000_000_000];
-
-/// Sets the server's clock, and waits until it has seen it.
-fn set_clock(c: &mut Client, clock: &Clock, ms: i64) {
-    clock.set(ms);
-    wait_until("the server sees the clock", PATIENCE, || {
-        server_ms(c).abs_diff(now_ms() + ms) < 5_000
-    });
-}
 
 #[track_caller]
 fn grows(last: &mut i64, token: i64) {
