@@ -6,7 +6,7 @@ export PORT ?= 6379
 # Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help setup servers build run test test-module demo bench dist fuzz sanitize deny clean
+.PHONY: help setup servers build run test test-module torture demo bench dist fuzz sanitize deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,14 @@ test-module: ## the module alone: build it, then its tests and the core's
 	cargo build --release --lib
 	@scripts/faulty.sh
 	cargo test -p modq-core -p modq --lib --tests --no-fail-fast
+
+# TORTURE_SECONDS is how long each of the tests goes on; `make test` runs one round of each.
+torture: export TORTURE_SECONDS ?= 60
+torture: ## crashes, failovers, moving slots, full memory and disks, clock steps: ten minutes of them
+	@scripts/setup.sh --test
+	@scripts/servers.sh
+	cargo build --release --lib
+	cargo test --test torture --no-fail-fast -- --nocapture
 
 demo: build ## a moderation desk at work, on a server of its own
 	@cargo run --release --example demo

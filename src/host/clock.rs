@@ -63,6 +63,17 @@ pub fn was_set_back() -> bool {
     WAS_SET_BACK.load(Relaxed) && WAS_SET_BACK.swap(false, Relaxed)
 }
 
+/// The same time, with the floor as it is by now: a command or tick works on one key after another, and may have
+/// given tokens for those before.
+#[inline]
+pub fn with_floor(now: Now) -> Now {
+    let floor = Token(LAST_TOKEN.load(Relaxed) + 1);
+    Now {
+        token_floor: now.token_floor.max(floor),
+        ..now
+    }
+}
+
 /// A token was given, or seen in a value that was loaded: the next is larger, whichever key it is
 /// for.
 #[inline]

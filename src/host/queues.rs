@@ -115,6 +115,7 @@ pub fn run_and_show<R: Request, T>(
     request: R,
     show: impl FnOnce(&Queue, R::Reply) -> T,
 ) -> Result<T, Refusal> {
+    let now = clock::with_floor(now);
     let mut key = Key::<QueueKey>::open(ctx, name, Mode::Write)?;
     if let Some(stored) = key.get() {
         stored.check()?;
@@ -299,6 +300,7 @@ pub fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -
     let Some(stored) = key.get_mut().filter(|stored| stored.check().is_ok()) else {
         return Advanced::default();
     };
+    let now = clock::with_floor(now);
     let gate = gate(ctx, stored);
     tell(ctx, name, stored, now);
     let mut out = outcome();

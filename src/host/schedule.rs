@@ -26,6 +26,10 @@ use std::time::{Duration, Instant};
 /// While a pause or a failover forbids to replicate, look again after this: no event tells when it ends.
 const PAUSED_RETRY: Millis = Millis(5);
 
+/// The timer never sleeps for longer. The server's timers sleep by the time that passes: a clock that is set ahead wakes
+/// none of them, and what comes due by that would wait for as long as it would have before.
+const LONGEST_SLEEP: Millis = Millis(1000);
+
 /// Steps done on one key before the next has its turn, and before the clock is looked at.
 const STEPS_PER_TURN: usize = 64;
 
@@ -62,11 +66,11 @@ pub fn set(ctx: Context<'_>, hint: &mut Option<Hint>, db: i32, key: &[u8], due: 
     start(ctx);
 }
 
-/// Makes sure that the timer fires at `due` or before; if that is past, at once.
+/// Makes sure that the timer fires at `due` or before; if that is past, at once; if it is far, to look at the clock again.
 fn fire_by(ctx: Context<'_>, due: Time) {
     let now = now().time;
     // How late a tick is counts from when it could come.
-    let due = due.max(now);
+    let due = due.max(now).min(now + LONGEST_SLEEP);
     let running = with(|s| s.timer);
     if let Some((timer, fires)) = running {
         if fires <= due {

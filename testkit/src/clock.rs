@@ -3,7 +3,8 @@
 //!
 //! A little library, compiled with the `cc` that links the tests, stands between the server and libc.
 
-use crate::place;
+use crate::wait::{PATIENCE, wait_until};
+use crate::{Client, now_ms, place, server_ms};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -125,4 +126,13 @@ impl Drop for Clock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.file);
     }
+}
+
+/// Sets the clock of a server (see [`Clock::set`]), and waits until that has seen it.
+#[track_caller]
+pub fn set_clock(c: &mut Client, clock: &Clock, ms: i64) {
+    clock.set(ms);
+    wait_until("the server sees the clock", PATIENCE, || {
+        server_ms(c).abs_diff(now_ms() + ms) < 5_000
+    });
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod cluster;
 pub mod counting;
 pub mod dump;
+pub mod fold;
 pub mod inspect;
 pub mod place;
 pub mod queue;
@@ -22,14 +23,14 @@ pub mod wait;
 pub mod wire;
 
 pub use client::{Arg, Client, Reconnecting};
-pub use clock::Clock;
-pub use cluster::Cluster;
+pub use clock::{Clock, set_clock};
+pub use cluster::{Cluster, Roamer};
 pub use inspect::*;
 pub use random::Random;
 pub use resp::{Value, bulk, ok, simple};
-pub use sentinel::SentinelSetup;
+pub use sentinel::{Follower, SentinelSetup};
 pub use server::{Builder, Kind, Server, end_with_signals, module_path};
-pub use wait::{PATIENCE, let_pass, wait_replica_synced, wait_until};
+pub use wait::{PATIENCE, let_pass, wait_link, wait_replica_synced, wait_until};
 
 /// Makes one test per server of each function listed: `matrix!(a, b);` once in a file, where `fn a(kind: Kind)`.
 /// They are named `<file>::valkey_9_1::a`, so `cargo test valkey_9_1::` runs one server's. A function left out of the

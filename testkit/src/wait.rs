@@ -65,6 +65,18 @@ pub fn wait_replica_synced(primary: &Server, replica: &Server) {
     });
 }
 
+/// Waits until the replica has loaded and what its primary writes reaches it at once: Redis 7.0 begins to send only
+/// with the replica's first ACK.
+#[track_caller]
+pub fn wait_link(primary: &Server, replica: &Server) {
+    let mut c = Reconnecting::new(replica);
+    wait_until("the link is up", PATIENCE, || {
+        replication(&mut c).is_some_and(|state| state["master_link_status"] == "up")
+    });
+    primary.client().line("PUBLISH nobody hears");
+    wait_replica_synced(primary, replica);
+}
+
 fn replication(of: &mut Reconnecting) -> Option<Info> {
     let reply = of.try_line("INFO replication")?;
     Some(parse_info(&reply.text()))

@@ -1,8 +1,6 @@
 //! A clock that was ahead and is set right: nothing lasts longer by the present clock than was asked, after a restart
 //! and on a promoted replica too; a blocked call ends after its BLOCK whatever the clock does.
 
-use crate::modq_replication::wait_link;
-use crate::tokens::set_clock;
 use modq_testkit::queue::*;
 use modq_testkit::*;
 use std::time::{Duration, Instant};

@@ -12,6 +12,7 @@ mod modq_announcements;
 mod modq_audit;
 mod modq_claims;
 mod modq_clock;
+mod modq_clock_ahead;
 mod modq_cluster;
 mod modq_crowd;
 mod modq_events;

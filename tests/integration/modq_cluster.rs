@@ -3,54 +3,8 @@
 
 use modq_testkit::queue::*;
 use modq_testkit::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-/// A client as libraries for clusters are: follows redirections, tries again where it is told to.
-struct Roamer {
-    clients: HashMap<u16, Client>,
-    at: u16,
-}
-
-impl Roamer {
-    fn new(cluster: &Cluster, key: &str) -> Roamer {
-        Roamer {
-            clients: HashMap::new(),
-            at: cluster.owner(key).port(),
-        }
-    }
-
-    fn client(&mut self, port: u16) -> &mut Client {
-        self.clients
-            .entry(port)
-            .or_insert_with(|| Client::connect(port))
-    }
-
-    fn line(&mut self, line: &str) -> Value {
-        let mut ask = None;
-        for _ in 0..10_000 {
-            let port = ask.unwrap_or(self.at);
-            let client = self.client(port);
-            if ask.take().is_some() {
-                client.expect_ok("ASKING");
-            }
-            let reply = client.line(line);
-            let redirection = || {
-                let Value::Error(text) = &reply else {
-                    panic!("{reply:?}")
-                };
-                text.rsplit(':').next().unwrap().parse::<u16>().unwrap()
-            };
-            match reply.err_code() {
-                "MOVED" => self.at = redirection(),
-                "ASK" => ask = Some(redirection()),
-                "TRYAGAIN" | "CLUSTERDOWN" => std::thread::yield_now(),
-                _ => return reply,
-            }
-        }
-        panic!("{line} found no node");
-    }
-}
 
 /// What one client knows happened.
 #[derive(Default)]
@@ -83,41 +37,6 @@ fn work(cluster: &Cluster, key: &str, me: usize, stop: &AtomicBool) -> Seen {
         }
     }
     seen
-}
-
-/// Moves the slot of `key` from its owner to another node, key by key.
-fn move_slot(cluster: &Cluster, key: &str, to: &Server) {
-    let (slot, from) = (cluster.slot(key), cluster.owner(key));
-    let (from_id, to_id) = (Cluster::id(from), Cluster::id(to));
-    let (mut source, mut target) = (from.client(), to.client());
-    target.expect_ok(&format!("CLUSTER SETSLOT {slot} IMPORTING {from_id}"));
-    source.expect_ok(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"));
-    loop {
-        let keys = source.line(&format!("CLUSTER GETKEYSINSLOT {slot} 1"));
-        let Some(key) = keys.items().first() else {
-            break;
-        };
-        let key = key.text();
-        let port = to.port();
-        let reply = source.line(&format!("MIGRATE 127.0.0.1 {port} {key} 0 10000"));
-        assert_eq!(reply, ok(), "{key}");
-    }
-    own_slot(cluster, slot, to, &to_id);
-}
-
-fn own_slot(cluster: &Cluster, slot: i64, to: &Server, to_id: &str) {
-    to.client()
-        .expect_ok(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
-    for node in &cluster.nodes {
-        node.client()
-            .expect_ok(&format!("CLUSTER SETSLOT {slot} NODE {to_id}"));
-    }
-}
-
-fn other_node<'a>(cluster: &'a Cluster, key: &str) -> &'a Server {
-    let owner = cluster.owner(key).port();
-    let mut nodes = cluster.nodes.iter();
-    nodes.find(|node| node.port() != owner).unwrap()
 }
 
 /// Runs clients on a queue while its slot moves; then every item is accounted for.
@@ -201,8 +120,7 @@ fn every_item_is_accounted_for(c: &mut Roamer, key: &str, stream: &str, seen: &[
 fn a_slot_moves_under_load(kind: Kind) {
     let cluster = Cluster::start(3, kind);
     moves_under_load(&cluster, "q", |key| {
-        let to = other_node(&cluster, key);
-        move_slot(&cluster, key, to);
+        cluster.move_slot(key, cluster.other_node(key));
     });
 }
 
@@ -211,21 +129,13 @@ fn a_slot_moves_under_load(kind: Kind) {
 fn a_slot_moves_at_once_under_load() {
     let cluster = Cluster::start(3, Kind::Valkey91);
     moves_under_load(&cluster, "q", |key| {
-        let (slot, from) = (cluster.slot(key), cluster.owner(key));
-        let to = other_node(&cluster, key);
-        let id = Cluster::id(to);
-        from.client().expect_ok(&format!(
-            "CLUSTER MIGRATESLOTS SLOTSRANGE {slot} {slot} NODE {id}"
-        ));
-        wait_until("the slot has moved", PATIENCE, || {
-            cluster.owner(key).port() == to.port()
-        });
+        cluster.move_slot_at_once(key, cluster.other_node(key));
     });
 }
 
 fn who_imports_a_slot_lets_no_time_act(kind: Kind) {
     let cluster = Cluster::start(2, kind);
-    let (from, to) = (cluster.owner("q"), other_node(&cluster, "q"));
+    let (from, to) = (cluster.owner("q"), cluster.other_node("q"));
     let mut c = from.client();
     submit(&mut c, "q i p");
     submit(&mut c, "q j p");
@@ -250,7 +160,7 @@ fn who_imports_a_slot_lets_no_time_act(kind: Kind) {
     assert_eq!(asked("MODQ.STATS q").field("locked"), Value::Int(2));
     assert_eq!(asked("MODQ.GET q i").field("state"), bulk("ready"));
     assert_eq!(digest_of(to), before);
-    own_slot(&cluster, slot, to, &to_id);
+    cluster.give_slot(slot, to);
     wait_until("now it acts", PATIENCE, || {
         target.line("MODQ.STATS q").field("expired") == Value::Int(1)
     });

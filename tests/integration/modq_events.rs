@@ -1,20 +1,8 @@
 //! The audit log: every transition is an entry of a native stream.
 
+use modq_testkit::fold::{Fields, fields};
 use modq_testkit::queue::*;
 use modq_testkit::*;
-use std::collections::BTreeMap;
-
-/// The fields of an event.
-pub(crate) type Fields = BTreeMap<String, String>;
-
-/// An entry's fields.
-#[track_caller]
-pub(crate) fn fields(entry: &Value) -> Fields {
-    let pairs = entry[1].pairs();
-    let fields: Fields = pairs.iter().map(|(f, v)| (f.text(), v.text())).collect();
-    assert_eq!(fields.len(), pairs.len(), "no field twice: {entry:?}");
-    fields
-}
 
 /// All there is in a stream.
 pub(crate) fn stream(c: &mut Client, name: &str) -> Vec<Fields> {

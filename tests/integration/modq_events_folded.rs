@@ -1,77 +1,8 @@
 //! The audit log is enough to know the queue: an ordinary consumer folds it, and has what the server has.
 
-use super::modq_events::{Fields, fields};
+use modq_testkit::fold::*;
 use modq_testkit::*;
 use std::collections::BTreeMap;
-
-/// What a consumer knows of one item.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Item {
-    fields: Fields,
-}
-
-/// What a consumer knows of one queue.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Folded {
-    items: BTreeMap<String, Item>,
-    totals: BTreeMap<&'static str, i64>,
-}
-
-/// The list `known` with those of `skipped` at its end who are not in it. (No name here has a comma.)
-fn with_skips(known: &str, skipped: &str) -> String {
-    let names = |list: &str| -> Vec<String> {
-        let inner = list.trim_start_matches('[').trim_end_matches(']');
-        let names = inner.split(',').filter(|name| !name.is_empty());
-        names.map(str::to_owned).collect()
-    };
-    let mut all = names(known);
-    let new = names(skipped).into_iter();
-    let new: Vec<String> = new.filter(|name| !all.contains(name)).collect();
-    all.extend(new);
-    format!("[{}]", all.join(","))
-}
-
-impl Folded {
-    fn fold(&mut self, event: &Fields) {
-        let mut count = |what| *self.totals.entry(what).or_default() += 1;
-        match &*event["ev"] {
-            "submit" => count("submitted"),
-            "resolve" => count("resolved"),
-            "cancel" => count("cancelled"),
-            "release" => count("released"),
-            "expire" => count("expired"),
-            "dead" => {
-                count("expired");
-                count("died");
-            }
-            _ => {}
-        }
-        let id = event["item"].clone();
-        match &*event["ev"] {
-            "cancel" | "resolve" | "move_out" => {
-                self.items.remove(&id).expect("it was there");
-                return;
-            }
-            "submit" | "move_in" => {
-                let old = self.items.insert(id.clone(), Item::default());
-                assert_eq!(old, None, "{event:?}");
-            }
-            _ => {}
-        }
-        let item = &mut self.items.get_mut(&id).expect("it is there").fields;
-        let known = item.get("excluded").cloned();
-        let told = event.iter();
-        let told = told.filter(|(f, _)| !["ev", "key", "item", "at"].contains(&f.as_str()));
-        item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
-        if let (Some(known), "release") = (known, &*event["ev"]) {
-            let skipped = event.get("excluded").map_or("[]", |list| list);
-            item.insert("excluded".into(), with_skips(&known, skipped));
-        }
-        if item["state"] != "locked" {
-            item.retain(|field, _| !["moderator", "token", "deadline"].contains(&field.as_str()));
-        }
-    }
-}
 
 /// A consumer of a group, as any client would write it; it may die with entries it has not acknowledged.
 struct Consumer {
@@ -147,92 +78,14 @@ impl Consumer {
     }
 }
 
-/// What the server says of a queue, in the shape of what a consumer knows.
-fn asked(c: &mut Client, key: &str) -> Folded {
-    let mut folded = Folded::default();
-    for state in ["READY", "LOCKED", "DELAYED", "DEAD"] {
-        let mut cursor = "0".to_owned();
-        loop {
-            let page = c.cmd(&["MODQ.LIST", key, state, "CURSOR", &cursor]);
-            for row in page[1].items() {
-                let id = row[0].text();
-                let item = c.cmd(&["MODQ.GET", key, &id]);
-                assert_eq!(item.field("state").text(), state.to_lowercase());
-                let mut known = Fields::new();
-                for (field, value) in item.pairs() {
-                    let field = field.text();
-                    let value = match &value {
-                        _ if field == "payload" || field == "item" => continue,
-                        _ if value.is_null() => continue,
-                        Value::Array(names) if names.is_empty() => continue,
-                        Value::Array(names) => {
-                            let names = names.iter().map(|n| format!("\"{}\"", n.text()));
-                            format!("[{}]", names.collect::<Vec<_>>().join(","))
-                        }
-                        Value::Int(n) => n.to_string(),
-                        other => other.text(),
-                    };
-                    known.insert(field, value);
-                }
-                folded.items.insert(id, Item { fields: known });
-            }
-            cursor = page[0].text();
-            if cursor == "0" {
-                break;
-            }
-        }
-    }
-    let stats = c.cmd(&["MODQ.STATS", key]);
-    for name in [
-        "submitted",
-        "resolved",
-        "cancelled",
-        "released",
-        "expired",
-        "died",
-    ] {
-        let n = stats.field(name).int();
-        if n > 0 {
-            folded.totals.insert(name, n);
-        }
-    }
-    let in_state = |state: &str| {
-        let items = folded.items.values();
-        items.filter(|i| i.fields["state"] == state).count() as i64
-    };
-    for state in ["ready", "locked", "delayed", "dead"] {
-        assert_eq!(stats.field(state).int(), in_state(state), "{state}");
-    }
-    folded
-}
-
 #[track_caller]
 fn compare(c: &mut Client, consumer: &mut Consumer) {
-    wait_until("nothing is about to happen by itself", PATIENCE, || {
-        ["q", "r"].iter().all(|key| {
-            let now = now_ms();
-            let far = |state: &str, field: &str, c: &mut Client| {
-                let rows = c.line(&format!("MODQ.LIST {key} {state} COUNT 1000"));
-                rows[1].items().iter().all(|row| {
-                    let at = c.cmd(&["MODQ.GET", key, &row[0].text()]).field(field);
-                    matches!(at, Value::Int(at) if at > now + 60_000)
-                })
-            };
-            far("LOCKED", "deadline", c)
-                && far("DELAYED", "due", c)
-                && c.cmd(&["MODQ.STATS", key]).field("deferred") == Value::Int(0)
-        })
-    });
+    wait_settled(c, &["q", "r"]);
     consumer.read(c, "last", true);
     consumer.take_over(c, "last");
     let folded = consumer.folded();
     for key in ["q", "r"] {
-        let mut known = folded[key].clone();
-        for item in known.items.values_mut() {
-            // Lists that are empty, and times that are not set, are told as such or not at all.
-            item.fields.retain(|_, value| value != "[]");
-            item.fields.entry("due".into()).or_insert("0".into());
-        }
+        let known = folded[key].told();
         assert_eq!(known, asked(c, key), "{key}");
     }
 }

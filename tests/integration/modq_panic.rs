@@ -1,7 +1,6 @@
 //! What a panic inside a command leaves behind: what was applied before it is on the replica too, and the key takes no
 //! more changes. The module of these tests panics on demand (see `core/src/inject.rs`).
 
-use crate::modq_replication::wait_link;
 use modq_testkit::*;
 
 matrix!(

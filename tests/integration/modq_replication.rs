@@ -8,18 +8,6 @@ pub(crate) fn primary(kind: Kind) -> Builder {
     Server::builder(kind).config("repl-ping-replica-period 3600")
 }
 
-/// Waits until the replica has loaded and what its primary writes reaches it at once: Redis 7.0 begins to send only
-/// with the replica's first ACK.
-#[track_caller]
-pub(crate) fn wait_link(primary: &Server, replica: &Server) {
-    let mut c = replica.client();
-    wait_until("the link is up", PATIENCE, || {
-        info(&mut c, "replication")["master_link_status"] == "up"
-    });
-    primary.client().line("PUBLISH nobody hears");
-    wait_replica_synced(primary, replica);
-}
-
 const KEYS: [&str; 4] = ["q", "{q}2", "r", "bin\0\r\n"];
 
 /// What was claimed: the queue's place in `KEYS`, the item and its token.

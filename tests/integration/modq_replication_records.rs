@@ -1,7 +1,7 @@
 //! The internal commands, by which replicas and AOFs are told what happened: who may send them, and what becomes of wrong
 //! ones.
 
-use super::modq_replication::{primary, wait_link};
+use super::modq_replication::primary;
 use modq_testkit::queue::*;
 use modq_testkit::*;
 

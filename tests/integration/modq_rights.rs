@@ -1,6 +1,6 @@
 //! A queue that a client brings keeps its event stream only if that client has rights on the stream.
 
-use crate::modq_replication::{primary, wait_link};
+use crate::modq_replication::primary;
 use crate::modq_replication_records::records;
 use modq_testkit::queue::*;
 use modq_testkit::*;

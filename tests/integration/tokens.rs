@@ -1,7 +1,6 @@
 //! Fencing tokens never repeat while the process lives, whatever the clock does: across RELEASE, DEL, a restart and a
 //! promotion, for queues and for leases.
 
-use crate::modq_replication::wait_link;
 use modq_testkit::queue::*;
 use modq_testkit::*;
 
@@ -11,18 +10,12 @@ matrix!(
     tokens_grow_across_a_restart_with_the_clock_set_back,
     tokens_grow_across_a_promotion_with_the_clock_behind,
     a_restored_value_cannot_use_up_the_tokens,
+    two_queues_give_different_tokens_in_one_command,
+    two_queues_give_different_tokens_in_one_tick,
 );
 
 /// Back by two minutes, by an hour, by more than half a century.
 const BACK: [i64; 3] = [-120_000, -3_600_000, -1_700_000_000_000];
-
-/// Sets the server's clock, and waits until it has seen it.
-pub(crate) fn set_clock(c: &mut Client, clock: &Clock, ms: i64) {
-    clock.set(ms);
-    wait_until("the server sees the clock", PATIENCE, || {
-        server_ms(c).abs_diff(now_ms() + ms) < 5_000
-    });
-}
 
 #[track_caller]
 fn grows(last: &mut i64, token: i64) {
@@ -140,4 +133,48 @@ fn a_restored_value_cannot_use_up_the_tokens(kind: Kind) {
     grows(&mut last, token(&mut o));
     let century = 100 * 365 * 24 * 3600 * 1_000_000_i64;
     assert!(last < now_us() + century, "{last}");
+}
+
+/// MOVE lets both queues match: an item goes to bob, who waits in `r`, and alice, who may hold one, takes another in `q`.
+fn two_queues_give_different_tokens_in_one_command(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    c.expect_ok("MODQ.CONFIGURE q CAPACITY 1");
+    submit(&mut c, "q i p");
+    let held = claim(&mut c, "q alice");
+    submit(&mut c, "q j p");
+    for waits in ["q alice COUNT 2", "r bob"] {
+        let reply = c.line(&format!("MODQ.JOIN {waits} TTL 1000000"));
+        assert_eq!(reply, simple("WAITING"), "{waits}");
+    }
+    c.expect_ok(&format!("MODQ.MOVE q r i TOKEN {}", held.token));
+    let alice = field(&mut c, "q", "j", "token").int();
+    let bob = field(&mut c, "r", "i", "token").int();
+    assert!(
+        bob > held.token && alice > held.token && alice != bob,
+        "{alice} {bob}"
+    );
+}
+
+fn two_queues_give_different_tokens_in_one_tick(kind: Kind) {
+    let server = Server::start(kind);
+    let mut c = server.client();
+    // Both locks run out at one time, and both items are taken in the same tick, or in one after the other.
+    let queues = ["q", "r"];
+    for key in queues {
+        submit(&mut c, &format!("{key} i p"));
+    }
+    let mut lines = vec!["MULTI".to_owned()];
+    lines.extend(queues.map(|key| format!("MODQ.CLAIM {key} m LOCK 300")));
+    lines.extend(queues.map(|key| format!("MODQ.JOIN {key} waits TTL 1000000")));
+    lines.push("EXEC".to_owned());
+    c.pipeline(&lines);
+    wait_until("both are taken", PATIENCE, || {
+        queues.iter().all(|key| {
+            let who = field(&mut c, key, "i", "moderator");
+            who == bulk("waits")
+        })
+    });
+    let [q, r] = queues.map(|key| field(&mut c, key, "i", "token").int());
+    assert_ne!(q, r);
 }

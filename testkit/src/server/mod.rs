@@ -127,14 +127,9 @@ impl Server {
         if let Ok(reply) = self.client().try_cmd(command) {
             panic!("{command:?} answered {reply:?}");
         }
-        let mut process = self.process.take().expect("the server is stopped");
-        let mut status = None;
-        wait_until("the server has shut down", PATIENCE, || {
-            status = process.ended();
-            status.is_some()
-        });
+        let status = self.wait_ended();
         assert!(
-            status.is_some_and(|status| status.success()),
+            status.success(),
             "the server shut down with {status:?}; its log ends:\n{}",
             self.log_tail()
         );
@@ -181,6 +176,27 @@ impl Server {
     /// SIGCONT: ends `freeze`.
     pub fn thaw(&self) {
         self.signal(libc::SIGCONT);
+    }
+
+    /// A full disk: no file of the server grows beyond so many bytes, and what would exceed them fails (EFBIG). With none
+    /// there is room again. Children the server forks have the same limit.
+    #[track_caller]
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let process = self.process.as_ref().expect("the server is stopped");
+        let limited = process.limit_files(bytes.unwrap_or(libc::RLIM_INFINITY));
+        limited.expect("a limit that only we have set");
+    }
+
+    /// Waits until the server has ended by itself.
+    #[track_caller]
+    pub fn wait_ended(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("the server is stopped");
+        let mut status = None;
+        wait_until("the server has ended by itself", PATIENCE, || {
+            status = process.ended();
+            status.is_some()
+        });
+        status.expect("just seen")
     }
 
     #[track_caller]

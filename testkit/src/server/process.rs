@@ -66,6 +66,23 @@ impl Process {
         status
     }
 
+    /// Lets its files grow to so many bytes, and no further.
+    pub(super) fn limit_files(&self, bytes: u64) -> io::Result<()> {
+        let id = self.id() as i32;
+        // SAFETY: the id is our child's, as whoever has this has not waited for it; both limits are on the stack.
+        let failed = unsafe {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            libc::prlimit(id, libc::RLIMIT_FSIZE, std::ptr::null(), &mut limit) != 0 || {
+                limit.rlim_cur = bytes.min(limit.rlim_max);
+                libc::prlimit(id, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) != 0
+            }
+        };
+        match failed {
+            true => Err(io::Error::last_os_error()),
+            false => Ok(()),
+        }
+    }
+
     /// Sends it a signal, unless it has ended and been waited for.
     pub(super) fn signal(&self, signal: i32) {
         if running().contains(&self.id()) {
@@ -89,13 +106,14 @@ fn send(id: u32, signal: i32) {
 }
 
 /// Runs in the child: asks for SIGKILL when the parent's thread ends, and takes all signals, which the parent may not
-/// (see [`end_with_signals`]).
+/// (see [`end_with_signals`]), but that for a file that grows too large: the write then fails, as on a full disk.
 fn die_with_parent() -> io::Result<()> {
     let none = signals(&[]);
     // SAFETY: the first call touches no memory, the second reads the set on this stack.
     let failed = unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0
             || libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut()) != 0
+            || libc::signal(libc::SIGXFSZ, libc::SIG_IGN) == libc::SIG_ERR
     };
     match failed {
         true => Err(io::Error::last_os_error()),

@@ -6,6 +6,7 @@ use crate::queue::effect::{Effect, Excluded, MoveIn};
 use crate::queue::outcome::Outcome;
 use crate::queue::request::{Error, Gate, Move, Now};
 use crate::queue::store::{ItemSlot, State};
+use crate::units::Token;
 use serde_bytes::Bytes;
 
 /// One of the two queues of a MOVE, with its inputs and what happens there.
@@ -35,18 +36,23 @@ pub fn relocate(
     let mut to = destination
         .queue
         .turn(now, destination.gate, destination.out);
+    let before = from.store.last_token();
     from.catch_up(COMMAND_STEPS);
+    to.give_above(from.store.last_token(), before);
+    let before = to.store.last_token();
     to.catch_up(COMMAND_STEPS);
     let slot = from.check_move_out(&request)?;
     to.check_move_in(request.id)?;
     from.admit()?;
     to.admit()?;
-    move_item(&mut from, &mut to, slot, &request);
+    receive(&from, &mut to, slot, &request);
+    from.give_above(to.store.last_token(), before.max(from.store.last_token()));
+    from.commit_and_match(&Effect::MoveOut { id: request.id }, Some(slot));
     Ok(())
 }
 
-/// Moves an item that was checked on both sides.
-fn move_item(from: &mut Turn<'_>, to: &mut Turn<'_>, slot: ItemSlot, request: &Move<'_>) {
+/// Takes in an item that was checked on both sides.
+fn receive(from: &Turn<'_>, to: &mut Turn<'_>, slot: ItemSlot, request: &Move<'_>) {
     let store = &*from.store;
     let item = &store.items()[slot];
     let rare = store.rare(slot).cloned().unwrap_or_default();
@@ -70,11 +76,18 @@ fn move_item(from: &mut Turn<'_>, to: &mut Turn<'_>, slot: ItemSlot, request: &M
         last_token: store.last_token(),
     }));
     to.commit_and_match(&effect, None);
-    let id: Box<[u8]> = item.id().into();
-    from.commit_and_match(&Effect::MoveOut { id: &id }, Some(slot));
 }
 
 impl Turn<'_> {
+    /// Lets no token be given that another queue has given in the same command: its last one, if it was not `before`.
+    /// (Else that may be one that a payload only claims.)
+    fn give_above(&mut self, last: Token, before: Token) {
+        if last > before {
+            let above = Token(last.0 + 1);
+            self.now.token_floor = self.now.token_floor.max(above);
+        }
+    }
+
     /// Checks that an item may leave for another queue.
     pub(in crate::queue) fn check_move_out(&self, request: &Move<'_>) -> Result<ItemSlot, Error> {
         let slot = self.find(request.id)?;

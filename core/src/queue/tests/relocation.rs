@@ -58,9 +58,15 @@ impl Pair {
             side(from, gates[0], out),
             side(to, gates[1], to_out),
         );
+        let mut now = now;
         for (i, other) in self.without.iter_mut().enumerate() {
             let mut expected = Outcome::default();
+            let before = other.last_token();
             other.advance(now, gates[i], 32, &mut expected);
+            if other.last_token() > before {
+                // The other queue gives no token that this one has given.
+                now.token_floor = Token(other.last_token().0 + 1);
+            }
             verify(&self.queues[i]);
             if moved.is_err() {
                 assert_eq!(canon(&self.queues[i]), canon(other));
@@ -146,7 +152,9 @@ fn a_refused_move_changes_neither_side_but_for_what_was_overdue() {
         let mut pair = Pair::new(build[which]);
         let (moved, outs) = pair.relocate(at(NOW + 10), request, gates);
         assert_eq!(moved, Err(expected), "{request:?}");
-        // Both caught up.
+        // Both caught up, and gave a token each.
+        let [given, taken] = outs.each_ref().map(|out| out.announcements[0].token);
+        assert!(given < taken, "{given:?} {taken:?}");
         assert!(outs.iter().all(|out| out.announcements.len() == 1));
         assert!(pair.queues.iter().all(|q| q.len_in(State::Delayed) == 0));
     }

@@ -397,7 +397,13 @@ impl Model {
         to.last_token = to.last_token.max(self.last_token);
         self.totals.moved_out += 1;
         to.totals.moved_in += 1;
+        let before = to.last_token;
         to.settle(now);
+        let mut now = now;
+        if to.last_token > before {
+            // What the other queue has given this one does not give.
+            now.token_floor = Token(now.token_floor.0.max(to.last_token + 1));
+        }
         self.settle(now);
         Ok(())
     }

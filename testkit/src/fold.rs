@@ -1,0 +1,209 @@
+//! What a consumer of the audit log knows of the queues that write to it, and what the server says, in the same shape.
+
+use crate::wait::{PATIENCE, comes_true};
+use crate::{Client, Value, now_ms};
+use std::collections::BTreeMap;
+
+/// The fields of an event.
+pub type Fields = BTreeMap<String, String>;
+
+/// An entry's fields.
+#[track_caller]
+pub fn fields(entry: &Value) -> Fields {
+    let pairs = entry[1].pairs();
+    let fields: Fields = pairs.iter().map(|(f, v)| (f.text(), v.text())).collect();
+    assert_eq!(fields.len(), pairs.len(), "no field twice: {entry:?}");
+    fields
+}
+
+/// What a consumer knows of one item.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Item {
+    fields: Fields,
+}
+
+/// What a consumer knows of one queue.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Folded {
+    /// By its id.
+    pub items: BTreeMap<String, Item>,
+    totals: BTreeMap<&'static str, i64>,
+}
+
+/// The list `known` with those of `skipped` at its end who are not in it. (No name here has a comma.)
+fn with_skips(known: &str, skipped: &str) -> String {
+    let names = |list: &str| -> Vec<String> {
+        let inner = list.trim_start_matches('[').trim_end_matches(']');
+        let names = inner.split(',').filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
+    };
+    let mut all = names(known);
+    let new = names(skipped).into_iter();
+    let new: Vec<String> = new.filter(|name| !all.contains(name)).collect();
+    all.extend(new);
+    format!("[{}]", all.join(","))
+}
+
+impl Folded {
+    /// Takes in the next event of the queue.
+    #[track_caller]
+    pub fn fold(&mut self, event: &Fields) {
+        let mut count = |what| *self.totals.entry(what).or_default() += 1;
+        match &*event["ev"] {
+            "submit" => count("submitted"),
+            "resolve" => count("resolved"),
+            "cancel" => count("cancelled"),
+            "release" => count("released"),
+            "expire" => count("expired"),
+            "dead" => {
+                count("expired");
+                count("died");
+            }
+            _ => {}
+        }
+        let id = event["item"].clone();
+        match &*event["ev"] {
+            "cancel" | "resolve" | "move_out" => {
+                self.items.remove(&id).expect("it was there");
+                return;
+            }
+            "submit" | "move_in" => {
+                let old = self.items.insert(id.clone(), Item::default());
+                assert_eq!(old, None, "{event:?}");
+            }
+            _ => {}
+        }
+        let item = &mut self.items.get_mut(&id).expect("it is there").fields;
+        let known = item.get("excluded").cloned();
+        let told = event.iter();
+        let told = told.filter(|(f, _)| !["ev", "key", "item", "at"].contains(&f.as_str()));
+        item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
+        if let (Some(known), "release") = (known, &*event["ev"]) {
+            let skipped = event.get("excluded").map_or("[]", |list| list);
+            item.insert("excluded".into(), with_skips(&known, skipped));
+        }
+        if item["state"] != "locked" {
+            item.retain(|field, _| !["moderator", "token", "deadline"].contains(&field.as_str()));
+        }
+    }
+
+    /// What is known, as [`asked`] has it: lists that are empty, and times that are not set, are told as such or not at all.
+    #[must_use]
+    pub fn told(&self) -> Folded {
+        let mut known = self.clone();
+        for item in known.items.values_mut() {
+            item.fields.retain(|_, value| value != "[]");
+            item.fields.entry("due".into()).or_insert("0".into());
+        }
+        known
+    }
+}
+
+/// What the server says of a queue, in the shape of what a consumer knows.
+#[must_use]
+#[track_caller]
+pub fn asked(c: &mut Client, key: &str) -> Folded {
+    let mut folded = Folded::default();
+    for state in ["READY", "LOCKED", "DELAYED", "DEAD"] {
+        let mut cursor = "0".to_owned();
+        loop {
+            let page = c.cmd(&["MODQ.LIST", key, state, "CURSOR", &cursor]);
+            for row in page[1].items() {
+                let id = row[0].text();
+                let item = c.cmd(&["MODQ.GET", key, &id]);
+                assert_eq!(item.field("state").text(), state.to_lowercase());
+                let mut known = Fields::new();
+                for (field, value) in item.pairs() {
+                    let field = field.text();
+                    let value = match &value {
+                        _ if field == "payload" || field == "item" => continue,
+                        _ if value.is_null() => continue,
+                        Value::Array(names) if names.is_empty() => continue,
+                        Value::Array(names) => {
+                            let names = names.iter().map(|n| format!("\"{}\"", n.text()));
+                            format!("[{}]", names.collect::<Vec<_>>().join(","))
+                        }
+                        Value::Int(n) => n.to_string(),
+                        other => other.text(),
+                    };
+                    known.insert(field, value);
+                }
+                folded.items.insert(id, Item { fields: known });
+            }
+            cursor = page[0].text();
+            if cursor == "0" {
+                break;
+            }
+        }
+    }
+    let stats = c.cmd(&["MODQ.STATS", key]);
+    for name in [
+        "submitted",
+        "resolved",
+        "cancelled",
+        "released",
+        "expired",
+        "died",
+    ] {
+        let n = stats.field(name).int();
+        if n > 0 {
+            folded.totals.insert(name, n);
+        }
+    }
+    let in_state = |state: &str| {
+        let items = folded.items.values();
+        items.filter(|i| i.fields["state"] == state).count() as i64
+    };
+    for state in ["ready", "locked", "delayed", "dead"] {
+        assert_eq!(stats.field(state).int(), in_state(state), "{state}");
+    }
+    folded
+}
+
+/// Waits until nothing happens by itself for a minute: what is shown then is what the last event told. Locks and delays
+/// are to be either short or longer than that.
+#[track_caller]
+pub fn wait_settled(c: &mut Client, keys: &[&str]) {
+    let mut soon = Vec::new();
+    let settled = comes_true(PATIENCE, || {
+        soon = keys
+            .iter()
+            .flat_map(|key| about_to_happen(c, key))
+            .collect();
+        soon.is_empty()
+    });
+    assert!(settled, "in {PATIENCE:?} there was no end of {soon:?}");
+}
+
+/// What happens at a queue within a minute.
+fn about_to_happen(c: &mut Client, key: &str) -> Vec<String> {
+    let mut soon = Vec::new();
+    let now = now_ms();
+    for (state, field) in [("LOCKED", "deadline"), ("DELAYED", "due")] {
+        let rows = c.line(&format!("MODQ.LIST {key} {state} COUNT 1000"));
+        for row in rows[1].items() {
+            let at = c.cmd(&["MODQ.GET", key, &row[0].text()]).field(field);
+            if !matches!(at, Value::Int(at) if at > now + 60_000) {
+                let item = row[0].text();
+                soon.push(format!("{key} {state} {item} {at:?} at {now}"));
+            }
+        }
+    }
+    let overdue = c.cmd(&["MODQ.STATS", key]).field("deferred").int();
+    if overdue > 0 {
+        soon.push(format!("{key}: {overdue} overdue"));
+    }
+    soon
+}
+
+/// All the entries of a stream, folded by queue.
+#[must_use]
+#[track_caller]
+pub fn fold_stream(c: &mut Client, stream: &str) -> BTreeMap<String, Folded> {
+    let mut queues: BTreeMap<String, Folded> = BTreeMap::new();
+    for entry in c.line(&format!("XRANGE {stream} - +")).items() {
+        let event = fields(entry);
+        queues.entry(event["key"].clone()).or_default().fold(&event);
+    }
+    queues
+}
