@@ -1,5 +1,6 @@
 //! The value of a queue's key: the queue, and what the process keeps beside it.
 
+use super::bindings::LostStream;
 use super::clock;
 use super::damage::Damage;
 use super::hints::Hint;
@@ -26,6 +27,8 @@ pub struct QueueKey {
     damage: Damage,
     /// Which of the clients that wait in blocked calls the queue was told of.
     pub(super) told: Option<Told>,
+    /// The queue lost its event stream, and replicas and the AOF have yet to be told.
+    pub(super) lost_stream: Option<LostStream>,
     /// What the queue has added to the sums over all queues.
     contribution: Contribution,
     _counted: Counted<QUEUES>,
