@@ -1,5 +1,6 @@
 //! The value of a queue's key: the queue, and what the process keeps beside it.
 
+use super::board_keys;
 use super::clock;
 use super::damage::Damage;
 use super::hints::Hint;
@@ -97,7 +98,7 @@ impl QueueKey {
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
         self.contribution.update(&self.queue);
         if let Some(due) = self.earlier_due() {
-            schedule::set(ctx, &mut self.hint, ctx.db(), name.bytes(), due);
+            schedule::set::<QueueKey>(ctx, &mut self.hint, ctx.db(), name.bytes(), due);
         }
     }
 
@@ -116,7 +117,9 @@ impl QueueKey {
     /// something to do at `due` and not before, or nothing at all.
     pub(super) fn schedule(&mut self, ctx: Context<'_>, name: ServerStr<'_>, due: Option<Time>) {
         match due {
-            Some(due) => schedule::set(ctx, &mut self.hint, ctx.db(), name.bytes(), due),
+            Some(due) => {
+                schedule::set::<QueueKey>(ctx, &mut self.hint, ctx.db(), name.bytes(), due)
+            }
             None => self.hint = None,
         }
     }
@@ -129,7 +132,7 @@ impl QueueKey {
         // Calls may have ended while the queue was under another name.
         self.told = None;
         if let Some(due) = self.earlier_due() {
-            schedule::set(ctx, &mut self.hint, db, name.bytes(), due);
+            schedule::set::<QueueKey>(ctx, &mut self.hint, db, name.bytes(), due);
         }
     }
 }
@@ -151,5 +154,6 @@ pub fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
             clock::note_token(stored.leases.last_fence(), clock::now().time);
         }
     }
+    board_keys::key_arrived(ctx, name);
     waiting::name_changed(db, name.bytes());
 }

@@ -49,3 +49,4 @@ mod replicate;
 mod reply;
 pub mod timer;
 pub mod types;
+pub mod zset;

@@ -33,7 +33,7 @@ pub use decide::{Add, Added, Answer, Clock, Configure, Decision, Error};
 pub use effect::Effect;
 pub use import::{Import, Scored};
 pub use read::{Among, Info, Listed, Percentile, Ranking};
-pub use record::Record;
+pub use record::{Closing, Record};
 pub use row::{MAX_COLUMNS, Row};
 pub use settings::{MAX_CAP, MAX_RETRY, Order, OrderError, Settings, Standing, Ties, Update};
 pub use state::{Applied, ApplyError, Board};

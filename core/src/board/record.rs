@@ -23,6 +23,8 @@ const CONFIGURE: u8 = 2;
 const SET: u8 = 3;
 const REMOVE: u8 = 4;
 const REMEMBER: u8 = 5;
+/// Stands in records of CLOSE only.
+const CLOSE: u8 = 6;
 
 /// Most bytes of an effect without its name or id.
 const MAX_BYTES: usize = 2 + (3 + MAX_COLUMNS) * MAX_NUMBER;
@@ -113,6 +115,42 @@ impl Record {
             false => read_effect(&mut left).ok(),
         };
         Ok(std::iter::from_fn(next))
+    }
+}
+
+/// The record of CLOSE, which concerns two keys: when the board that moved expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// Unix ms; none if it does not.
+    pub expires: Option<u64>,
+}
+
+impl Closing {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::<{ 2 + MAX_NUMBER }>::new();
+        w.byte(VERSION_1);
+        w.byte(CLOSE);
+        // No key expires at 0.
+        w.number(self.expires.unwrap_or(0));
+        let mut out = Vec::new();
+        w.finish(b"", &mut out);
+        out
+    }
+
+    /// Reads what [`Closing::encode`] made.
+    ///
+    /// # Errors
+    /// If it did not.
+    pub fn decode(record: &[u8]) -> Result<Closing, DecodeError> {
+        let [VERSION_1, CLOSE, rest @ ..] = record else {
+            return Err(DecodeError);
+        };
+        let mut r = Reader(rest);
+        let expires = r.within(0..=i64::MAX as u64)?;
+        r.end()?;
+        let expires = Some(expires).filter(|ms| *ms != 0);
+        Ok(Closing { expires })
     }
 }
 

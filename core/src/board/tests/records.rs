@@ -78,6 +78,19 @@ fn truncated_and_lengthened_records_are_refused_or_shorter() {
     }
 }
 
+#[test]
+fn closings_come_back_as_they_were() {
+    for expires in [None, Some(1), Some(i64::MAX as u64)] {
+        let bytes = Closing { expires }.encode();
+        assert_eq!(Closing::decode(&bytes), Ok(Closing { expires }));
+        assert!(Closing::decode(&bytes[..bytes.len() - 1]).is_err());
+        assert!(Closing::decode(&[&bytes[..], &[0]].concat()).is_err());
+        assert!(Record::effects(&bytes).is_err());
+    }
+    assert_eq!(Closing { expires: Some(5) }.encode(), [0x81, 6, 11]);
+    assert!(Closing::decode(&record(&some_effects())).is_err());
+}
+
 proptest! {
     /// Whatever bytes come, what is read can be applied or refused, and never panics; what was applied
     /// can be saved and loaded.
