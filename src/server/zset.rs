@@ -56,7 +56,10 @@ fn elements(key: &Open) -> Vec<Element> {
             }
             all.push((ServerStr::new(name).bytes().into(), score));
             api!(RedisModule_FreeString(null_mut(), name));
-            api!(RedisModule_ZsetRangeNext(key.0));
+            // At the end the last element stays the current one.
+            if api!(RedisModule_ZsetRangeNext(key.0)) == 0 {
+                break;
+            }
         }
         api!(RedisModule_ZsetRangeStop(key.0));
     }

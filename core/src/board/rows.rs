@@ -6,7 +6,7 @@ use super::MAX_MEMBERS;
 use super::row::Row;
 use super::settings::{Settings, Standing, Ties};
 use super::ties::{ByName, ByStamp, Tiebreak, Turned};
-use crate::counted_tree::{Bound, CountedTree, Measure};
+use crate::counted_tree::{Around, Bound, CountedTree, Measure};
 use crate::memory::alloc_size;
 use crate::slab::{Slab, SlotNumber, slot_number};
 use crate::slot_index::SlotIndex;
@@ -214,8 +214,16 @@ impl<const N: usize, T: Tiebreak<N>> Ranked<N, T> {
         around.before
     }
 
-    /// Takes a member out of the order. Answers how many were before it.
-    fn take_out(&mut self, slot: Slot) -> usize {
+    /// Where a member stands in the order.
+    #[inline]
+    fn around(&self, slot: Slot) -> Around<Place, Leaders> {
+        let key_of = |place: Place| self.turn.key::<T>(&self.members[place.slot()]);
+        let key = self.turn.key::<T>(&self.members[slot]);
+        self.order.around(key, key_of)
+    }
+
+    /// Takes a member, which stands there, out of the order.
+    fn take_out(&mut self, slot: Slot, around: &Around<Place, Leaders>) {
         let Ranked {
             members,
             order,
@@ -225,13 +233,48 @@ impl<const N: usize, T: Tiebreak<N>> Ranked<N, T> {
         let key_of = |place: Place| turn.key::<T>(&members[place.slot()]);
         let row_of = |place: Place| members[place.slot()].row;
         let (key, row) = (turn.key::<T>(&members[slot]), members[slot].row);
-        let around = order.around(key, key_of);
         let removed = order.remove(key, key_of);
         let led = removed.is_some_and(Place::leads);
         if let Some(next) = around.next.filter(|next| led && row_of(*next) == row) {
             order.replace(Place::new(next.slot(), true), key_of(next), key_of);
         }
-        around.before
+    }
+
+    /// Gives a member, which stands there, another row and stamp, if it stays between the same two:
+    /// the common case where scores grow a little at a time.
+    fn change_in_place(
+        &mut self,
+        slot: Slot,
+        around: &Around<Place, Leaders>,
+        (row, stamp): (Turned<N>, u64),
+    ) -> bool {
+        let Ranked {
+            members,
+            order,
+            turn,
+            ..
+        } = self;
+        let (Some(previous), Some(next), true) = (around.previous, around.next, around.snug) else {
+            return false;
+        };
+        let key_of = |place: Place| turn.key::<T>(&members[place.slot()]);
+        let key = T::key(row, stamp ^ turn.stamp, &members[slot].name);
+        if key_of(previous) >= key || key >= key_of(next) {
+            return false;
+        }
+        let [before, after] = [previous, next].map(|place| members[place.slot()].row);
+        let old = std::mem::replace(&mut members[slot].row, row);
+        members[slot].stamp = stamp;
+        let key_of = |place: Place| turn.key::<T>(&members[place.slot()]);
+        if (before != old) != (before != row) {
+            let place = Place::new(slot, before != row);
+            order.replace(place, key_of(place), key_of);
+        }
+        if (after != old) != (after != row) {
+            let place = Place::new(next.slot(), after != row);
+            order.replace(place, key_of(place), key_of);
+        }
+        true
     }
 }
 
@@ -281,7 +324,15 @@ impl<const N: usize, T: Tiebreak<N>> Rows for Ranked<N, T> {
         let row = self.turn.row(&standing.row);
         let hash = self.by_name.hash(name);
         if let Some(slot) = self.find_hashed(hash, name) {
-            let old = Some(self.take_out(slot));
+            let around = self.around(slot);
+            let old = Some(around.before);
+            if self.change_in_place(slot, &around, (row, standing.stamp)) {
+                return Moved {
+                    old,
+                    new: around.before,
+                };
+            }
+            self.take_out(slot, &around);
             let member = &mut self.members[slot];
             member.row = row;
             member.stamp = standing.stamp;
@@ -310,7 +361,8 @@ impl<const N: usize, T: Tiebreak<N>> Rows for Ranked<N, T> {
     fn remove(&mut self, member: &[u8]) {
         let hash = self.by_name.hash(member);
         if let Some(slot) = self.find_hashed(hash, member) {
-            self.take_out(slot);
+            let around = self.around(slot);
+            self.take_out(slot, &around);
             self.by_name.remove(hash, slot);
             self.members.remove(slot);
             self.name_bytes -= alloc_size(member.len());

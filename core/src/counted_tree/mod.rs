@@ -115,6 +115,9 @@ pub struct Around<E, M> {
     pub previous: Option<E>,
     /// The first entry with a larger key.
     pub next: Option<E>,
+    /// Whether both are in one leaf. Then an entry between them can be given another key between
+    /// theirs without being taken out: no bound on the way is touched.
+    pub snug: bool,
 }
 
 impl<E, K, M> Default for CountedTree<E, K, M> {
@@ -309,6 +312,7 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
                     sum.add(sum_of(&entries[..at]));
                     let previous = at.checked_sub(1).map(|i| entries[i]);
                     return Around {
+                        snug: at > 0 && after < entries.len(),
                         before: before + at,
                         sum,
                         previous: previous.or_else(|| left.and_then(Node::last)),

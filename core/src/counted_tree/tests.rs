@@ -151,13 +151,17 @@ proptest! {
                     assert_eq!(tree.replace(Marked(x, marked), x, |e| e.0), known);
                 }
             }
-            let around = tree.around(x, |e| e.0);
+            let mut around = tree.around(x, |e| e.0);
+            let neighbours = around.previous.is_some() && around.next.is_some();
+            assert!(neighbours || !around.snug);
+            around.snug = false;
             let marked = |(x, marked): (&u32, &bool)| Marked(*x, *marked);
             let expected = Around {
                 before: model.range(..x).count(),
                 sum: model.range(..x).filter(|(_, marked)| **marked).count(),
                 previous: model.range(..x).next_back().map(marked),
                 next: model.range(x + 1..).next().map(marked),
+                snug: false,
             };
             assert_eq!(around, expected);
         }

@@ -276,8 +276,13 @@ fn large_boards_keep_ranks_of_every_kind() {
                 world.remove(name.as_bytes(), None);
                 continue;
             }
+            // Far away, or a step or none from where it is.
+            let (update, score) = match random.below(2) {
+                0 => (Update::Last, score),
+                _ => (Update::Sum, score % 2),
+            };
             let request = Add {
-                update: Some(Update::Last),
+                update: Some(update),
                 ..plain(name.as_bytes(), &[score])
             };
             let clock = at(step);
@@ -286,7 +291,7 @@ fn large_boards_keep_ranks_of_every_kind() {
             apply_record(&mut world.replica, &record);
             if added.changed {
                 world.model.last_stamp = clock.us.max(world.model.last_stamp + 1);
-                let row = (vec![score], world.model.last_stamp);
+                let row = (added.row.to_vec(), world.model.last_stamp);
                 world.model.members.insert(name.into_bytes(), row);
             }
         }
