@@ -7,11 +7,14 @@
 //! They can also add something up that entries say of themselves ([`Measure`]).
 
 mod difference;
+mod iter;
+mod keys;
 #[cfg(test)]
 mod tests;
 
 pub use difference::{difference, first_difference};
-use std::cmp::Ordering;
+pub use iter::Iter;
+pub use keys::{Bound, Measure};
 
 /// Entries per leaf. 64 four-byte handles are four cache lines. Larger entries are fewer, because
 /// adding or removing one moves all those behind it.
@@ -20,52 +23,6 @@ const fn leaf_size<E>() -> usize {
 }
 /// Children per inner node.
 const FANOUT: usize = 32;
-
-/// What inner nodes keep of a key, to find the way by. Keys that can be copied are their own bounds;
-/// a key that borrows has one that owns what is borrowed.
-pub trait Bound: Sized {
-    /// What entries are sorted by.
-    type Key<'k>: Copy + Ord;
-
-    /// The bound that is this key.
-    fn of(key: Self::Key<'_>) -> Self;
-
-    /// How it compares to a key.
-    fn cmp_key(&self, key: &Self::Key<'_>) -> Ordering;
-}
-
-impl<K: Copy + Ord + 'static> Bound for K {
-    type Key<'k> = K;
-
-    #[inline(always)]
-    fn of(key: K) -> K {
-        key
-    }
-
-    #[inline(always)]
-    fn cmp_key(&self, key: &K) -> Ordering {
-        self.cmp(key)
-    }
-}
-
-/// What inner nodes add up over the entries below them. Nothing, for most trees.
-pub trait Measure<E>: Copy + Default {
-    /// What one entry counts.
-    fn of(entry: E) -> Self;
-    /// Adds what other entries count.
-    fn add(&mut self, more: Self);
-    /// Takes off what was added.
-    fn sub(&mut self, less: Self);
-}
-
-impl<E> Measure<E> for () {
-    #[inline(always)]
-    fn of(_entry: E) {}
-    #[inline(always)]
-    fn add(&mut self, _more: ()) {}
-    #[inline(always)]
-    fn sub(&mut self, _less: ()) {}
-}
 
 /// What many entries count together.
 #[inline]
@@ -164,40 +121,6 @@ impl<E: Copy, K, M: Measure<E>> CountedTree<E, K, M> {
                 }
             }
         }
-    }
-
-    /// All entries but the first `rank`, in order. O(log n) to begin, then O(1) amortised per entry.
-    pub fn iter_from(&self, rank: usize) -> Iter<'_, E, K, M> {
-        let mut iter = Iter {
-            stack: Vec::new(),
-            leaf: [].iter(),
-        };
-        let mut node = &self.root;
-        let mut rank = rank.min(self.len);
-        'down: loop {
-            match node {
-                Node::Leaf(entries) => {
-                    iter.leaf = entries[rank.min(entries.len())..].iter();
-                    return iter;
-                }
-                Node::Inner(children) => {
-                    for (i, child) in children.iter().enumerate() {
-                        if rank < child.count || i + 1 == children.len() {
-                            iter.stack.push(children[i + 1..].iter());
-                            node = &child.node;
-                            continue 'down;
-                        }
-                        rank -= child.count;
-                    }
-                    return iter;
-                }
-            }
-        }
-    }
-
-    /// All entries in order.
-    pub fn iter(&self) -> Iter<'_, E, K, M> {
-        self.iter_from(0)
     }
 
     /// Bytes of heap that the tree's nodes take, estimated from the number of entries: O(1).
@@ -349,46 +272,6 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
         key_of: impl Fn(E) -> K::Key<'k>,
     ) -> bool {
         self.root.replace(entry, key, &key_of).is_some()
-    }
-}
-
-/// Entries in order; see [`CountedTree::iter_from`].
-pub struct Iter<'a, E, K, M = ()> {
-    stack: Vec<std::slice::Iter<'a, Child<E, K, M>>>,
-    leaf: std::slice::Iter<'a, E>,
-}
-
-impl<E: Copy, K, M> Iterator for Iter<'_, E, K, M> {
-    type Item = E;
-
-    fn next(&mut self) -> Option<E> {
-        loop {
-            if let Some(entry) = self.leaf.next() {
-                return Some(*entry);
-            }
-            let mut node = loop {
-                match self.stack.last_mut()?.next() {
-                    Some(child) => break &child.node,
-                    None => {
-                        self.stack.pop();
-                    }
-                }
-            };
-            loop {
-                match node {
-                    Node::Leaf(entries) => {
-                        self.leaf = entries.iter();
-                        break;
-                    }
-                    Node::Inner(children) => {
-                        let mut iter = children.iter();
-                        let first = iter.next().expect("an inner node has children");
-                        self.stack.push(iter);
-                        node = &first.node;
-                    }
-                }
-            }
-        }
     }
 }
 

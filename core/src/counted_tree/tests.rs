@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 fn check(tree: &CountedTree<u32, u32>, model: &BTreeSet<u32>) {
