@@ -194,7 +194,8 @@ fn damaged_payloads_do_no_harm(kind: Kind) {
                 let from = 10 + r.below(dump.len() - 21);
                 bytes.drain(from..dump.len() - 10);
             }
-            let reply = cmd!(c, "RESTORE", "broken", 0, sealed(&bytes), "REPLACE");
+            c.line("DEL broken");
+            let reply = cmd!(c, "RESTORE", "broken", 0, sealed(&bytes));
             if reply == ok() {
                 taken += 1;
                 for line in [
