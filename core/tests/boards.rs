@@ -67,7 +67,7 @@ fn a_member_takes_at_most_64_bytes_beyond_its_name_and_gives_them_back() {
             let ratio = board.memory_bytes() as f64 / grown as f64;
             assert!((0.9..1.1).contains(&ratio), "counted {ratio:.2} of it");
             for i in 0..N {
-                let member = name(i);
+                let member = name(order(i));
                 let removed = board.remove(&member, None).expect("fine");
                 let removed = removed.expect("it is there");
                 board.apply(&removed).expect("fits");

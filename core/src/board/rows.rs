@@ -102,6 +102,17 @@ impl Place {
     fn leads(self) -> bool {
         self.0 & LEADS != 0
     }
+
+    /// What knows the entry of the same member.
+    fn sight(self) -> impl Fn(Place) -> bool {
+        sight(self.slot())
+    }
+}
+
+/// What knows the entry of a member.
+#[inline]
+fn sight(slot: Slot) -> impl Fn(Place) -> bool {
+    move |place| place.0 & !LEADS == slot.number()
 }
 
 /// How many different rows some members have, who stand one after the other.
@@ -209,7 +220,8 @@ impl<const N: usize, T: Tiebreak<N>> Ranked<N, T> {
         let new = order.insert(Place::new(slot, leads), key, key_of);
         debug_assert!(new);
         if let Some(next) = around.next.filter(|next| leads && row_of(*next) == row) {
-            order.replace(Place::new(next.slot(), false), key_of(next), key_of);
+            let place = Place::new(next.slot(), false);
+            order.replace_known(place, key_of(next), next.sight());
         }
         around.before
     }
@@ -217,9 +229,8 @@ impl<const N: usize, T: Tiebreak<N>> Ranked<N, T> {
     /// Where a member stands in the order.
     #[inline]
     fn around(&self, slot: Slot) -> Around<Place, Leaders> {
-        let key_of = |place: Place| self.turn.key::<T>(&self.members[place.slot()]);
         let key = self.turn.key::<T>(&self.members[slot]);
-        self.order.around(key, key_of)
+        self.order.around_known(key, sight(slot))
     }
 
     /// Takes a member, which stands there, out of the order.
@@ -233,10 +244,11 @@ impl<const N: usize, T: Tiebreak<N>> Ranked<N, T> {
         let key_of = |place: Place| turn.key::<T>(&members[place.slot()]);
         let row_of = |place: Place| members[place.slot()].row;
         let (key, row) = (turn.key::<T>(&members[slot]), members[slot].row);
-        let removed = order.remove(key, key_of);
+        let removed = order.remove_known(key, sight(slot));
         let led = removed.is_some_and(Place::leads);
         if let Some(next) = around.next.filter(|next| led && row_of(*next) == row) {
-            order.replace(Place::new(next.slot(), true), key_of(next), key_of);
+            let place = Place::new(next.slot(), true);
+            order.replace_known(place, key_of(next), next.sight());
         }
     }
 
@@ -268,11 +280,11 @@ impl<const N: usize, T: Tiebreak<N>> Ranked<N, T> {
         let key_of = |place: Place| turn.key::<T>(&members[place.slot()]);
         if (before != old) != (before != row) {
             let place = Place::new(slot, before != row);
-            order.replace(place, key_of(place), key_of);
+            order.replace_known(place, key_of(place), place.sight());
         }
         if (after != old) != (after != row) {
             let place = Place::new(next.slot(), after != row);
-            order.replace(place, key_of(place), key_of);
+            order.replace_known(place, key_of(place), place.sight());
         }
         true
     }
@@ -298,9 +310,7 @@ impl<const N: usize, T: Tiebreak<N>> Rows for Ranked<N, T> {
     }
 
     fn rank(&self, slot: Slot) -> usize {
-        let key_of = |place: Place| self.turn.key::<T>(&self.members[place.slot()]);
-        let key = self.turn.key::<T>(&self.members[slot]);
-        self.order.rank(key, key_of)
+        self.around(slot).before
     }
 
     fn better(&self, row: &Row) -> Better {

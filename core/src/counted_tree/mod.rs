@@ -167,7 +167,21 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
 
     /// Removes the entry under `key`, if there is one.
     pub fn remove<'k>(&mut self, key: K::Key<'k>, key_of: impl Fn(E) -> K::Key<'k>) -> Option<E> {
-        let removed = self.root.remove(key, &key_of)?;
+        self.remove_found(key, |entries| match entries.first() {
+            // Removing the first is the common case of a queue.
+            Some(first) if key_of(*first) == key => Some(0),
+            _ => entries.binary_search_by(|e| key_of(*e).cmp(&key)).ok(),
+        })
+    }
+
+    /// As `remove`, of an entry that the caller knows by sight: of no other one the key is asked. A leaf
+    /// is looked through, which is cheaper than to fetch keys from all over the memory.
+    pub fn remove_known(&mut self, key: K::Key<'_>, is_it: impl Fn(E) -> bool) -> Option<E> {
+        self.remove_found(key, |entries| entries.iter().position(|e| is_it(*e)))
+    }
+
+    fn remove_found(&mut self, key: K::Key<'_>, find: impl Fn(&[E]) -> Option<usize>) -> Option<E> {
+        let removed = self.root.remove(&key, &find)?;
         self.len -= 1;
         loop {
             match &mut self.root {
@@ -222,6 +236,25 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
 
     /// Where `key`, which need not be in the tree, stands in it.
     pub fn around<'k>(&self, key: K::Key<'k>, key_of: impl Fn(E) -> K::Key<'k>) -> Around<E, M> {
+        self.around_found(key, |entries| {
+            let at = entries.partition_point(|e| key_of(*e) < key);
+            (at, entries.get(at).is_some_and(|e| key_of(*e) == key))
+        })
+    }
+
+    /// As `around`, of an entry that is in the tree and known by sight; see [`CountedTree::remove_known`].
+    pub fn around_known(&self, key: K::Key<'_>, is_it: impl Fn(E) -> bool) -> Around<E, M> {
+        self.around_found(key, |entries| {
+            match entries.iter().position(|e| is_it(*e)) {
+                Some(at) => (at, true),
+                None => (entries.len(), false),
+            }
+        })
+    }
+
+    /// `find` says where in a leaf the key stands, or would, and whether it is there.
+    #[inline]
+    fn around_found(&self, key: K::Key<'_>, find: impl Fn(&[E]) -> (usize, bool)) -> Around<E, M> {
         let mut node = &self.root;
         let (mut before, mut sum) = (0, M::default());
         // The neighbours of the way down, nearest last.
@@ -229,8 +262,7 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    let at = entries.partition_point(|e| key_of(*e) < key);
-                    let here = entries.get(at).is_some_and(|e| key_of(*e) == key);
+                    let (at, here) = find(entries);
                     let after = at + usize::from(here);
                     sum.add(sum_of(&entries[..at]));
                     let previous = at.checked_sub(1).map(|i| entries[i]);
@@ -263,15 +295,10 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
         }
     }
 
-    /// Puts `entry` in the place of the one under `key`, which is its key too. Answers whether there
-    /// was one.
-    pub fn replace<'k>(
-        &mut self,
-        entry: E,
-        key: K::Key<'k>,
-        key_of: impl Fn(E) -> K::Key<'k>,
-    ) -> bool {
-        self.root.replace(entry, key, &key_of).is_some()
+    /// Puts `entry` in the place of one that is known by sight, under `key`, which is its key too. Answers
+    /// whether that was there.
+    pub fn replace_known(&mut self, entry: E, key: K::Key<'_>, is_it: impl Fn(E) -> bool) -> bool {
+        self.root.replace(entry, &key, &is_it).is_some()
     }
 }
 
@@ -365,22 +392,22 @@ impl<E: Copy, K: Bound, M: Measure<E>> Node<E, K, M> {
     }
 
     /// Answers what the node counts less, and more, than before.
-    fn replace<'k>(
+    fn replace(
         &mut self,
         entry: E,
-        key: K::Key<'k>,
-        key_of: &impl Fn(E) -> K::Key<'k>,
+        key: &K::Key<'_>,
+        is_it: &impl Fn(E) -> bool,
     ) -> Option<(M, M)> {
         match self {
             Node::Leaf(entries) => {
-                let at = entries.binary_search_by(|e| key_of(*e).cmp(&key)).ok()?;
+                let at = entries.iter().position(|e| is_it(*e))?;
                 let old = std::mem::replace(&mut entries[at], entry);
                 Some((M::of(old), M::of(entry)))
             }
             Node::Inner(children) => {
-                let at = child_for(children, &key);
+                let at = child_for(children, key);
                 let child = &mut children[at];
-                let (less, more) = child.node.replace(entry, key, key_of)?;
+                let (less, more) = child.node.replace(entry, key, is_it)?;
                 child.sum.sub(less);
                 child.sum.add(more);
                 Some((less, more))
@@ -388,20 +415,17 @@ impl<E: Copy, K: Bound, M: Measure<E>> Node<E, K, M> {
         }
     }
 
-    fn remove<'k>(&mut self, key: K::Key<'k>, key_of: &impl Fn(E) -> K::Key<'k>) -> Option<E> {
+    /// `find` says where in a leaf the entry is.
+    fn remove(&mut self, key: &K::Key<'_>, find: &impl Fn(&[E]) -> Option<usize>) -> Option<E> {
         match self {
             Node::Leaf(entries) => {
-                // Removing the first is the common case of a queue.
-                let at = match entries.first() {
-                    Some(first) if key_of(*first) == key => 0,
-                    _ => entries.binary_search_by(|e| key_of(*e).cmp(&key)).ok()?,
-                };
+                let at = find(entries)?;
                 Some(entries.remove(at))
             }
             Node::Inner(children) => {
-                let at = child_for(children, &key);
+                let at = child_for(children, key);
                 let child = &mut children[at];
-                let removed = child.node.remove(key, key_of)?;
+                let removed = child.node.remove(key, find)?;
                 child.count -= 1;
                 child.sum.sub(M::of(removed));
                 let limit = match child.node {

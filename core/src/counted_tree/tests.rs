@@ -146,10 +146,14 @@ proptest! {
                     assert_eq!(new, !model.contains_key(&x));
                     model.entry(x).or_insert(marked);
                 }
-                2 => assert_eq!(tree.remove(x, |e| e.0).map(|e| e.1), model.remove(&x)),
+                2 if marked => assert_eq!(tree.remove(x, |e| e.0).map(|e| e.1), model.remove(&x)),
+                2 => {
+                    let removed = tree.remove_known(x, |e| e.0 == x);
+                    assert_eq!(removed.map(|e| e.1), model.remove(&x));
+                }
                 _ => {
                     let known = model.get_mut(&x).map(|old| *old = marked).is_some();
-                    assert_eq!(tree.replace(Marked(x, marked), x, |e| e.0), known);
+                    assert_eq!(tree.replace_known(Marked(x, marked), x, |e| e.0 == x), known);
                 }
             }
             let mut around = tree.around(x, |e| e.0);
@@ -165,6 +169,11 @@ proptest! {
                 snug: false,
             };
             assert_eq!(around, expected);
+            if model.contains_key(&x) {
+                let mut around = tree.around_known(x, |e| e.0 == x);
+                around.snug = false;
+                assert_eq!(around, expected);
+            }
         }
     }
 
