@@ -211,6 +211,9 @@ impl Command {
             Keys::ChangesCounted => 1..2,
         };
         args[keys].iter_mut().for_each(|arg| arg.kind = Kind::Key);
+        if self.keys == Keys::ChangesAndReads {
+            args[1].kind = Kind::SecondKey;
+        }
         if self.keys == Keys::ChangesEvents {
             let follows = |arg: &&mut Arg| arg.token.as_deref() == Some("EVENTS");
             let stream = args.iter_mut().find(follows);

@@ -34,6 +34,8 @@ pub enum Kind {
     Integer,
     /// The name of a key.
     Key,
+    /// The name of a key that has a key spec of its own, the second.
+    SecondKey,
     /// A word that is written as it is.
     Token,
     /// One of several.
@@ -194,12 +196,18 @@ pub(super) fn to_raw(args: &[Arg]) -> *mut raw::RedisModuleCommandArg {
             entry.type_ = match arg.kind {
                 Kind::Text => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_STRING,
                 Kind::Integer => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_INTEGER,
-                Kind::Key => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY,
+                Kind::Key | Kind::SecondKey => {
+                    raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_KEY
+                }
                 Kind::Token => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_PURE_TOKEN,
                 Kind::OneOf => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_ONEOF,
                 Kind::Block => raw::RedisModuleCommandArgType_REDISMODULE_ARG_TYPE_BLOCK,
             };
-            entry.key_spec_index = if arg.kind == Kind::Key { 0 } else { -1 };
+            entry.key_spec_index = match arg.kind {
+                Kind::Key => 0,
+                Kind::SecondKey => 1,
+                _ => -1,
+            };
             if let Some(token) = &arg.token {
                 entry.token = leak(token);
             }

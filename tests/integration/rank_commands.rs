@@ -473,6 +473,14 @@ fn what_the_server_knows_of_the_commands(kind: Kind) {
     ] {
         assert_eq!(c.line(&format!("COMMAND GETKEYS {line}")), keys);
     }
+    let docs = server.client().hello3().line("COMMAND DOCS rank.import");
+    let args = docs.field("rank.import").field("arguments");
+    let specs = args.items().iter().map(|arg| arg.field("key_spec_index"));
+    assert_eq!(
+        specs.collect::<Vec<_>>(),
+        [Value::Int(0), Value::Int(1)],
+        "each key has a spec of its own"
+    );
     let flags =
         |c: &mut Client, name: &str| format!("{:?}", c.line(&format!("COMMAND INFO {name}"))[0][2]);
     for (name, oom) in [
