@@ -16,6 +16,8 @@ pub use difference::{difference, first_difference};
 pub use iter::Iter;
 pub use keys::{Bound, Measure};
 
+use crate::memory::alloc_size;
+
 /// Entries per leaf. 64 four-byte handles are four cache lines. Larger entries are fewer, because
 /// adding or removing one moves all those behind it.
 const fn leaf_size<E>() -> usize {
@@ -23,6 +25,12 @@ const fn leaf_size<E>() -> usize {
 }
 /// Children per inner node.
 const FANOUT: usize = 32;
+
+/// Bytes of heap of the vector of a node.
+#[allow(clippy::ptr_arg)]
+fn heap_bytes<T>(node: &Vec<T>) -> usize {
+    alloc_size(node.capacity() * size_of::<T>())
+}
 
 /// What many entries count together.
 #[inline]
@@ -38,19 +46,21 @@ fn sum_of<E: Copy, M: Measure<E>>(entries: &[E]) -> M {
 ///
 /// All entries have different keys. `key_of`, which the methods take, gives the key of an entry; it
 /// must give the same one for as long as the entry is in the tree. Insertion, removal, `rank` and `select` are O(log n).
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CountedTree<E, K, M = ()> {
     root: Node<E, K, M>,
     len: usize,
+    /// Bytes of heap of all nodes, as the allocator rounds them.
+    bytes: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Node<E, K, M> {
     Leaf(Vec<E>),
     Inner(Vec<Child<E, K, M>>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Child<E, K, M> {
     /// A lower bound of the keys below, greater than every key to the left.
     low: K,
@@ -82,6 +92,7 @@ impl<E, K, M> Default for CountedTree<E, K, M> {
         CountedTree {
             root: Node::Leaf(Vec::new()),
             len: 0,
+            bytes: 0,
         }
     }
 }
@@ -123,16 +134,10 @@ impl<E: Copy, K, M: Measure<E>> CountedTree<E, K, M> {
         }
     }
 
-    /// Bytes of heap that the tree's nodes take, estimated from the number of entries: O(1).
+    /// Bytes of heap that the tree's nodes take: O(1).
+    #[inline]
     pub fn memory_bytes(&self) -> usize {
-        match &self.root {
-            Node::Leaf(entries) => entries.capacity() * size_of::<E>(),
-            // Leaves are between half full (random order) and full (growing order).
-            Node::Inner(_) => {
-                let leaves = self.len / (leaf_size::<E>() * 3 / 4) + 1;
-                leaves * (leaf_size::<E>() * size_of::<E>() + size_of::<Child<E, K, M>>() * 4 / 3)
-            }
-        }
+        self.bytes
     }
 }
 
@@ -144,13 +149,14 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
         key: K::Key<'k>,
         key_of: impl Fn(E) -> K::Key<'k>,
     ) -> bool {
-        match self.root.insert(entry, key, &key_of) {
+        match self.root.insert(entry, key, &key_of, &mut self.bytes) {
             Inserted::Duplicate => return false,
             Inserted::Done => {}
             Inserted::Split(right) => {
                 let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
                 let (count, sum) = left.totals();
-                let mut children = Vec::with_capacity(FANOUT);
+                let mut children = Vec::with_capacity(FANOUT + 1);
+                self.bytes += heap_bytes(&children);
                 children.push(Child {
                     low: left.low(&key_of),
                     count,
@@ -181,18 +187,21 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
     }
 
     fn remove_found(&mut self, key: K::Key<'_>, find: impl Fn(&[E]) -> Option<usize>) -> Option<E> {
-        let removed = self.root.remove(&key, &find)?;
+        let removed = self.root.remove(&key, &find, &mut self.bytes)?;
         self.len -= 1;
         loop {
             match &mut self.root {
                 Node::Inner(children) if children.len() == 1 => {
+                    self.bytes -= heap_bytes(children);
                     let only = children.pop().expect("one child");
                     self.root = only.node;
                 }
                 Node::Inner(children) if children.is_empty() => {
+                    self.bytes -= heap_bytes(children);
                     self.root = Node::Leaf(Vec::new());
                 }
                 Node::Leaf(entries) if entries.is_empty() && entries.capacity() > 0 => {
+                    self.bytes -= heap_bytes(entries);
                     *entries = Vec::new();
                 }
                 _ => return Some(removed),
@@ -343,6 +352,14 @@ impl<E: Copy, K, M> Node<E, K, M> {
         }
     }
 
+    /// Bytes of heap of its own vector.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Node::Leaf(entries) => heap_bytes(entries),
+            Node::Inner(children) => heap_bytes(children),
+        }
+    }
+
     /// The entry with the largest key.
     fn last(&self) -> Option<E> {
         let mut node = self;
@@ -379,15 +396,17 @@ impl<E: Copy, K: Bound, M: Measure<E>> Node<E, K, M> {
         ))
     }
 
+    /// `bytes` is kept to the heap bytes of all nodes, here as in `remove`.
     fn insert<'k>(
         &mut self,
         entry: E,
         key: K::Key<'k>,
         key_of: &impl Fn(E) -> K::Key<'k>,
+        bytes: &mut usize,
     ) -> Inserted<E, K, M> {
         match self {
-            Node::Leaf(entries) => insert_into_leaf(entries, entry, key, key_of),
-            Node::Inner(children) => insert_below(children, entry, key, key_of),
+            Node::Leaf(entries) => insert_into_leaf(entries, entry, key, key_of, bytes),
+            Node::Inner(children) => insert_below(children, entry, key, key_of, bytes),
         }
     }
 
@@ -416,7 +435,12 @@ impl<E: Copy, K: Bound, M: Measure<E>> Node<E, K, M> {
     }
 
     /// `find` says where in a leaf the entry is.
-    fn remove(&mut self, key: &K::Key<'_>, find: &impl Fn(&[E]) -> Option<usize>) -> Option<E> {
+    fn remove(
+        &mut self,
+        key: &K::Key<'_>,
+        find: &impl Fn(&[E]) -> Option<usize>,
+        bytes: &mut usize,
+    ) -> Option<E> {
         match self {
             Node::Leaf(entries) => {
                 let at = find(entries)?;
@@ -425,7 +449,7 @@ impl<E: Copy, K: Bound, M: Measure<E>> Node<E, K, M> {
             Node::Inner(children) => {
                 let at = child_for(children, key);
                 let child = &mut children[at];
-                let removed = child.node.remove(key, find)?;
+                let removed = child.node.remove(key, find, bytes)?;
                 child.count -= 1;
                 child.sum.sub(M::of(removed));
                 let limit = match child.node {
@@ -434,7 +458,7 @@ impl<E: Copy, K: Bound, M: Measure<E>> Node<E, K, M> {
                 };
                 let width = child.node.width();
                 if width == 0 {
-                    children.remove(at);
+                    *bytes -= children.remove(at).node.heap_bytes();
                 } else if width < limit / 4 {
                     let left = if at > 0 { at - 1 } else { at };
                     if left + 1 < children.len()
@@ -442,6 +466,7 @@ impl<E: Copy, K: Bound, M: Measure<E>> Node<E, K, M> {
                             <= limit * 3 / 4
                     {
                         let right = children.remove(left + 1);
+                        *bytes -= right.node.heap_bytes();
                         children[left].absorb(right);
                     }
                 }
@@ -457,6 +482,7 @@ fn insert_into_leaf<'k, E: Copy, K: Bound, M: Measure<E>>(
     entry: E,
     key: K::Key<'k>,
     key_of: &impl Fn(E) -> K::Key<'k>,
+    bytes: &mut usize,
 ) -> Inserted<E, K, M> {
     // Growing at the end is the common case of a queue: one comparison.
     let at = match entries.last() {
@@ -471,7 +497,9 @@ fn insert_into_leaf<'k, E: Copy, K: Bound, M: Measure<E>>(
     if entries.len() < most {
         if entries.len() == entries.capacity() {
             let more = if entries.is_empty() { 4 } else { entries.len() };
+            *bytes -= heap_bytes(entries);
             entries.reserve_exact(more.min(most - entries.len()));
+            *bytes += heap_bytes(entries);
         }
         entries.insert(at, entry);
         return Inserted::Done;
@@ -489,6 +517,7 @@ fn insert_into_leaf<'k, E: Copy, K: Bound, M: Measure<E>>(
         entries.truncate(from);
         right.insert(at - from, entry);
     }
+    *bytes += heap_bytes(&right);
     Inserted::Split(Child {
         low: K::of(key_of(right[0])),
         count: right.len(),
@@ -503,13 +532,14 @@ fn insert_below<'k, E: Copy, K: Bound, M: Measure<E>>(
     entry: E,
     key: K::Key<'k>,
     key_of: &impl Fn(E) -> K::Key<'k>,
+    bytes: &mut usize,
 ) -> Inserted<E, K, M> {
     let at = child_for(children, &key);
     let child = &mut children[at];
     if child.low.cmp_key(&key).is_gt() {
         child.low = K::of(key);
     }
-    match child.node.insert(entry, key, key_of) {
+    match child.node.insert(entry, key, key_of, bytes) {
         Inserted::Duplicate => return Inserted::Duplicate,
         Inserted::Done => {
             child.count += 1;
@@ -529,6 +559,7 @@ fn insert_below<'k, E: Copy, K: Bound, M: Measure<E>>(
     let from = cut(children.len(), at + 1);
     let mut right = Vec::with_capacity(FANOUT + 1);
     right.extend(children.drain(from..));
+    *bytes += heap_bytes(&right);
     let (count, sum) = totals_of(&right);
     let node = Node::Inner(right);
     Inserted::Split(Child {
@@ -550,7 +581,8 @@ fn totals_of<E, K, M: Measure<E>>(children: &[Child<E, K, M>]) -> (usize, M) {
 }
 
 impl<E: Copy, K, M: Measure<E>> Child<E, K, M> {
-    /// Takes over all of the right neighbour, a node of the same height.
+    /// Takes over all of the right neighbour, a node of the same height. Both together fit into the
+    /// room that this one has.
     fn absorb(&mut self, right: Child<E, K, M>) {
         self.count += right.count;
         self.sum.add(right.sum);

@@ -1,11 +1,20 @@
-//! The tree against sets of the standard library.
+//! The tree against sets of the standard library, and its bytes against its nodes.
 
 use super::*;
 use proptest::prelude::*;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+fn bytes_of(node: &Node<u32, u32, ()>) -> usize {
+    let below = match node {
+        Node::Leaf(_) => 0,
+        Node::Inner(children) => children.iter().map(|c| bytes_of(&c.node)).sum(),
+    };
+    node.heap_bytes() + below
+}
+
 fn check(tree: &CountedTree<u32, u32>, model: &BTreeSet<u32>) {
+    assert_eq!(tree.memory_bytes(), bytes_of(&tree.root));
     assert_eq!(tree.len(), model.len());
     assert!(tree.iter().eq(model.iter().copied()));
     assert_eq!(tree.first(), model.first().copied());
