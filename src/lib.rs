@@ -1,4 +1,4 @@
-//! modq: moderation queues and rate limits as a Redis module.
+//! modq: moderation queues, rate limits and boards as a Redis module.
 //!
 //! Four parts, and the arrows run one way: [`commands`] → [`host`] → [`server`] → `modq_core`, each
 //! using those behind it only. The core decides and applies, and knows no server and no clock. The
@@ -10,7 +10,7 @@
 //!   names.
 //! - **A command**: server part → a handler in `commands` → the host opens the key → the core
 //!   decides and applies → the host replicates and tells others → the handler replies.
-//! - **A tick**: the timer of the server part → `host::schedule` → the queues that are due, as in a
+//! - **A tick**: the timer of the server part → `host::schedule` → the keys that are due, as in a
 //!   command.
 //! - **A blocked client**: a CLAIM finds nothing → `host::waiting` has the server part block the
 //!   client and tells the queue of it. A later command or tick matches it → at the end of that turn
@@ -27,6 +27,7 @@ pub mod host;
 pub mod server;
 
 use commands::internal;
+use host::board_keys::BoardKey;
 use host::limiter_keys::{LeaseKey, LimitKey};
 use host::policies::AllPolicies;
 use host::queue_key::{self, QueueKey};
@@ -51,7 +52,8 @@ impl Module for Modq {
     fn register_types(types: &Types<'_, Self>) -> Result<(), LoadError> {
         types.add::<QueueKey>()?;
         types.add_with_keyless::<LimitKey>()?;
-        types.add::<LeaseKey>()
+        types.add::<LeaseKey>()?;
+        types.add::<BoardKey>()
     }
 
     fn settings() -> &'static [&'static Setting] {

@@ -1,8 +1,10 @@
-//! The core of modq as plain Rust: moderation queues, rate limits, and the structures they stand on.
+//! The core of modq as plain Rust: moderation queues, rate limits, boards, and the structures they
+//! stand on.
 //! It knows no server, no clock and no randomness: time comes in with each request, effects go out.
 
 #![forbid(unsafe_code)]
 
+pub mod board;
 pub mod codec;
 pub mod counted_tree;
 mod inject;
@@ -12,3 +14,4 @@ pub mod queue;
 mod slab;
 mod slot_index;
 pub mod units;
+mod wire;

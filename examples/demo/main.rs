@@ -1,10 +1,13 @@
 //! A review room at work: submitters, one of them held back by a rate limit, and moderators who decide, skip, or wander
 //! off and let their lock expire. Half of the moderators wait in a blocked CLAIM; the others join, as a web page would for
-//! them, and hear by a message that an item is theirs. At the end it is checked, from what the clients saw, that the queue kept its word.
+//! them, and hear by a message that an item is theirs. Beside it a tournament is played on a board. At the end it is checked,
+//! from what the clients saw, that queue and board kept their word.
 
 mod check;
+mod cup;
 
 use check::{Claim, End, Record, Submitted};
+use cup::Cup;
 use modq_testkit::queue::{Claimed, claims};
 use modq_testkit::{Client, Random, Server, Value, cmd, end_with_signals};
 use std::collections::BTreeMap;
@@ -97,8 +100,9 @@ fn run() -> Result<bool, String> {
         closed: AtomicBool::new(false),
         over: AtomicBool::new(false),
     };
-    let left = std::thread::scope(|scope| {
+    let (left, cup) = std::thread::scope(|scope| {
         let room = &room;
+        let cup = scope.spawn(move || cup::play(room.port));
         // However a thread ends, the others must not go on for ever.
         let submitters: Vec<_> = (0..SUBMITTERS.len())
             .map(|i| scope.spawn(move || ending_all_on_panic(room, || submitter(room, i))))
@@ -106,9 +110,10 @@ fn run() -> Result<bool, String> {
         for i in 0..MODERATORS.len() {
             scope.spawn(move || ending_all_on_panic(room, || moderator(room, i)));
         }
-        ending_all_on_panic(room, || watch(room, submitters))
+        let left = ending_all_on_panic(room, || watch(room, submitters));
+        (left, cup.join().expect("the tournament"))
     });
-    Ok(report(&room, left))
+    Ok(report(&room, left, &cup))
 }
 
 fn ending_all_on_panic<R>(room: &Room, body: impl FnOnce() -> R) -> R {
@@ -324,10 +329,11 @@ fn watch(room: &Room, submitters: Vec<std::thread::ScopedJoinHandle<'_, ()>>) ->
 }
 
 /// Prints what came of it; whether all is well.
-fn report(room: &Room, left: u64) -> bool {
+fn report(room: &Room, left: u64, cup: &Cup) -> bool {
     let record = room.record.lock().unwrap();
     println!();
     report_counts(&record, room.denied.load(Ordering::Relaxed));
+    cup.print();
     let claims = record.claims.len();
     let (compared, disorder) = record.disorder();
     let waited = room.waited.load(Ordering::Relaxed);
@@ -364,6 +370,16 @@ fn report(room: &Room, left: u64) -> bool {
             "nothing was lost, nothing came twice",
             &lost,
             format!("{} items checked", counts.submitted),
+        ),
+        verdict(
+            "every result of the cup counted once",
+            &cup.miscounted(),
+            cup.checked(),
+        ),
+        verdict(
+            "who had the points first is ahead",
+            &cup.disorder(),
+            "both seasons checked".into(),
         ),
     ];
     verdicts.into_iter().all(|well| well)

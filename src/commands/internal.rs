@@ -2,6 +2,7 @@
 //! They check what they are given, and never refuse for settings, memory or clock.
 
 use crate::host::bindings;
+use crate::host::board_keys::{APPLY_BOARD, APPLY_CLOSE, BoardKey, apply_close};
 use crate::host::clock;
 use crate::host::limiter_keys::{Expiring, LeaseKey, LimitKey, keep_until};
 use crate::host::policies::{LOAD_POLICIES, with_policies};
@@ -15,6 +16,7 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use crate::server::types::Stored;
+use modq_core::board::{self, Closing};
 use modq_core::codec::{DecodeError, Persist};
 use modq_core::limiter::{ApplyError, Policies};
 use modq_core::queue::Record;
@@ -61,6 +63,32 @@ pub(super) static COMMANDS: &[Command] = &[
         complexity: "O(log n) with n leases",
         tips: "",
         handler: entry(apply::<LeaseKey>),
+    },
+    Command {
+        name: APPLY_BOARD,
+        flags: c"write",
+        categories: c"write slow admin dangerous",
+        keys: Keys::Changes,
+        arity: 3,
+        syntax: "key record",
+        integers: &[],
+        summary: "Applies effects on a board. Internal: from a primary or an AOF only.",
+        complexity: "O(log n) for each effect",
+        tips: "",
+        handler: entry(apply_board),
+    },
+    Command {
+        name: APPLY_CLOSE,
+        flags: c"write",
+        categories: c"write slow admin dangerous",
+        keys: Keys::ChangesTwo,
+        arity: 4,
+        syntax: "key destination record",
+        integers: &[],
+        summary: "Moves a board. Internal: from a primary or an AOF only.",
+        complexity: "O(1)",
+        tips: "",
+        handler: entry(apply_closing),
     },
     Command {
         name: LOAD_POLICIES,
@@ -156,6 +184,47 @@ fn check_binding(ctx: Context<'_>, name: ServerStr<'_>) {
     }
 }
 
+fn apply_board(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    check_origin(ctx)?;
+    let record = args.get(2);
+    // Read one by one, and so once more if need be: a record can be large.
+    let effects = || board::Record::effects(record).map_err(|DecodeError| BAD_RECORD);
+    let mut left = effects()?;
+    let mut key = Key::<BoardKey>::open(ctx, args.string(1), Mode::Write)?;
+    let (fit, all) = update(&mut key, |stored| {
+        stored.guarded(|board| {
+            // What was applied stands, even if what follows it does not fit.
+            let mut fit = 0;
+            let all = left.all(|effect| {
+                let applied = board.apply(&effect).is_ok();
+                fit += usize::from(applied);
+                applied
+            });
+            (fit > 0).then_some((fit, all)).ok_or(BAD_RECORD)
+        })
+    })?;
+    if let Some(stored) = key.get_mut() {
+        stored.changed(ctx, args.string(1));
+    }
+    ctx.signal_modified(args.string(1));
+    if !all {
+        let mut applied = board::Record::default();
+        effects()?
+            .take(fit)
+            .for_each(|effect| applied.push(&effect));
+        ctx.replicate(APPLY_BOARD, args.string(1), applied.bytes());
+        return Err(BAD_RECORD);
+    }
+    done(ctx)
+}
+
+fn apply_closing(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    check_origin(ctx)?;
+    let closing = Closing::decode(args.get(3)).map_err(|DecodeError| BAD_RECORD)?;
+    apply_close(ctx, args.string(1), args.string(2), closing, BAD_RECORD)?;
+    done(ctx)
+}
+
 /// Applies an effect on a limiter or on leases. Then the key lives as long as the record says.
 fn apply<T: Expiring>(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     check_origin(ctx)?;
@@ -192,6 +261,10 @@ fn load(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             clock::note_token(stored.queue.last_token(), clock::now().time);
         }
         check_binding(ctx, args.string(1));
+    } else if word == BoardKey::WORD.to_bytes() {
+        if let Some(stored) = load_chunk::<BoardKey>(ctx, args)?.get_mut() {
+            stored.changed(ctx, args.string(1));
+        }
     } else if word == LimitKey::WORD.to_bytes() {
         load_chunk::<LimitKey>(ctx, args)?;
     } else if word == LeaseKey::WORD.to_bytes() {

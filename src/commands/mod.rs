@@ -2,6 +2,7 @@
 //! table entries of its commands and their handlers. A handler parses the arguments, has the host
 //! run the request, and replies.
 
+pub mod board;
 pub mod internal;
 pub mod limiter;
 pub mod queue;
@@ -9,7 +10,12 @@ pub mod queue;
 use crate::server::args::{Args, parse_i64};
 use crate::server::command::{Command, Container};
 
-static FAMILIES: [&[&[Command]]; 3] = [&queue::COMMANDS, &limiter::COMMANDS, &[internal::COMMANDS]];
+static FAMILIES: [&[&[Command]]; 4] = [
+    &queue::COMMANDS,
+    &limiter::COMMANDS,
+    &board::COMMANDS,
+    &[internal::COMMANDS],
+];
 
 /// Every command of the module but containers and their subcommands.
 pub fn all() -> impl Iterator<Item = &'static Command> {

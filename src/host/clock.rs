@@ -74,6 +74,16 @@ pub fn with_floor(now: Now) -> Now {
     }
 }
 
+/// The time for boards, read once for each command.
+#[inline]
+pub fn board_clock() -> modq_core::board::Clock {
+    let us = clock::unix_us();
+    modq_core::board::Clock {
+        now: Time(us / 1000),
+        us,
+    }
+}
+
 /// A token was given, or seen in a value that was loaded: the next is larger, whichever key it is
 /// for.
 #[inline]

@@ -1,4 +1,4 @@
-//! When which queue next has something to do: one hint for each queue that has.
+//! When which key next has something to do by the clock: one hint for each that has.
 //!
 //! A hint belongs to the value of a key, which holds a [`Hint`]. When the value is freed, whatever
 //! the reason (DEL, FLUSHALL, eviction, being overwritten), its `Hint` is dropped, and the entry
@@ -28,7 +28,7 @@ pub struct Hint {
 }
 
 impl Hint {
-    /// When the queue has something to do, as far as the schedule knows.
+    /// When the value has something to do, as far as the schedule knows.
     #[inline]
     pub fn due(&self) -> Time {
         self.entry.0
@@ -42,17 +42,20 @@ impl Drop for Hint {
     }
 }
 
-/// Where a queue is.
-#[derive(PartialEq, Eq)]
-struct Place {
+/// Where a value is, and what is to be done with it.
+struct Place<W> {
     /// See [`Databases`].
     contents: i32,
     key: Box<[u8]>,
+    work: W,
 }
 
-/// The hints of all queues.
-pub struct Hints {
-    entries: BTreeMap<Entry, Place>,
+/// A key whose time has come: its database, its name, and what is to be done.
+pub type DueKey<W> = (i32, Box<[u8]>, W);
+
+/// All hints. `W` says what is to be done when one comes due.
+pub struct Hints<W> {
+    entries: BTreeMap<Entry, Place<W>>,
     last_number: u64,
     databases: Databases,
     gone: Receiver<Entry>,
@@ -60,8 +63,8 @@ pub struct Hints {
     say_gone: Sender<Entry>,
 }
 
-impl Default for Hints {
-    fn default() -> Hints {
+impl<W> Default for Hints<W> {
+    fn default() -> Hints<W> {
         let (say_gone, gone) = channel();
         Hints {
             entries: BTreeMap::new(),
@@ -73,10 +76,10 @@ impl Default for Hints {
     }
 }
 
-impl Hints {
-    /// The queue that holds `hint`, at this name, has something to do at `due`, whatever was known
+impl<W> Hints<W> {
+    /// The value that holds `hint`, at this name, has something to do at `due`, whatever was known
     /// before.
-    pub fn set(&mut self, hint: &mut Option<Hint>, db: i32, key: &[u8], due: Time) {
+    pub fn set(&mut self, hint: &mut Option<Hint>, db: i32, key: &[u8], work: W, due: Time) {
         let contents = self.databases.contents_of(db);
         let known = hint.as_ref().and_then(|h| self.entries.remove(&h.entry));
         let place = match known {
@@ -84,6 +87,7 @@ impl Hints {
             _ => Place {
                 contents,
                 key: key.into(),
+                work,
             },
         };
         let number = match hint {
@@ -104,23 +108,27 @@ impl Hints {
 
     /// Takes the first entry out if it is due by `now`. The hint stays with its value, which is to
     /// be looked at, and then to be set anew or dropped.
-    pub fn pop_due(&mut self, now: Time) -> Option<(i32, Box<[u8]>)> {
+    pub fn pop_due(&mut self, now: Time) -> Option<DueKey<W>> {
         let first = self.entries.first_entry()?;
         if first.key().0 > now {
             return None;
         }
         let place = first.remove();
-        Some((self.databases.db_of(place.contents), place.key))
+        let db = self.databases.db_of(place.contents);
+        Some((db, place.key, place.work))
     }
 
-    /// The first entry that is due after `after`, and where its queue is. It stays.
-    pub fn next_after(&self, after: Entry) -> Option<(Entry, i32, Box<[u8]>)> {
+    /// The first entry that is due after `after`, and its key. It stays.
+    pub fn next_after(&self, after: Entry) -> Option<(Entry, DueKey<W>)>
+    where
+        W: Copy,
+    {
         let mut rest = self
             .entries
             .range((Bound::Excluded(after), Bound::Unbounded));
         let (entry, place) = rest.next()?;
         let db = self.databases.db_of(place.contents);
-        Some((*entry, db, place.key.clone()))
+        Some((*entry, (db, place.key.clone(), place.work)))
     }
 
     /// The time of the first entry.
@@ -194,16 +202,16 @@ fn look_up(table: &[i32], number: i32) -> i32 {
 mod tests {
     use super::*;
 
-    fn pop(hints: &mut Hints) -> Option<(i32, Box<[u8]>)> {
-        hints.pop_due(Time(u64::MAX))
+    fn pop(hints: &mut Hints<()>) -> Option<(i32, Box<[u8]>)> {
+        hints.pop_due(Time(u64::MAX)).map(|(db, key, ())| (db, key))
     }
 
     #[test]
     fn a_hint_goes_with_its_value_wherever_that_is_freed() {
-        let mut hints = Hints::default();
+        let mut hints = Hints::<()>::default();
         let mut values: Vec<Option<Hint>> = (0..1000).map(|_| None).collect();
         for (i, hint) in values.iter_mut().enumerate() {
-            hints.set(hint, 0, &i.to_be_bytes(), Time(i as u64));
+            hints.set(hint, 0, &i.to_be_bytes(), (), Time(i as u64));
         }
         assert_eq!(hints.count(), 1000);
         let kept = values.pop();
@@ -217,26 +225,26 @@ mod tests {
 
     #[test]
     fn hints_do_not_pile_up_while_values_come_and_go() {
-        let mut hints = Hints::default();
+        let mut hints = Hints::<()>::default();
         for i in 0..1000 {
-            hints.set(&mut None, 0, b"key", Time(i));
+            hints.set(&mut None, 0, b"key", (), Time(i));
             assert!(hints.count() <= 3);
         }
     }
 
     #[test]
     fn one_value_has_one_entry_at_its_latest_name() {
-        let mut hints = Hints::default();
+        let mut hints = Hints::<()>::default();
         let mut hint = None;
-        hints.set(&mut hint, 0, b"a", Time(5));
-        hints.set(&mut hint, 0, b"a", Time(9));
-        hints.set(&mut hint, 2, b"b", Time(7));
+        hints.set(&mut hint, 0, b"a", (), Time(5));
+        hints.set(&mut hint, 0, b"a", (), Time(9));
+        hints.set(&mut hint, 2, b"b", (), Time(7));
         assert_eq!((hints.count(), hints.first()), (1, Some(Time(7))));
         assert_eq!(hint.as_ref().map(Hint::due), Some(Time(7)));
         assert_eq!(hints.pop_due(Time(6)), None);
-        assert_eq!(hints.pop_due(Time(7)), Some((2, Box::from(*b"b"))));
+        assert_eq!(hints.pop_due(Time(7)), Some((2, Box::from(*b"b"), ())));
         // Its time has come; now it has something to do again.
-        hints.set(&mut hint, 2, b"b", Time(8));
+        hints.set(&mut hint, 2, b"b", (), Time(8));
         assert_eq!(hints.count(), 1);
         drop(hint);
         assert!(!hints.forget_gone(9));
@@ -245,18 +253,18 @@ mod tests {
 
     #[test]
     fn entries_are_gone_along_without_taking_them_out() {
-        let mut hints = Hints::default();
+        let mut hints = Hints::<()>::default();
         let mut values = [None, None, None];
         for (i, hint) in values.iter_mut().enumerate() {
-            hints.set(hint, i as i32, b"key", Time(7));
+            hints.set(hint, i as i32, b"key", (), Time(7));
         }
         let mut last = (Time(0), 0);
         let mut seen = Vec::new();
-        while let Some((entry, db, _)) = hints.next_after(last) {
+        while let Some((entry, (db, ..))) = hints.next_after(last) {
             last = entry;
             seen.push(db);
             // What comes to be due earlier is behind.
-            hints.set(&mut values[db as usize], db, b"key", Time(6));
+            hints.set(&mut values[db as usize], db, b"key", (), Time(6));
         }
         assert_eq!(seen, [0, 1, 2]);
         assert_eq!(hints.count(), 3);
@@ -264,17 +272,17 @@ mod tests {
 
     #[test]
     fn what_is_in_a_database_goes_with_it() {
-        let mut hints = Hints::default();
+        let mut hints = Hints::<()>::default();
         let mut values = [None, None, None, None];
         for (db, hint) in values.iter_mut().enumerate() {
-            hints.set(hint, db as i32, &[db as u8], Time(db as u64));
+            hints.set(hint, db as i32, &[db as u8], (), Time(db as u64));
         }
         for (a, b) in [(0, 2), (2, 3), (3, 3), (1, 0)] {
             hints.swap_databases(a, b);
         }
         // 0 went to 2 and then to 3; 1 to 0; 2 to 0 and then to 1; 3 to 2.
         let mut last = None;
-        hints.set(&mut last, 3, b"new", Time(9));
+        hints.set(&mut last, 3, b"new", (), Time(9));
         hints.swap_databases(3, 1000);
         let found: Vec<_> = std::iter::from_fn(|| pop(&mut hints)).collect();
         let expected: [(i32, &[u8]); 5] = [

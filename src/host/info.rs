@@ -6,7 +6,7 @@ use super::{damage, queues, schedule, streams, totals, waiting};
 use std::ffi::CStr;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// All fields in their order: first of queues, then of limiters.
+/// All fields in their order: first of queues, then of limiters, then of boards.
 pub fn fields() -> Vec<(&'static CStr, u64)> {
     let mut fields = vec![(c"queues", totals::values_of(totals::QUEUES))];
     fields.extend(totals::over_all_queues());
@@ -31,6 +31,12 @@ pub fn fields() -> Vec<(&'static CStr, u64)> {
         (c"ratelimit_denied", totals::DENIED.load(Relaxed)),
         (c"ratelimit_log_full", log_full()),
         (c"ratelimit_policies", policies),
+    ]);
+    let [members, ids] = totals::over_all_boards();
+    fields.extend([
+        (c"rank_boards", totals::values_of(totals::BOARDS)),
+        (c"rank_members", members),
+        (c"rank_ids", ids),
     ]);
     fields
 }

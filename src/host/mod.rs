@@ -1,10 +1,11 @@
 //! The host: what the process holds beside the keys, and how the value of a key is used, changed
 //! and replicated. It knows no command: commands run their requests through it.
 //!
-//! - Values of keys: [`queue_key`], [`limiter_keys`], and [`values`] for what is common to them.
+//! - Values of keys: [`queue_key`], [`limiter_keys`], [`board_keys`], and [`values`] for what is common
+//!   to them.
 //! - Requests on a queue: [`queues`], its event stream in [`streams`], replies that are given in
 //!   two ways in [`replies`].
-//! - Time: [`clock`] says what it is, [`schedule`] which queue next has something to do, by its
+//! - Time: [`clock`] says what it is, [`schedule`] which key next has something to do, by its
 //!   [`hints`].
 //! - Clients that wait: [`waiting`].
 //! - Of the process as a whole: [`policies`], [`settings`], [`slots`], [`totals`], [`info`], [`peak`].
@@ -16,8 +17,8 @@
 //! (`QueueKey::changed`); the key is closed. Then the others are told: events, notifications,
 //! messages to moderators, and matched calls (`waiting::take_answers`).
 //!
-//! **A tick** (`schedule`): the timer fires; each queue that is due does some of its work in the
-//! same way, without a request ([`queues::advance`]); the timer is set to the next due time; while
+//! **A tick** (`schedule`): the timer fires; each key that is due does some of its work in the
+//! same way, without a request ([`schedule::Timed`]); the timer is set to the next due time; while
 //! clients wait, some of the names they wait for are looked at ([`waiting::scan`]). On a replica,
 //! and while nothing may be replicated, a tick does nothing.
 //!
@@ -35,6 +36,7 @@
 //! may call back. Totals are atomics, because values may be freed on another thread.
 
 pub mod bindings;
+pub mod board_keys;
 pub mod clock;
 pub mod damage;
 pub mod hints;

@@ -1,6 +1,7 @@
 //! The value of a queue's key: the queue, and what the process keeps beside it.
 
 use super::bindings::LostStream;
+use super::board_keys;
 use super::clock;
 use super::damage::Damage;
 use super::hints::Hint;
@@ -101,7 +102,7 @@ impl QueueKey {
     pub fn changed(&mut self, ctx: Context<'_>, name: ServerStr<'_>) {
         self.contribution.update(&self.queue);
         if let Some(due) = self.earlier_due() {
-            schedule::set(ctx, &mut self.hint, ctx.db(), name.bytes(), due);
+            schedule::set::<QueueKey>(ctx, &mut self.hint, ctx.db(), name.bytes(), due);
         }
     }
 
@@ -120,7 +121,9 @@ impl QueueKey {
     /// something to do at `due` and not before, or nothing at all.
     pub(super) fn schedule(&mut self, ctx: Context<'_>, name: ServerStr<'_>, due: Option<Time>) {
         match due {
-            Some(due) => schedule::set(ctx, &mut self.hint, ctx.db(), name.bytes(), due),
+            Some(due) => {
+                schedule::set::<QueueKey>(ctx, &mut self.hint, ctx.db(), name.bytes(), due)
+            }
             None => self.hint = None,
         }
     }
@@ -136,7 +139,7 @@ impl QueueKey {
         let ahead = self.damage.is_none() && self.queue.is_due(now);
         let due = if ahead { Some(now) } else { self.earlier_due() };
         if let Some(due) = due {
-            schedule::set(ctx, &mut self.hint, db, name.bytes(), due);
+            schedule::set::<QueueKey>(ctx, &mut self.hint, db, name.bytes(), due);
         }
     }
 }
@@ -158,5 +161,6 @@ pub fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
             clock::note_token(stored.leases.last_fence(), clock::now().time);
         }
     }
+    board_keys::key_arrived(ctx, name);
     waiting::name_changed(db, name.bytes());
 }

@@ -11,6 +11,7 @@
 
 use super::peak::Peak;
 use super::queue_key::QueueKey;
+use super::schedule::{Advanced, SLOT_RETRY, Timed};
 use super::slots::name_beside;
 use super::streams::{STREAM_RETRY, gate, write_events};
 use super::{clock, waiting};
@@ -31,9 +32,6 @@ pub const APPLY_QUEUE: &CStr = c"modq._q";
 
 /// The largest backlog of deferred work that a tick has seen of late.
 static DEFERRED_MAX: Mutex<Peak> = Mutex::new(Peak::new());
-
-/// While a key's slot is another node's, look again after this.
-const SLOT_RETRY: Millis = Millis(50);
 
 /// The most steps that were of late (see [`Peak`]) due at once in one queue when the timer came to
 /// it. Counted where one turn of the timer did not do them all.
@@ -278,13 +276,10 @@ fn channel(key: &[u8], moderator: &[u8]) -> Vec<u8> {
     name_beside(b"modq:", key, &[b":", moderator].concat())
 }
 
-/// What a tick did on one key.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Advanced {
-    /// How many steps.
-    pub steps: usize,
-    /// When there is next something to do, if the key still holds a queue that has.
-    pub next: Option<Due>,
+impl Timed for QueueKey {
+    fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -> Advanced {
+        advance(ctx, name, now, budget)
+    }
 }
 
 /// Lets time act on the queue of a key, at most `budget` steps.
@@ -325,7 +320,10 @@ pub fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -
     drop(key);
     announce(ctx, name, &mut out, now);
     OUTCOME.set(Some(out));
-    Advanced { steps, next }
+    Advanced {
+        steps,
+        more: next.is_some_and(|next| next.is_reached(now.time)),
+    }
 }
 
 /// When the queue at a key next has something to do.
@@ -341,10 +339,7 @@ fn look_again(ctx: Context<'_>, name: ServerStr<'_>, at: Time) -> Advanced {
             stored.schedule(ctx, name, Some(at));
         }
     }
-    Advanced {
-        steps: 0,
-        next: Some(Due::At(at)),
-    }
+    Advanced::default()
 }
 
 /// Undoes a match whose client went away before it was answered. Answers false if that has to be

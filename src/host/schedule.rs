@@ -1,10 +1,11 @@
-//! The module's one timer, and what it is set by: the hints of the queues ([`Hints`]).
+//! The module's one timer, and what it is set by: the hints of the values on which time acts
+//! ([`Timed`], [`Hints`]).
 //!
-//! A queue knows itself what is due when, and is asked when its hint comes due; a hint that is too
-//! early costs one look. But a hint must not be too late: when a queue has something to do earlier
-//! than its hint says, the hint is set anew (`QueueKey::changed`).
+//! A value knows itself what is due when, and is asked when its hint comes due; a hint that is too
+//! early costs one look. But a hint must not be too late: when a value has something to do earlier
+//! than its hint says, the hint is set anew (`QueueKey::changed`, `BoardKey::changed`).
 //!
-//! When the clock was set back, and when it may be another's (after loading, on promotion), every queue
+//! When the clock was set back, and when it may be another's (after loading, on promotion), every key
 //! that has a hint is visited, some at a time: what it has was set by a clock that may have been ahead.
 //!
 //! A tick: the timer fires; the keys that are due are worked on, in turns, within a budget of steps
@@ -13,10 +14,12 @@
 use crate::host::clock::{now, was_set_back};
 use crate::host::hints::{Entry, Hint, Hints};
 use crate::host::peak::Peak;
-use crate::host::{queues, settings, waiting};
+use crate::host::{settings, waiting};
+use crate::server::args::ServerStr;
 use crate::server::context::{Context, must_not_replicate};
 use crate::server::key::Name;
 use crate::server::timer::{self, Tick, Timer};
+use crate::server::types::Stored;
 use modq_core::queue::Now;
 use modq_core::units::{Millis, Time};
 use std::collections::VecDeque;
@@ -29,6 +32,8 @@ const PAUSED_RETRY: Millis = Millis(5);
 /// The timer never sleeps for longer. The server's timers sleep by the time that passes: a clock that is set ahead wakes
 /// none of them, and what comes due by that would wait for as long as it would have before.
 const LONGEST_SLEEP: Millis = Millis(1000);
+/// While a key's slot is another node's, look at the key again after this.
+pub const SLOT_RETRY: Millis = Millis(50);
 
 /// Steps done on one key before the next has its turn, and before the clock is looked at.
 const STEPS_PER_TURN: usize = 64;
@@ -39,12 +44,30 @@ const LONGEST_TICK: Duration = Duration::from_millis(1);
 /// How many hints of values that are gone are taken out at the end of a turn of the event loop.
 const GONE_PER_TURN: usize = 1000;
 
+/// A value on which time acts.
+pub trait Timed: Stored {
+    /// Lets time act on the value at a key, at most `budget` steps.
+    fn advance(ctx: Context<'_>, name: ServerStr<'_>, now: Now, budget: usize) -> Advanced;
+}
+
+/// What a tick did on one key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Advanced {
+    /// How many steps.
+    pub steps: usize,
+    /// Whether there is more to do by now.
+    pub more: bool,
+}
+
+/// What is done with a key whose time has come: the `advance` of its type.
+type Work = fn(Context<'_>, ServerStr<'_>, Now, usize) -> Advanced;
+
 #[derive(Default)]
 struct Schedule {
-    hints: Hints,
+    hints: Hints<Work>,
     /// The running timer and when it fires.
     timer: Option<(Timer, Time)>,
-    /// While all queues are visited: the hint of the last one that was.
+    /// While all keys are visited: the hint of the last one that was.
     visiting: Option<Entry>,
     /// By how much the last tick was late, and the most of late.
     last_lag: Millis,
@@ -59,10 +82,10 @@ fn with<R>(body: impl FnOnce(&mut Schedule) -> R) -> R {
     body(guard.get_or_insert_with(Schedule::default))
 }
 
-/// The queue that holds `hint`, at this name, has something to do at `due`, whatever was known
+/// The value that holds `hint`, at this name, has something to do at `due`, whatever was known
 /// before.
-pub fn set(ctx: Context<'_>, hint: &mut Option<Hint>, db: i32, key: &[u8], due: Time) {
-    with(|s| s.hints.set(hint, db, key, due));
+pub fn set<T: Timed>(ctx: Context<'_>, hint: &mut Option<Hint>, db: i32, key: &[u8], due: Time) {
+    with(|s| s.hints.set(hint, db, key, T::advance, due));
     start(ctx);
 }
 
@@ -79,7 +102,7 @@ fn fire_by(ctx: Context<'_>, due: Time) {
         // It has not fired yet: when it fires, `tick` takes it out first.
         timer::stop(ctx, timer);
     }
-    let started = timer::start::<QueueTimer>(ctx, due.since(now).0);
+    let started = timer::start::<KeyTimer>(ctx, due.since(now).0);
     with(|s| s.timer = Some((started, due)));
 }
 
@@ -91,7 +114,7 @@ pub fn start(ctx: Context<'_>) {
     }
 }
 
-/// Has every queue that has a hint looked at, because the clock may say less than when they were: what
+/// Has every key that has a hint looked at, because the clock may say less than when they were: what
 /// they have may be due earlier than their hints say.
 pub fn visit_all(ctx: Context<'_>) {
     with(|s| s.visiting = Some((Time::EPOCH, 0)));
@@ -153,22 +176,22 @@ fn work_off(ctx: Context<'_>, start: Now) {
     let mut turns = VecDeque::new();
     while budget > 0 && begun.elapsed() < LONGEST_TICK {
         let next_turn = with(|s| s.hints.pop_due(start.time)).or_else(|| turns.pop_front());
-        let Some((db, key)) = next_turn else {
+        let Some((db, key, work)) = next_turn else {
             return;
         };
         if !ctx.select_db(db) {
             continue;
         }
         let name = Name::new(&key);
-        let done = queues::advance(ctx, name.get(), start, budget.min(STEPS_PER_TURN));
+        let done = work(ctx, name.get(), start, budget.min(STEPS_PER_TURN));
         budget = budget.saturating_sub(done.steps.max(1));
-        if done.next.is_some_and(|next| next.is_reached(start.time)) {
-            turns.push_back((db, key));
+        if done.more {
+            turns.push_back((db, key, work));
         }
     }
 }
 
-/// Visits queues after [`visit_all`], for as long as a tick may take; the others have their turn in the
+/// Visits keys after [`visit_all`], for as long as a tick may take; the others have their turn in the
 /// next.
 fn visit(ctx: Context<'_>, start: Now) {
     let begun = Instant::now();
@@ -177,17 +200,19 @@ fn visit(ctx: Context<'_>, start: Now) {
             return tick_within(ctx, 1);
         }
         let next = with(|s| s.hints.next_after(last));
-        with(|s| s.visiting = next.as_ref().map(|(entry, ..)| *entry));
-        if let Some((.., key)) = next.filter(|(_, db, _)| ctx.select_db(*db)) {
-            queues::advance(ctx, Name::new(&key).get(), start, STEPS_PER_TURN);
+        with(|s| s.visiting = next.as_ref().map(|(entry, _)| *entry));
+        if let Some((_, (db, key, work))) = next {
+            if ctx.select_db(db) {
+                work(ctx, Name::new(&key).get(), start, STEPS_PER_TURN);
+            }
         }
     }
 }
 
-/// The one timer of all queues.
-struct QueueTimer;
+/// The one timer of all keys.
+struct KeyTimer;
 
-impl Tick for QueueTimer {
+impl Tick for KeyTimer {
     fn tick(ctx: Context<'_>) {
         let fired = with(|s| s.timer.take());
         if !ctx.flags().is_active_primary() {

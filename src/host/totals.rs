@@ -1,6 +1,7 @@
 //! Totals over all keys, for INFO: how many values of each type there are, what is in all queues,
 //! and what became of it. They are kept as things change, so that asking costs nothing.
 
+use modq_core::board::Board;
 use modq_core::queue::Queue;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +13,10 @@ pub const LIMITERS: usize = 1;
 /// See [`QUEUES`].
 pub const LEASE_SETS: usize = 2;
 
-static VALUES: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+/// See [`QUEUES`].
+pub const BOARDS: usize = 3;
+
+static VALUES: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
 /// A field of a key's value: that value is counted as one of its type for as long as it lives,
 /// wherever it is freed.
@@ -79,13 +83,7 @@ impl Contribution {
 
     #[inline]
     fn replace(&mut self, values: [u64; FIELDS]) {
-        for (i, (old, new)) in self.0.iter_mut().zip(values).enumerate() {
-            if *old != new {
-                // The difference may wrap around below zero; adding it wraps back.
-                SUMS[i].fetch_add(new.wrapping_sub(*old), Relaxed);
-                *old = new;
-            }
-        }
+        replace_in(&SUMS, &mut self.0, values);
     }
 }
 
@@ -98,6 +96,49 @@ impl Drop for Contribution {
 /// The sums over all queues with their names, for INFO.
 pub fn over_all_queues() -> [(&'static CStr, u64); FIELDS] {
     std::array::from_fn(|i| (QUEUE_FIELDS[i], SUMS[i].load(Relaxed)))
+}
+
+/// The members of all boards, and the ids that they store.
+static BOARD_SUMS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// The members of all boards, and the ids that they store.
+pub fn over_all_boards() -> [u64; 2] {
+    BOARD_SUMS.each_ref().map(|sum| sum.load(Relaxed))
+}
+
+/// What one board has added to the sums over all boards. Taken off again when it is dropped.
+#[derive(Default)]
+pub struct BoardShare([u64; 2]);
+
+impl BoardShare {
+    /// Brings the sums up to date after a change of the board.
+    #[inline]
+    pub fn update(&mut self, board: &Board) {
+        self.replace([board.len() as u64, board.ids() as u64]);
+    }
+
+    #[inline]
+    fn replace(&mut self, values: [u64; 2]) {
+        replace_in(&BOARD_SUMS, &mut self.0, values);
+    }
+}
+
+impl Drop for BoardShare {
+    fn drop(&mut self) {
+        self.replace([0; 2]);
+    }
+}
+
+/// Puts `values` in the place of what somebody has added to `sums`.
+#[inline]
+fn replace_in<const N: usize>(sums: &[AtomicU64; N], added: &mut [u64; N], values: [u64; N]) {
+    for (sum, (old, new)) in sums.iter().zip(added.iter_mut().zip(values)) {
+        if *old != new {
+            // The difference may wrap around below zero; adding it wraps back.
+            sum.fetch_add(new.wrapping_sub(*old), Relaxed);
+            *old = new;
+        }
+    }
 }
 
 /// Requests that limiters let through since the server started.

@@ -54,10 +54,12 @@ required! {
     RedisModule_OpenKey RedisModule_CloseKey RedisModule_KeyType RedisModule_UnlinkKey
     RedisModule_ModuleTypeGetType RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue
     RedisModule_SetAbsExpire RedisModule_GetAbsExpire RedisModule_GetDbIdFromModuleKey
+    RedisModule_ZsetFirstInScoreRange RedisModule_ZsetRangeCurrentElement
+    RedisModule_ZsetRangeNext RedisModule_ZsetRangeStop
 
     RedisModule_ReplyWithError RedisModule_ReplyWithSimpleString RedisModule_ReplyWithLongLong
     RedisModule_ReplyWithStringBuffer RedisModule_ReplyWithNull RedisModule_ReplyWithNullArray
-    RedisModule_ReplyWithArray RedisModule_ReplyWithMap
+    RedisModule_ReplyWithArray RedisModule_ReplyWithMap RedisModule_ReplyWithDouble
 
     RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_SignalModifiedKey
     RedisModule_NotifyKeyspaceEvent

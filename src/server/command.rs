@@ -23,6 +23,8 @@ pub enum Keys {
     Changes,
     /// The first two arguments are such keys.
     ChangesTwo,
+    /// The first argument is such a key, and the second a key that is only read.
+    ChangesAndReads,
     /// The first argument says how many such keys follow.
     ChangesCounted,
     /// The first argument is such a key, and so is what follows the word EVENTS.
@@ -76,7 +78,7 @@ pub fn register(ctx: Context<'_>, command: &Command) -> Result<(), LoadError> {
     // Where the keys are, as servers were told before there were key specs.
     let (first, last) = match command.keys {
         Keys::Reads | Keys::Changes | Keys::ChangesEvents => (1, 1),
-        Keys::ChangesTwo => (1, 2),
+        Keys::ChangesTwo | Keys::ChangesAndReads => (1, 2),
         Keys::None | Keys::ChangesCounted => (0, 0),
     };
     // SAFETY: during load, with a static name and static flags and a handler of the right type;
@@ -219,13 +221,16 @@ impl Command {
         let keys = match self.keys {
             Keys::None => 0..0,
             Keys::Reads | Keys::Changes | Keys::ChangesEvents => 0..1,
-            Keys::ChangesTwo => 0..2,
+            Keys::ChangesTwo | Keys::ChangesAndReads => 0..2,
             // The first says how many; the second is marked as repeated.
             Keys::ChangesCounted => 1..2,
         };
         args[keys]
             .iter_mut()
             .for_each(|arg| arg.kind = Kind::Key(0));
+        if self.keys == Keys::ChangesAndReads {
+            args[1].kind = Kind::Key(1);
+        }
         if self.keys == Keys::ChangesEvents {
             let follows = |arg: &&mut Arg| arg.token.as_deref() == Some("EVENTS");
             let stream = args.iter_mut().find(follows);
@@ -280,19 +285,22 @@ static INFO_VERSION: InfoVersion = InfoVersion(raw::RedisModuleCommandInfoVersio
     sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
 });
 
+/// What key specs say of a key that is only read.
+const READS: u64 = (raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS) as u64;
+
 /// Where a command has its keys, ended by an empty entry.
 fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
     // SAFETY: an all-zero entry is valid: it is the end mark.
     let mut specs: [raw::RedisModuleCommandKeySpec; 3] = unsafe { std::mem::zeroed() };
     let spec = &mut specs[0];
-    spec.flags = u64::from(match keys {
-        Keys::Reads => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-        _ => {
+    spec.flags = match keys {
+        Keys::Reads => READS,
+        _ => u64::from(
             raw::REDISMODULE_CMD_KEY_RW
                 | raw::REDISMODULE_CMD_KEY_ACCESS
-                | raw::REDISMODULE_CMD_KEY_UPDATE
-        }
-    });
+                | raw::REDISMODULE_CMD_KEY_UPDATE,
+        ),
+    };
     spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     spec.bs.index.pos = 1;
     if keys == Keys::ChangesCounted {
@@ -305,6 +313,11 @@ fn key_specs(keys: Keys) -> [raw::RedisModuleCommandKeySpec; 3] {
         spec.fk.range.lastkey = i32::from(keys == Keys::ChangesTwo);
         spec.fk.range.keystep = 1;
         spec.fk.range.limit = 0;
+    }
+    if keys == Keys::ChangesAndReads {
+        specs[1] = specs[0];
+        specs[1].flags = READS;
+        specs[1].bs.index.pos = 2;
     }
     if keys == Keys::ChangesEvents {
         specs[1] = specs[0];

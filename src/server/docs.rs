@@ -186,7 +186,8 @@ fn group(mut args: Vec<Arg>) -> Arg {
         };
     }
     let token = args.remove(0);
-    if args.len() == 1 && args[0].token.is_none() && !args[0].optional {
+    let is_value = |arg: &Arg| arg.token.is_none() && !arg.optional && !arg.multiple;
+    if args.len() == 1 && is_value(&args[0]) {
         // The value keeps its name, which tells its unit: `[LOCK ms]`.
         let mut arg = args.remove(0);
         arg.token = token.token;

@@ -50,3 +50,4 @@ mod reply;
 mod rights;
 pub mod timer;
 pub mod types;
+pub mod zset;

@@ -25,6 +25,28 @@ impl Context<'_> {
         };
     }
 
+    /// Sends `command first second record` to replicas and the AOF.
+    pub fn replicate_two(
+        self,
+        command: &'static CStr,
+        [first, second]: [ServerStr<'_>; 2],
+        record: &[u8],
+    ) {
+        // SAFETY: the context is live; the arguments are what the format says (two strings, buffer),
+        // and the server copies them.
+        unsafe {
+            api!(RedisModule_Replicate(
+                self.raw(),
+                command.as_ptr(),
+                c"ssb".as_ptr(),
+                first.raw(),
+                second.raw(),
+                record.as_ptr(),
+                record.len()
+            ))
+        };
+    }
+
     /// Writes `command data` to the AOF only.
     pub fn write_to_aof(self, command: &'static CStr, data: &[u8]) {
         // SAFETY: the context is live; the arguments are what the format says (not to replicas, a

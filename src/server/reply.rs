@@ -12,6 +12,12 @@ impl Context<'_> {
         unsafe { api!(RedisModule_ReplyWithLongLong(self.raw(), n)) };
     }
 
+    /// A floating-point number; in RESP2 a string, as the server writes it.
+    pub fn reply_double(self, n: f64) {
+        // SAFETY: the context is live.
+        unsafe { api!(RedisModule_ReplyWithDouble(self.raw(), n)) };
+    }
+
     /// A string of any bytes.
     #[inline]
     pub fn reply_bytes(self, bytes: &[u8]) {

@@ -41,6 +41,12 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("token", 0, i64::MAX),
     ("rev", 0, i64::MAX),
     ("n", 1, 1000),
+    ("offset", 0, 1 << 53),
+    ("before", 0, 10_000),
+    ("after", 0, 10_000),
+    ("score", -(1 << 60), 1 << 60),
+    ("columns", 1, 4),
+    ("cap", 0, 1 << 53),
 ];
 
 fn number(random: &mut Random, name: &str) -> i64 {
@@ -99,6 +105,8 @@ fn what_follows_the_docs_is_no_syntax_error(kind: Kind) {
                     format!("{reply:?}").contains("is internal"),
                     "{about}: {reply:?}"
                 ),
+                // How many words a board takes depends on the board.
+                false if format!("{reply:?}").contains("COLUMNS") => {}
                 false => assert_ne!(reply.err_code(), "ERR", "{about}: {reply:?}"),
             }
         }
@@ -172,6 +180,11 @@ fn populate(c: &mut Client) {
         "RATELIMIT.CHECK limit:1 10 100000000 ALGO FIXED LIMIT 5 200000000 ALGO COUNTER COST 3",
         "RATELIMIT.ACQUIRE lease:0 5 l:1 TTL 100000000 COST 2",
         "RATELIMIT.POLICY SET p:1 3 100000000",
+        "RANK.ADD board:0 i:1 5 ID r:1",
+        "RANK.ADD board:0 i:2 5",
+        "RANK.CREATE board:1 COLUMNS 2 ORDER DESC ASC TIES LATEST CAP 3",
+        "RANK.ADD board:1 i:1 5 7",
+        "RANK.CREATE board:2 UPDATE BEST TIES MEMBER",
     ]
     .map(str::to_owned)
     .into();
@@ -219,7 +232,8 @@ fn fitting(random: &mut Random, arg: &ArgSpec, family: &str, tokens: &[i64]) -> 
         (_, "rev") => (1 + random.below(2)).to_arg(),
         (_, "quota" | "cost" | "max") => random.below(12).to_arg(),
         ("integer", name) => number(random, name).to_arg(),
-        (_, "item") => one_of(random, "i", 8),
+        (_, "score") => random.below(9).to_arg(),
+        (_, "item" | "member") => one_of(random, "i", 8),
         (_, "moderator") => one_of(random, "m", 6),
         (_, "tag") => one_of(random, "t", 4),
         (_, "request") => one_of(random, "r", 3),
@@ -306,6 +320,7 @@ fn state(c: &mut Client) -> Vec<String> {
 fn family(spec: &Spec) -> &'static str {
     match &spec.name[0] {
         name if name.starts_with("MODQ.") => "q",
+        name if name.starts_with("RANK.") => "board",
         _ if spec.args.iter().any(|arg| arg.name == "id") => "lease",
         _ => "limit",
     }

@@ -148,6 +148,11 @@ fn every_field_of_info_is_explained() {
 }
 
 #[test]
+fn examples_of_boards() {
+    assert!(run_examples("docs/rank.md") >= 10);
+}
+
+#[test]
 fn examples_of_rate_limits() {
     assert!(run_examples("docs/ratelimit.md") >= 10);
 }

@@ -9,6 +9,7 @@ matrix!(
     a_panic_of_the_clock_damages_the_key_it_was_about,
     a_panic_in_a_move_damages_both_keys,
     a_panic_in_a_charge_damages_the_limiter,
+    a_panic_in_a_row_damages_the_board,
 );
 
 const DAMAGED: &str = "ERR internal error: this key is damaged";
@@ -167,4 +168,39 @@ fn a_panic_in_a_charge_damages_the_limiter(kind: Kind) {
     assert_eq!(c.line("RATELIMIT.RESET user"), Value::Int(1));
     none_damaged(&mut c);
     assert_eq!(c.cmd(&check)[0], Value::Int(1));
+}
+
+fn a_panic_in_a_row_damages_the_board(kind: Kind) {
+    let (primary, replica) = pair(kind);
+    let mut c = primary.client();
+    assert_eq!(c.line("RANK.ADD b first 5")[0], Value::Int(1));
+    refused_whole(&mut c, &["RANK.ADD", "b", "panic in a row", "1", "ID", "x"]);
+    same(&primary, &replica, "b");
+    unchanged(&mut c, "b", |c| {
+        refused(c, "RANK.ADD b other 1");
+        refused(c, "RANK.REM b first");
+        refused(c, "RANK.CLOSE b old");
+        refused(c, "RANK.CONFIGURE b RETRY 1");
+    });
+    assert_eq!(damaged(&mut c), 1);
+    assert_eq!(c.line("RANK.TOP b 5"), arr![arr![1, "first", 5]]);
+    // What an import did before it is on the replica.
+    c.line("DEL b");
+    c.cmd(&["ZADD", "z", "1", "c", "2", "panic in a row", "3", "a"]);
+    refused_whole(&mut c, &["RANK.IMPORT", "b", "z"]);
+    same(&primary, &replica, "b");
+    assert_eq!(c.line("RANK.CARD b"), Value::Int(1));
+    c.line("DEL b");
+    none_damaged(&mut c);
+    assert_eq!(c.line("RANK.ADD b other 1")[0], Value::Int(1));
+}
+
+/// The command panics inside.
+#[track_caller]
+fn refused_whole(c: &mut Client, words: &[&str]) {
+    let reply = c.cmd(words);
+    assert!(
+        matches!(&reply, Value::Error(e) if e.starts_with("ERR internal error")),
+        "{words:?}: {reply:?}"
+    );
 }

@@ -13,6 +13,7 @@
 //! | `$w` `$v` `$i` `$who` | *wild* queues, items and moderators, for all clients: anything happens to them |
 //! | `$tk` `$ti` `$tt` | something claimed from a wild queue |
 //! | `$l` `$k` `$x` `$req` | limits, leases and requests for all clients |
+//! | `$board` `$season` `$zset` | boards, one that was closed, and a sorted set, for all clients |
 //! | `$ms` `$n9` `$big` `$dump` | a duration, a number below 9, 4,000 bytes, what DUMP last answered |
 
 use modq_testkit::Random;
@@ -143,12 +144,37 @@ pub(crate) const MIX: &[Row] = &[
     (2, "RATELIMIT.ACQUIRE $x 5 $who TTL $ms [COST 2]"),
     (1, "RATELIMIT.RELEASE $x $who"),
     (1, "RATELIMIT.LEASES $x [COUNT 2]"),
+    (
+        1,
+        "RANK.CREATE $board [ORDER ASC] [UPDATE <BEST|LAST>] [TIES <LATEST|MEMBER>] [CAP 9] [RETRY <0|50>]",
+    ),
+    (
+        1,
+        "RANK.CONFIGURE $board [UPDATE <SUM|BEST|LAST>] [RETRY <0|100>]",
+    ),
+    (
+        8,
+        "RANK.ADD $board $i $n900 [UPDATE <SUM|BEST|LAST>] [ID $req] [NOCREATE]",
+    ),
+    (2, "RANK.REM $board $i [SCORE $n900]"),
+    (1, "RANK.CLOSE $board $season"),
+    (1, "ZADD $zset $n9 $i $n9 $who"),
+    (1, "RANK.IMPORT $board $zset"),
+    (1, "RANK.GET $board [RANKING <STANDARD|DENSE>] $i $who"),
+    (1, "RANK.TOP $board 5 [OFFSET 2] [RANKING DENSE]"),
+    (1, "RANK.AROUND $board $i 2 2"),
+    (1, "RANK.AMONG $board $i $who"),
+    (1, "RANK.COUNT $board $n900"),
+    (1, "RANK.PERCENTILE $board $i"),
+    (1, "RANK.CARD $board"),
+    (1, "RANK.INFO $board"),
     // What the server itself does to keys.
-    (1, "<DEL|UNLINK> <$w|$l|$x>"),
+    (1, "<DEL|UNLINK> <$w|$l|$x|$board>"),
+    (1, "DEL $season"),
     (1, "COPY $w $v REPLACE"),
     (1, "RENAME $w $v"),
     (1, "PEXPIRE $w <40|100000>"),
-    (1, "DUMP <$w|$l|$x>"),
+    (1, "DUMP <$w|$l|$x|$board>"),
     (1, "RESTORE $v 0 $dump REPLACE"),
 ];
 

@@ -9,10 +9,10 @@ pub const MAX_LIMITS_PER_REQUEST: usize = 8;
 /// Most limits in use in one key.
 pub const MAX_LIMITS_IN_USE: usize = 16;
 /// Longest request id, lease id and policy name, in bytes; the shortest is 1.
-pub const MAX_ID_BYTES: usize = 512;
+pub const MAX_ID_BYTES: usize = crate::wire::MAX_ID_BYTES;
 
 /// The last time that a request or an effect can have; later ones are taken as this.
-pub(super) const MAX_TIME: Time = Time(MAX_VALUE);
+pub(super) const MAX_TIME: Time = crate::wire::MAX_TIME;
 
 /// The rule a limit follows. Each has its own file, which states the rule and its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

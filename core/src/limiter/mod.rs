@@ -51,7 +51,6 @@ mod state;
 mod tests;
 mod usage;
 mod wait;
-mod wire;
 
 pub use decide::{CheckError, Decision, DeniedBy, Request, Verdict};
 pub use detail::LimitDetail;
@@ -67,5 +66,5 @@ pub use wait::Wait;
 
 /// Whether these bytes can be a request id, a lease id or a policy name: 1 to 512 of them.
 pub fn valid_id(id: &[u8]) -> bool {
-    (1..=MAX_ID_BYTES).contains(&id.len())
+    crate::wire::valid_id(id)
 }

@@ -28,9 +28,9 @@
 use super::effect::{Change, Effect};
 use super::lease::{Lease, LeaseChange, LeaseEffect};
 use super::limits::{Algo, LimitSpec, MAX_LIMITS_PER_REQUEST, MAX_TIME, MAX_VALUE};
-use super::wire::{MAX_NUMBER, Reader, Writer};
 use crate::codec::DecodeError;
 use crate::units::{Millis, Time, Token};
+use crate::wire::{MAX_NUMBER, Reader, Writer};
 use std::borrow::Cow;
 
 /// The first byte of a record of version 1. A later version n has 0x80 + n.

@@ -1,8 +1,8 @@
 //! The runs of a LOG in compact form: delta-coded, in chunks with running totals in their heads.
 
-use crate::limiter::wire::{self, MAX_NUMBER};
 use crate::memory::alloc_size;
 use crate::units::{Millis, Time};
+use crate::wire::{self, MAX_NUMBER};
 use smallvec::SmallVec;
 
 /// Runs per chunk: few enough to decode in about a microsecond, enough to hide the header.
