@@ -15,7 +15,7 @@ RUSTFLAGS="--cfg fuzzing $coverage" cargo build --release --target "$host" --tar
 fuzzer="$(cd "$target_dir" && pwd)/$host/release/modq-fuzz"
 
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(queue_value queue_record limiter_value limiter_record lease_value lease_record policies)
+[ ${#targets[@]} -gt 0 ] || targets=(queue_value queue_record board_value board_record limiter_value limiter_record lease_value lease_record policies)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p artifacts

@@ -67,6 +67,7 @@ fn of_supervisors(kind: Kind) {
     assert_eq!(again(&mut c, "MODQ.PAUSE {q}2"), ok());
     assert_eq!(again(&mut c, "MODQ.UNPAUSE {q}2"), ok());
     assert_eq!(again(&mut c, "MODQ.CONFIGURE {q}2 LOCK 1000"), ok());
+    submit(&mut c, "dead x p");
     make_dead(&mut c, "dead", "x");
     assert_eq!(again(&mut c, "MODQ.REVIVE dead x"), Value::Int(0));
 }

@@ -121,5 +121,5 @@ macro_rules! damaged {
 }
 
 damaged! {
-    queue_value queue_record limiter_value limiter_record lease_value lease_record policies
+    queue_value queue_record board_value board_record limiter_value limiter_record lease_value lease_record policies
 }

@@ -2,6 +2,8 @@
 //! what came of it works: it panics if not. The fuzzer (`core/fuzz`, `make fuzz`) searches for such
 //! inputs by coverage; `main.rs` runs damaged seeds and the kept corpora in every test run.
 
+#[path = "boards.rs"]
+mod boards;
 #[path = "limits.rs"]
 mod limits;
 #[path = "queue.rs"]
@@ -30,6 +32,16 @@ pub(crate) const TARGETS: &[Target] = &[
         name: "queue_record",
         run: queue::record,
         seeds: queue::records,
+    },
+    Target {
+        name: "board_value",
+        run: boards::value,
+        seeds: boards::values,
+    },
+    Target {
+        name: "board_record",
+        run: boards::record,
+        seeds: boards::records,
     },
     Target {
         name: "limiter_value",
