@@ -68,7 +68,7 @@ fn locks_delays_and_registrations_end_without_a_write(kind: Kind) {
     assert_eq!(debug_digest(&mut c), debug_digest(&mut replica.client()));
     // Whoever folds the stream knows of the new due times.
     let events = c.line("XRANGE log - +");
-    let delays = events.items().iter().filter(|e| e[1][1] == bulk("delay"));
+    let delays = events.items().iter().filter(|e| e[1][1] == bulk("update"));
     assert_eq!(delays.count(), 2);
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The longest duration of MODQ, 35 years, and of RATELIMIT: what is recorded must not run out.
 const LONG: i64 = 1 << 40;
 const MAX: i64 = 1 << 53;
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "g:log",
     "g:counter",
     "g:fixed",
@@ -22,7 +22,16 @@ const KEYS: [&str; 8] = [
     "g:blocked",
     "g:leases",
     "g:queue",
+    "g:board",
 ];
+
+/// What files of a version have: boards came with version 2 of the others.
+fn keys(version: i32) -> &'static [&'static str] {
+    match version {
+        1 => &KEYS[..8],
+        _ => &KEYS,
+    }
+}
 
 /// Of what these hold version 1 does not say how long it was to last.
 const UNTOLD: [&str; 2] = ["g:blocked", "g:leases"];
@@ -35,7 +44,9 @@ fn golden() -> PathBuf {
 fn newest() -> i32 {
     let queue = modq_core::queue::Queue::VERSION;
     let limits = modq_core::limiter::Limiter::VERSION;
-    queue.max(limits).max(modq_core::limiter::Leases::VERSION)
+    let leases = modq_core::limiter::Leases::VERSION;
+    let boards = modq_core::board::Board::VERSION;
+    queue.max(limits).max(leases).max(boards)
 }
 
 fn ask(c: &mut Client, line: &str) {
@@ -158,9 +169,31 @@ fn record_queue(c: &mut Client) {
     );
 }
 
+fn record_board(c: &mut Client) {
+    ask(
+        c,
+        &format!("RANK.CREATE g:board ORDER DESC ASC COLUMNS 2 TIES LATEST CAP 5000 RETRY {LONG}"),
+    );
+    for i in 0..600 {
+        ask(
+            c,
+            &format!("RANK.ADD g:board player-{i} {} {}", i % 50, -(i % 7)),
+        );
+    }
+    for i in 0..9 {
+        ask(c, &format!("RANK.ADD g:board player-{i} 3 1 ID game-{i}"));
+    }
+    let wild: &[u8] = b"\0\xff\r\n";
+    cmd!(c, "RANK.ADD", "g:board", wild, i64::MIN, i64::MAX);
+    ask(c, "RANK.REM g:board player-599");
+}
+
 /// What is asked of recorded files. The answers do not depend on when, but for what `steady` takes out.
-fn questions() -> Vec<String> {
-    let mut lines: Vec<String> = KEYS.iter().map(|key| format!("TYPE {key}")).collect();
+fn questions(version: i32) -> Vec<String> {
+    let mut lines: Vec<String> = keys(version)
+        .iter()
+        .map(|key| format!("TYPE {key}"))
+        .collect();
     lines.push(format!("RATELIMIT.PEEK g:log 100000 {MAX} COST 0 DETAIL"));
     for algo in ["COUNTER", "FIXED", "GCRA BURST 10"] {
         let key = algo.split(' ').next().unwrap().to_lowercase();
@@ -209,6 +242,20 @@ fn questions() -> Vec<String> {
         "MODQ.REVIVE g:queue dead".to_string(),
         "MODQ.LEN g:queue READY".to_string(),
     ]);
+    if version > 1 {
+        lines.extend(
+            [
+                "RANK.TOP g:board 1000 RANKING DENSE",
+                "RANK.GET g:board RANKING STANDARD player-0 player-8 player-599",
+                "RANK.ADD g:board player-0 3 1 ID game-0",
+                "RANK.ADD g:board player-0 3 1 ID game-9",
+                "RANK.CLOSE g:board g:season",
+                "RANK.CARD g:season",
+                "RANK.ADD g:board player-0 3 1 ID game-1",
+            ]
+            .map(String::from),
+        );
+    }
     lines
 }
 
@@ -238,9 +285,9 @@ fn steady(line: &str, reply: Value) -> String {
     }
 }
 
-fn answers(c: &mut Client) -> String {
+fn answers(c: &mut Client, version: i32) -> String {
     let mut text = String::new();
-    for line in questions() {
+    for line in questions(version) {
         let reply = c.line(&line);
         text += &format!("> {line}\n{}\n", steady(&line, reply));
     }
@@ -253,8 +300,8 @@ fn policies(c: &mut Client) -> Value {
     Value::Array(names.items().iter().map(get).collect())
 }
 
-fn digests(c: &mut Client) -> Vec<String> {
-    KEYS.iter().map(|key| digest(c, key)).collect()
+fn digests(c: &mut Client, version: i32) -> Vec<String> {
+    keys(version).iter().map(|key| digest(c, key)).collect()
 }
 
 /// The AOF as one file.
@@ -292,6 +339,7 @@ fn records() {
     let mut c = server.client();
     record_limits(&mut c);
     record_queue(&mut c);
+    record_board(&mut c);
     write("effects.aof", &whole_aof(&server));
     c.expect_ok("SAVE");
     let rdb = std::fs::read(server.dir().join("dump.rdb")).unwrap();
@@ -313,7 +361,10 @@ fn records() {
     server.stop();
     // What is asked changes things: on a copy.
     let copy = Server::builder(Kind::Redis70).file("dump.rdb", rdb).start();
-    write("replies.txt", answers(&mut copy.client()).as_bytes());
+    write(
+        "replies.txt",
+        answers(&mut copy.client(), newest()).as_bytes(),
+    );
 }
 
 fn every_version_loads(kind: Kind) {
@@ -324,8 +375,10 @@ fn every_version_loads(kind: Kind) {
         let bare = || Server::builder(kind).without_own_modules();
         let from_rdb = bare().file("dump.rdb", read("dump.rdb")).start();
         let mut c = from_rdb.client();
-        let all = digests(&mut c);
-        let expires = KEYS.map(|key| cmd!(c, "PEXPIRETIME", key).int());
+        let all = digests(&mut c, version);
+        let keys = keys(version);
+        let expires = keys.iter().map(|key| cmd!(c, "PEXPIRETIME", *key).int());
+        let expires: Vec<i64> = expires.collect();
         let names = policies(&mut c);
         assert_eq!(c.line("RATELIMIT.POLICY LIST"), arr!["free", "paid"]);
         assert_eq!(
@@ -334,18 +387,22 @@ fn every_version_loads(kind: Kind) {
                 "quota", 100, "window", 60_000, "algo", "GCRA", "burst", 500
             ]]
         );
-        assert_answers(&mut c, &expected);
+        assert_answers(&mut c, version, &expected);
 
         let restored = Server::start(kind);
         let mut c = restored.client();
-        for (key, expires) in KEYS.iter().zip(expires) {
+        for (key, expires) in keys.iter().zip(expires) {
             let payload = read(&format!("{}.dump", key.replace(':', "-")));
             // DUMP leaves out the expiry, which the digest has.
             let done = cmd!(c, "RESTORE", key, expires.max(0), payload, "ABSTTL");
             assert_eq!(done, ok(), "{key}");
         }
-        assert_eq!(digests(&mut c), all, "RESTORE and the RDB file agree");
-        assert_answers(&mut c, &expected);
+        assert_eq!(
+            digests(&mut c, version),
+            all,
+            "RESTORE and the RDB file agree"
+        );
+        assert_answers(&mut c, version, &expected);
 
         for name in ["effects.aof", "rewritten.aof"] {
             let server = bare().aof().file("appendonly.aof", read(name)).start();
@@ -353,23 +410,23 @@ fn every_version_loads(kind: Kind) {
             assert_eq!(policies(&mut c), names, "{name}");
             // Effects tell for how long something was set, which version 1 did not store.
             let told =
-                |i: &usize| version > 1 || name != "effects.aof" || !UNTOLD.contains(&KEYS[*i]);
-            let here = digests(&mut c);
-            for i in (0..KEYS.len()).filter(told) {
+                |i: &usize| version > 1 || name != "effects.aof" || !UNTOLD.contains(&keys[*i]);
+            let here = digests(&mut c, version);
+            for i in (0..keys.len()).filter(told) {
                 assert_eq!(
                     here[i], all[i],
                     "{name} and the RDB file agree on {}",
-                    KEYS[i]
+                    keys[i]
                 );
             }
-            assert_answers(&mut c, &expected);
+            assert_answers(&mut c, version, &expected);
         }
     }
 }
 
 #[track_caller]
-fn assert_answers(c: &mut Client, expected: &str) {
-    let now = answers(c);
+fn assert_answers(c: &mut Client, version: i32, expected: &str) {
+    let now = answers(c, version);
     for (now, then) in now.lines().zip(expected.lines()) {
         assert_eq!(now, then);
     }

@@ -97,9 +97,32 @@ fn of_limits(kind: Kind) {
     assert_eq!(again(&mut c, "RATELIMIT.POLICY SET p 1 1000"), ok());
 }
 
+fn of_boards(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    assert_err!(again(&mut c, "RANK.CREATE sums"), "EXISTS");
+    let with_id = again(&mut c, "RANK.ADD sums ann 5 ID once");
+    assert_eq!((&with_id[0], &with_id[3]), (&Value::Int(0), &Value::Int(5)));
+    let without = again(&mut c, "RANK.ADD sums bob 5");
+    assert_eq!(
+        (&without[0], &without[3]),
+        (&Value::Int(1), &Value::Int(10)),
+        "not safe"
+    );
+    for update in ["BEST", "LAST"] {
+        let same = again(&mut c, &format!("RANK.ADD {update} ann 5 UPDATE {update}"));
+        assert_eq!(same[0], Value::Int(0), "{update}");
+    }
+    assert_eq!(again(&mut c, "RANK.REM sums bob"), Value::Int(0));
+    assert_eq!(again(&mut c, "RANK.CONFIGURE sums RETRY 5"), ok());
+    assert_eq!(c.line("ZADD zset 1 a 2 b"), Value::Int(2));
+    assert_eq!(again(&mut c, "RANK.IMPORT sums zset"), Value::Int(2));
+    assert_err!(again(&mut c, "RANK.CLOSE sums season"), "EXISTS");
+}
+
 matrix! {
     of_producers,
     of_moderators,
     of_supervisors,
     of_limits,
+    of_boards,
 }

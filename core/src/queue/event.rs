@@ -61,7 +61,8 @@ fn named<'e>(effect: &'e Effect<'_>) -> Option<(&'static str, &'e [u8])> {
         Effect::Expire { id, dead: true } => ("dead", id),
         Effect::Expire { id, .. } => ("expire", id),
         Effect::Due { id } => ("due", id),
-        Effect::Delay { id, .. } => ("delay", id),
+        // To who reads the stream it is an item whose due time was changed.
+        Effect::Delay { id, .. } => ("update", id),
         Effect::Undo { id, .. } => ("undo", id),
         Effect::Revive { id } => ("revive", id),
         Effect::MoveOut { id } => ("move_out", id),
