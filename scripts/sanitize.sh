@@ -27,7 +27,7 @@ module() {
     tests=(modq_claims modq_moderators modq_persistence modq_producers modq_supervisors modq_waiting ratelimit_commands
         ratelimit_leases ratelimit_policies ratelimit_saved)
     # Debian's server takes memory from a shared jemalloc: this makes it valgrind's. Stacks are needed to tell whose it is.
-    export MODQ_WRAP="valgrind --quiet --soname-synonyms=somalloc=*jemalloc* --num-callers=40 --log-file=$logs/%p"
+    export MODQ_WRAP="valgrind --quiet --soname-synonyms=somalloc=*jemalloc* --num-callers=40 --suppressions=$PWD/scripts/valgrind.supp --log-file=$logs/%p"
     local status=0
     cargo test --test integration -- --test-threads 2 "${tests[@]/%/::redis_7_0}" || status=$?
     unset MODQ_WRAP

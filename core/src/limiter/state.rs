@@ -103,6 +103,10 @@ impl Limiter {
             }
             Change::Block { until } => {
                 let (until, span) = (*until, until.since(now));
+                // No command asks for longer, so that loading takes no longer one.
+                if span > Millis(MAX_VALUE) {
+                    return Err(ApplyError);
+                }
                 self.block = Some(Box::new(Block { until, span }));
                 self.settle(now);
                 0

@@ -139,6 +139,21 @@ fn impossible_effects_change_nothing() {
     }
 }
 
+/// Else what was applied could be saved and not be loaded again.
+#[test]
+fn no_block_is_longer_than_a_command_asks_for() {
+    let block = |ms| Effect {
+        at: Time(T0),
+        change: crate::limiter::effect::Change::Block {
+            until: Time(T0) + Millis(ms),
+        },
+    };
+    let mut limiter = Limiter::default();
+    assert_eq!(limiter.apply(&block(MAX_VALUE + 1)), Err(ApplyError));
+    assert!(limiter.is_empty());
+    assert_eq!(limiter.apply(&block(MAX_VALUE)), Ok(0));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
