@@ -1,5 +1,6 @@
 //! Every test that runs against real servers: one binary, one module per concern.
 
+mod acl_recipes;
 mod arguments;
 mod arguments_calls;
 mod clock_set_back;
