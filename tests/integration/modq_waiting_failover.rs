@@ -3,7 +3,6 @@
 use super::modq_waiting_faults::{Pair, multi};
 use modq_testkit::queue::*;
 use modq_testkit::*;
-use std::time::Duration;
 
 /// Names of every kind are waited for, with a server that redirects when their slot goes elsewhere.
 fn a_slot_that_goes_sends_its_waiting_clients_after_it(kind: Kind) {
@@ -138,8 +137,11 @@ fn a_pause_of_the_server_is_survived(kind: Kind) {
     }));
     lines.push("CLIENT PAUSE 100000 WRITE".into());
     multi(&mut c, &lines);
-    // Some servers answer a call that times out meanwhile, others later.
-    let _ = times_out.poll(Duration::from_millis(350));
+    let ended = times_out.poll(PATIENCE);
+    assert!(
+        ended.is_some_and(|reply| reply.is_null()),
+        "its time is up, pause or not"
+    );
     assert_eq!(c.line("PING"), simple("PONG"));
     c.expect_ok("CLIENT UNPAUSE");
     let got = served(&mut a);

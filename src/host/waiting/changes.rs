@@ -109,7 +109,6 @@ pub fn scan(ctx: Context<'_>) {
             with(|register| register.to_visit.insert(name));
         }
     }
-    super::end_overdue(ctx);
     super::turn_ends(ctx);
     schedule::tick_within(ctx, until_next_end().min(SCAN_EVERY_MS));
 }
