@@ -144,7 +144,7 @@ fn impossible_effects_change_nothing() {
 fn no_block_is_longer_than_a_command_asks_for() {
     let block = |ms| Effect {
         at: Time(T0),
-        change: crate::limiter::effect::Change::Block {
+        change: effect::Change::Block {
             until: Time(T0) + Millis(ms),
         },
     };
