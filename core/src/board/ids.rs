@@ -5,6 +5,7 @@
 //! counts as recorded at the time of that effect. That is not written into each of them but kept
 //! as a *cap*: all up to a number count as no later than a time.
 
+use super::id_bytes::{IdBytes, Place};
 use crate::memory::alloc_size;
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
@@ -19,7 +20,7 @@ slot_number!(
 /// A recorded id, and its neighbours in the order of recording.
 #[derive(Debug)]
 struct Memo {
-    id: Box<[u8]>,
+    id: Place,
     /// When it was recorded. What counts is [`Ids::at`].
     at: Time,
     /// Larger than those of all recorded before.
@@ -56,8 +57,7 @@ pub(super) struct Ids {
     last_number: u64,
     /// The later ones have larger numbers and later times.
     caps: VecDeque<Cap>,
-    /// Bytes that the ids take.
-    id_bytes: usize,
+    bytes: IdBytes,
 }
 
 impl Ids {
@@ -67,7 +67,8 @@ impl Ids {
 
     fn find(&self, id: &[u8]) -> Option<IdSlot> {
         let hash = self.by_id.hash(id);
-        self.by_id.find(hash, |slot| *self.memos[slot].id == *id)
+        self.by_id
+            .find(hash, |slot| self.bytes.get(self.memos[slot].id) == id)
     }
 
     /// When what is in a slot counts as recorded.
@@ -98,7 +99,7 @@ impl Ids {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], Time)> {
         let next = |slot: &IdSlot| unpack(self.memos[*slot].after);
         let slots = std::iter::successors(self.first, next);
-        slots.map(|slot| (&*self.memos[slot].id, self.at(slot)))
+        slots.map(|slot| (self.bytes.get(self.memos[slot].id), self.at(slot)))
     }
 
     /// How many of the first, at most `most`, are no longer remembered at `now`.
@@ -126,20 +127,20 @@ impl Ids {
         }
         self.last_number += 1;
         let slot = self.memos.insert(Memo {
-            id: id.into(),
+            id: self.bytes.add(id),
             at,
             number: self.last_number,
             before: self.last.and_then(pack),
             after: None,
         });
-        let (memos, hash) = (&self.memos, self.by_id.hash(id));
-        self.by_id.insert(hash, slot, |slot| &memos[slot].id);
+        let (memos, bytes, hash) = (&self.memos, &self.bytes, self.by_id.hash(id));
+        self.by_id
+            .insert(hash, slot, |slot| bytes.get(memos[slot].id));
         match self.last {
             Some(last) => self.memos[last].after = pack(slot),
             None => self.first = Some(slot),
         }
         self.last = Some(slot);
-        self.id_bytes += alloc_size(id.len());
     }
 
     /// Forgets the first.
@@ -151,8 +152,9 @@ impl Ids {
 
     fn remove(&mut self, slot: IdSlot) {
         let memo = self.memos.remove(slot);
-        self.by_id.remove(self.by_id.hash(&memo.id), slot);
-        self.id_bytes -= alloc_size(memo.id.len());
+        let hash = self.by_id.hash(self.bytes.get(memo.id));
+        self.by_id.remove(hash, slot);
+        self.bytes.remove(memo.id);
         match unpack(memo.before) {
             Some(before) => self.memos[before].after = memo.after,
             None => self.first = unpack(memo.after),
@@ -173,7 +175,7 @@ impl Ids {
         self.memos.memory_bytes()
             + self.by_id.memory_bytes()
             + alloc_size(self.caps.capacity() * size_of::<Cap>())
-            + self.id_bytes
+            + self.bytes.memory_bytes()
     }
 }
 
@@ -193,7 +195,8 @@ mod tests {
         ) {
             let (mut ids, mut model) = (Ids::default(), Model::default());
             for (op, id, now) in ops {
-                let (id, now) = ([id], Time(now));
+                // Of lengths that fill blocks of every size.
+                let (id, now) = (vec![id; 1 + usize::from(id) * 13 % 512], Time(now));
                 match op {
                     0..=2 => {
                         ids.set_back(now);
@@ -201,8 +204,8 @@ mod tests {
                         for (_, at) in &mut model.0 {
                             *at = now.min(*at);
                         }
-                        model.0.retain(|(known, _)| **known != id);
-                        model.0.push((Box::new(id), now));
+                        model.0.retain(|(known, _)| **known != *id);
+                        model.0.push((id.clone().into(), now));
                     }
                     3 => {
                         ids.forget_first();
@@ -216,12 +219,13 @@ mod tests {
                 }
                 let expected = model.0.iter().map(|(id, at)| (&**id, *at));
                 assert!(ids.iter().eq(expected));
-                let known = model.0.iter().find(|(known, _)| **known == id);
+                let known = model.0.iter().find(|(known, _)| **known == *id);
                 assert_eq!(ids.recorded(&id), known.map(|(_, at)| *at));
                 assert_eq!(ids.oldest(), model.0.first().map(|(_, at)| *at));
                 assert_eq!(ids.newest(), model.0.last().map(|(_, at)| *at));
                 assert_eq!(ids.len(), model.0.len());
                 assert!(ids.caps.len() <= ids.len());
+                assert!(ids.len() > 0 || ids.bytes.memory_bytes() <= 1024, "nothing is kept");
             }
         }
     }

@@ -16,6 +16,7 @@
 
 mod decide;
 mod effect;
+mod id_bytes;
 mod ids;
 mod import;
 mod persist;
