@@ -65,6 +65,7 @@ required! {
     RedisModule_NotifyKeyspaceEvent
     RedisModule_Call RedisModule_CallReplyType RedisModule_FreeCallReply
     RedisModule_CallReplyArrayElement RedisModule_CallReplyStringPtr
+    RedisModule_CallReplyInteger
 
     RedisModule_GetModuleUserFromUserName RedisModule_ACLCheckKeyPermissions RedisModule_FreeModuleUser
 

@@ -127,6 +127,30 @@ impl Context<'_> {
         }
     }
 
+    /// What MEMORY USAGE says of a key: its value, and what the server keeps beside it. None if the
+    /// server does not say.
+    pub fn memory_usage(self, key: ServerStr<'_>) -> Option<i64> {
+        // SAFETY: the context is live; the arguments are what the format says (a C string and a
+        // string). The reply is read before it is freed, once.
+        unsafe {
+            let reply = api!(RedisModule_Call(
+                self.raw(),
+                c"MEMORY".as_ptr(),
+                c"cs".as_ptr(),
+                c"USAGE".as_ptr(),
+                key.raw()
+            ));
+            if reply.is_null() {
+                return None;
+            }
+            let kind = api!(RedisModule_CallReplyType(reply)) as isize;
+            let said = (kind == raw::REDISMODULE_REPLY_INTEGER)
+                .then(|| api!(RedisModule_CallReplyInteger(reply)));
+            api!(RedisModule_FreeCallReply(reply));
+            said
+        }
+    }
+
     /// In a cluster, whether this node owns the slot of a key that is there: not yet while it
     /// imports the slot. The key must not be open: the server may find that it has expired.
     pub fn owns(self, key: ServerStr<'_>) -> bool {

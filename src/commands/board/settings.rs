@@ -178,7 +178,8 @@ fn info(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     ctx.field("retry").reply_integer(settings.retry.0 as i64);
     ctx.field("members").reply_integer(info.members as i64);
     ctx.field("ids").reply_integer(info.ids as i64);
-    let bytes = stored.memory_bytes();
-    ctx.field("bytes").reply_integer(bytes as i64);
+    let bytes = ctx.memory_usage(args.string(1));
+    let bytes = bytes.unwrap_or(stored.memory_bytes() as i64);
+    ctx.field("bytes").reply_integer(bytes);
     Ok(())
 }
