@@ -140,6 +140,24 @@ fn done(ctx: Context<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Applies effects up to the first that does not fit. What was applied stands, even if what follows it
+/// does not fit. Answers how many were applied, and whether these are all.
+///
+/// # Errors
+/// Not even the first fits.
+fn apply_in_turn<E>(
+    effects: &mut impl Iterator<Item = E>,
+    mut apply: impl FnMut(E) -> bool,
+) -> Result<(usize, bool), Refusal> {
+    let mut fit = 0;
+    let all = effects.all(|effect| {
+        let applied = apply(effect);
+        fit += usize::from(applied);
+        applied
+    });
+    (fit > 0).then_some((fit, all)).ok_or(BAD_RECORD)
+}
+
 fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     check_origin(ctx)?;
     let record = args.get(2);
@@ -150,14 +168,7 @@ fn apply_queue(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let (fit, all) = update(&mut key, |stored| {
         stored.check()?;
         stored.guarded(|queue| {
-            // What was applied stands, even if what follows it does not fit.
-            let mut fit = 0;
-            let all = left.all(|(at, effect)| {
-                let applied = queue.apply(at, &effect).is_ok();
-                fit += usize::from(applied);
-                applied
-            });
-            (fit > 0).then_some((fit, all)).ok_or(BAD_RECORD)
+            apply_in_turn(&mut left, |(at, effect)| queue.apply(at, &effect).is_ok())
         })
     })?;
     if let Some(stored) = key.get_mut() {
@@ -192,16 +203,7 @@ fn apply_board(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut left = effects()?;
     let mut key = Key::<BoardKey>::open(ctx, args.string(1), Mode::Write)?;
     let (fit, all) = update(&mut key, |stored| {
-        stored.guarded(|board| {
-            // What was applied stands, even if what follows it does not fit.
-            let mut fit = 0;
-            let all = left.all(|effect| {
-                let applied = board.apply(&effect).is_ok();
-                fit += usize::from(applied);
-                applied
-            });
-            (fit > 0).then_some((fit, all)).ok_or(BAD_RECORD)
-        })
+        stored.guarded(|board| apply_in_turn(&mut left, |effect| board.apply(&effect).is_ok()))
     })?;
     if let Some(stored) = key.get_mut() {
         stored.changed(ctx, args.string(1));

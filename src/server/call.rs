@@ -177,8 +177,19 @@ unsafe fn word_of<'a>(reply: *mut raw::RedisModuleCallReply, at: usize) -> Optio
         if element.is_null() {
             return None;
         }
+        text_of(element)
+    }
+}
+
+/// The bytes of a reply that is a string; none if it is none.
+///
+/// # Safety
+/// `reply` is a reply that is not freed before the last use of the result.
+pub(super) unsafe fn text_of<'a>(reply: *mut raw::RedisModuleCallReply) -> Option<&'a [u8]> {
+    // SAFETY: the reply is live; the server answers null for what is no string.
+    unsafe {
         let mut len = 0;
-        let start = api!(RedisModule_CallReplyStringPtr(element, &mut len));
+        let start = api!(RedisModule_CallReplyStringPtr(reply, &mut len));
         (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast(), len))
     }
 }

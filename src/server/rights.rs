@@ -7,6 +7,7 @@
 //! fewer: if nobody is found, nobody knows.
 
 use super::api::api;
+use super::call::text_of;
 use super::context::Context;
 use super::key::Name;
 use redis_module::raw;
@@ -52,11 +53,6 @@ impl Context<'_> {
             if reply.is_null() {
                 return false;
             }
-            let text = |of: *mut raw::RedisModuleCallReply| {
-                let mut len = 0;
-                let start = api!(RedisModule_CallReplyStringPtr(of, &mut len));
-                (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast::<u8>(), len))
-            };
             let mut known = true;
             if api!(RedisModule_CallReplyType(reply)) as isize == raw::REDISMODULE_REPLY_ARRAY {
                 for at in 0.. {
@@ -64,12 +60,12 @@ impl Context<'_> {
                     if element.is_null() {
                         break;
                     }
-                    text(element).map_or_else(|| known = false, &mut then);
+                    text_of(element).map_or_else(|| known = false, &mut then);
                 }
             } else if api!(RedisModule_CallReplyType(reply)) as isize
                 == raw::REDISMODULE_REPLY_STRING
             {
-                text(reply).map_or_else(|| known = false, &mut then);
+                text_of(reply).map_or_else(|| known = false, &mut then);
             } else {
                 known = false;
             }
