@@ -391,6 +391,7 @@ fn effects_beyond_the_bounds_of_commands_are_refused() {
             due: None,
             tags,
             excluded,
+            terms: None,
         };
         record.push(Time(9), &effect);
         let mut queue = Queue::default();

@@ -255,6 +255,8 @@ fn announce(ctx: Context<'_>, name: ServerStr<'_>, out: &mut Outcome, now: Now) 
             Notice::Submit => c"modq.submit",
             Notice::Assign => c"modq.assign",
             Notice::Resolve => c"modq.resolve",
+            Notice::Vote => c"modq.vote",
+            Notice::Split => c"modq.split",
             Notice::Release => c"modq.release",
             Notice::Expire => c"modq.expire",
             Notice::Dead => c"modq.dead",

@@ -1,7 +1,7 @@
 //! What can happen to a queue, as data. Effects are what a command or the clock decided; applying
 //! them is the only way a queue changes, on the primary, on replicas and from the AOF alike.
 
-use super::settings::{Paused, Settings};
+use super::settings::{Paused, Quorum, Settings};
 use super::store::{Place, Rev};
 use crate::units::{Millis, Time, Token};
 use serde_bytes::Bytes;
@@ -37,6 +37,8 @@ pub enum Effect<'a> {
         tags: Names<'a>,
         /// Who may not have it.
         excluded: Names<'a>,
+        /// By whom it is to be decided; none: by the first verdict of anybody.
+        terms: Option<Box<Terms<'a>>>,
     },
     /// One report more; priority and boost are the values from now on.
     Bump {
@@ -63,6 +65,12 @@ pub enum Effect<'a> {
         tags: Option<Names<'a>>,
         /// Who may not have it from now on.
         excluded: Option<Names<'a>>,
+        /// How many must agree on it from now on.
+        quorum: Option<Quorum>,
+        /// The group it belongs to from now on; empty is none.
+        group: Option<&'a [u8]>,
+        /// How often it counts as reported.
+        reports: Option<u32>,
     },
     /// Removed by a producer.
     Cancel {
@@ -89,10 +97,43 @@ pub enum Effect<'a> {
         /// When the lock ends now.
         deadline: Time,
     },
-    /// Decided; done and gone.
+    /// Decided; done and gone. With RETAIN it leaves a record.
     Resolve {
         /// The item.
         id: &'a [u8],
+        /// By whose verdict; none: by that of its lock, which named none.
+        end: Option<Ending<'a>>,
+    },
+    /// A verdict that does not end the item. It is ready again, or contested.
+    Vote {
+        /// The item.
+        id: &'a [u8],
+        /// Whose verdict, and what it is.
+        by: Ending<'a>,
+        /// The votes cannot agree any more.
+        split: bool,
+    },
+    /// Its votes cannot agree any more: it was asked for more of them than can still be.
+    Split {
+        /// The item.
+        id: &'a [u8],
+    },
+    /// A decided item was reported once more.
+    Report {
+        /// The item that was decided.
+        id: &'a [u8],
+    },
+    /// The record of a decided item is erased.
+    Forget {
+        /// The item that was decided.
+        id: &'a [u8],
+    },
+    /// The records of the items that were decided first are gone.
+    Drop {
+        /// How many.
+        count: u64,
+        /// For RETAINMAX; else their time ran out.
+        evicted: bool,
     },
     /// The lock was given back.
     Release {
@@ -207,4 +248,52 @@ pub struct MoveIn<'a> {
     pub excluded: Vec<Excluded<'a>>,
     /// The largest token that the other queue had given.
     pub last_token: Token,
+    /// How it was decided there so far; none: not at all, and the first verdict will.
+    pub review: Option<Box<MovedReview<'a>>>,
+}
+
+/// By whom a new item is to be decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// How many must agree.
+    pub quorum: Quorum,
+    /// The group it belongs to; empty is none.
+    pub group: &'a [u8],
+    /// Who may never be given it, because they decided before.
+    pub deciders: Names<'a>,
+}
+
+/// A verdict on an item, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending<'a> {
+    /// Who gave it.
+    pub moderator: &'a [u8],
+    /// The token of their lock on the item; zero if they had none.
+    pub token: Token,
+    /// The outcome that machines compare; empty if none was named.
+    pub verdict: &'a [u8],
+}
+
+/// A vote on an item that comes from another queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MovedVote<'a> {
+    /// The verdict.
+    pub by: Ending<'a>,
+    /// When it was given.
+    pub at: Time,
+    /// It was answered SPLIT.
+    pub split: bool,
+}
+
+/// What was decided so far of an item that comes from another queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MovedReview<'a> {
+    /// By whom it is to be decided.
+    pub terms: Terms<'a>,
+    /// The votes that stand, in their order.
+    pub votes: Vec<MovedVote<'a>>,
+    /// They cannot agree any more.
+    pub contested: bool,
+    /// The tag it got for that, which is not among `MoveIn::tags`; empty is none.
+    pub added_tag: &'a [u8],
 }

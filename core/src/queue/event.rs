@@ -56,7 +56,13 @@ fn named<'e>(effect: &'e Effect<'_>) -> Option<(&'static str, &'e [u8])> {
         } => ("assign", id),
         Effect::Lock { id, .. } => ("claim", id),
         Effect::Extend { id, .. } => ("extend", id),
-        Effect::Resolve { id } => ("resolve", id),
+        Effect::Resolve { id, .. } => ("resolve", id),
+        Effect::Vote {
+            id, split: false, ..
+        } => ("vote", id),
+        Effect::Vote { id, .. } | Effect::Split { id } => ("split", id),
+        Effect::Report { id } => ("report", id),
+        Effect::Forget { id } => ("forget", id),
         Effect::Release { id, .. } => ("release", id),
         Effect::Expire { id, dead: true } => ("dead", id),
         Effect::Expire { id, .. } => ("expire", id),
@@ -71,7 +77,8 @@ fn named<'e>(effect: &'e Effect<'_>) -> Option<(&'static str, &'e [u8])> {
         | Effect::Served { .. }
         | Effect::Leave { .. }
         | Effect::Pause { .. }
-        | Effect::Configure { .. } => return None,
+        | Effect::Configure { .. }
+        | Effect::Drop { .. } => return None,
     })
 }
 

@@ -39,15 +39,17 @@ mod outcome;
 mod read;
 mod record;
 mod record_v1;
+mod record_v3;
 mod request;
 mod settings;
 mod settings_v1;
+mod settings_v3;
 mod store;
 #[cfg(test)]
 mod tests;
 
 pub use decide::{Request, Side, relocate};
-pub use effect::{Effect, Excluded, MoveIn, Names};
+pub use effect::{Effect, Ending, Excluded, MoveIn, MovedReview, MovedVote, Names, Terms};
 pub use event::{Batch, Event};
 pub use line::{Block, CallId};
 pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
@@ -58,8 +60,10 @@ pub use request::{
     OnDuplicate, Pause, Release, Resolve, Revive, ReviveAll, Submit, Submitted, Undo, Unpause,
     Update,
 };
-pub use settings::{Late, Paused, Settings, Sides};
-pub use store::{ApplyError, Histogram, ItemSlot, OrderKey, Place, Rev, Seq, State, Stats};
+pub use settings::{Late, Paused, Quorum, Settings, Sides};
+pub use store::{
+    ApplyError, BOUNDS, Durations, Histogram, ItemSlot, OrderKey, Place, Rev, Seq, State, Stats,
+};
 
 /// Longest item id and moderator id, bytes.
 pub const MAX_ID: usize = 512;
@@ -74,6 +78,12 @@ pub const MAX_PAYLOAD: usize = 512 << 20;
 pub const MAX_EXCLUDE: usize = 1000;
 /// Longest DECISION, bytes.
 pub const MAX_DECISION: usize = 64 * 1024;
+/// Longest VERDICT, bytes.
+pub const MAX_VERDICT: usize = 255;
+/// Longest GROUP, bytes.
+pub const MAX_GROUP: usize = 512;
+/// Most moderators who are barred from an appeal because they decided before.
+pub const MAX_DECIDERS: usize = 64;
 /// Largest duration (LOCK, TTL, BLOCK, DELAY) and largest absolute BOOST, ms.
 pub const MAX_DURATION: u64 = 1 << 40;
 /// Largest AGING, ms.

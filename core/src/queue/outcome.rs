@@ -75,6 +75,10 @@ pub enum Notice {
     Assign,
     /// An item was decided.
     Resolve,
+    /// A verdict on an item did not end it.
+    Vote,
+    /// The votes on an item cannot agree any more.
+    Split,
     /// An item was given back.
     Release,
     /// A lock ended by its deadline.

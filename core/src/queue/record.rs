@@ -2,12 +2,14 @@
 //!
 //! A record begins with its version. Version 2 is version 1 for a clock that was set back: after the
 //! version it says by how much the clock is behind the stamp of the first effect, mostly more than
-//! nothing, and it has one kind of effect more. What releases up to 0.1.0 wrote has none: it begins with the
+//! nothing, and it has one kind of effect more. Version 3 is version 2 with what `record_v3` adds. Each
+//! record is written in the first version that has all that is in it. What releases up to 0.1.0 wrote has none: it begins with the
 //! time of its first effect, and every time after February 1970 is written with 253 as its first
 //! byte, which no version ever is. The effects follow, each after the time since the one before.
 
 use super::effect::{Effect, Excluded, MoveIn};
 use super::record_v1::EffectV1;
+use super::record_v3;
 use crate::codec::{self, DecodeError};
 use crate::units::{Millis, Time, When};
 use serde_bytes::Bytes;
@@ -18,6 +20,9 @@ const VERSION: u8 = 1;
 
 /// The version that is written otherwise.
 const VERSION_BEHIND: u8 = 2;
+
+/// The version that is written if something in it is only in version 3.
+const VERSION_NEW: u8 = 3;
 
 /// The kind of effect that version 2 adds.
 const DELAY: u32 = 19;
@@ -55,19 +60,24 @@ impl Record {
     /// clock.
     pub fn push(&mut self, when: impl Into<When>, effect: &Effect<'_>) {
         let When { at, now } = when.into();
+        let least = least_version(effect);
         let since = if self.bytes.is_empty() {
             let behind = at.since(now);
-            if behind.is_zero() && !matches!(effect, Effect::Delay { .. }) {
-                self.bytes.push(VERSION);
-            } else {
-                self.bytes.push(VERSION_BEHIND);
+            let version = match behind.is_zero() {
+                true => least,
+                false => least.max(VERSION_BEHIND),
+            };
+            self.bytes.push(version);
+            if version > VERSION {
                 codec::encode_into(&behind, &mut self.bytes);
             }
             at.0
         } else {
-            if matches!(effect, Effect::Delay { .. }) && self.bytes[0] == VERSION {
-                self.bytes[0] = VERSION_BEHIND;
-                self.bytes.splice(1..1, codec::encode(&Millis::ZERO));
+            if self.bytes[0] < least {
+                if self.bytes[0] == VERSION {
+                    self.bytes.splice(1..1, codec::encode(&Millis::ZERO));
+                }
+                self.bytes[0] = least;
             }
             at.0 - self.at.0
         };
@@ -96,6 +106,16 @@ impl Record {
     }
 }
 
+/// The first version of records that has all that is in an effect.
+#[inline]
+fn least_version(effect: &Effect<'_>) -> u8 {
+    match effect {
+        Effect::Delay { .. } => VERSION_BEHIND,
+        effect if record_v3::is_new(effect) => VERSION_NEW,
+        _ => VERSION,
+    }
+}
+
 /// Reads a record effect by effect, up to the first that does not decode.
 struct Effects<'a> {
     rest: &'a [u8],
@@ -103,8 +123,8 @@ struct Effects<'a> {
     at: u64,
     /// By how much the clock is behind the first effect; none once that is read.
     behind: Option<Millis>,
-    /// Whether its version has `Effect::Delay`.
-    has_delays: bool,
+    /// Its version.
+    version: u8,
     /// What the clock said.
     now: Time,
 }
@@ -112,15 +132,14 @@ struct Effects<'a> {
 impl<'a> Effects<'a> {
     fn open(bytes: &'a [u8]) -> Result<Effects<'a>, DecodeError> {
         let mut behind = Millis::ZERO;
-        let has_delays = bytes.first() == Some(&VERSION_BEHIND);
-        let rest = match bytes {
-            [VERSION, rest @ ..] => rest,
-            [VERSION_BEHIND, rest @ ..] => {
+        let (version, rest) = match bytes {
+            [VERSION, rest @ ..] => (VERSION, rest),
+            [version @ VERSION_BEHIND..=VERSION_NEW, rest @ ..] => {
                 let mut rest = rest;
                 behind = codec::decode_next(&mut rest)?;
-                rest
+                (*version, rest)
             }
-            [UNVERSIONED, ..] => bytes,
+            [UNVERSIONED, ..] => (VERSION, bytes),
             _ => return Err(DecodeError),
         };
         if rest.is_empty() {
@@ -130,7 +149,7 @@ impl<'a> Effects<'a> {
             rest,
             at: 0,
             behind: Some(behind),
-            has_delays,
+            version,
             now: Time::EPOCH,
         })
     }
@@ -144,7 +163,14 @@ impl<'a> Effects<'a> {
         }
         let when = When { at, now: self.now };
         let mut rest = self.rest;
-        if self.has_delays && codec::decode_next(&mut rest) == Ok(DELAY) {
+        let kind = match self.version {
+            VERSION => None,
+            _ => codec::decode_next(&mut rest).ok(),
+        };
+        if kind == Some(record_v3::NEW) && self.version >= VERSION_NEW {
+            return Ok((when, record_v3::decode(&mut self.rest)?));
+        }
+        if kind == Some(DELAY) {
             let (id, due): (&Bytes, u64) = codec::decode_next(&mut rest)?;
             self.rest = rest;
             let due = Time(due);
@@ -171,8 +197,12 @@ impl<'a> Iterator for Effects<'a> {
 }
 
 /// Writes an effect as [`EffectV1`] reads it: the number of its kind, then its fields in order.
-/// Written field by field, so that no command pays for making an `EffectV1` first.
+/// Written field by field, so that no command pays for making an `EffectV1` first. What is new in
+/// version 3 comes before it, or is all of it.
 fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
+    if record_v3::is_new(effect) && record_v3::encode(effect, out) {
+        return;
+    }
     fn put(value: &impl serde::Serialize, out: &mut Vec<u8>) {
         codec::encode_into(value, out);
     }
@@ -188,6 +218,7 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             due,
             tags,
             excluded,
+            terms: _,
         } => {
             let due = time(due);
             put(
@@ -217,6 +248,7 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             boost,
             tags,
             excluded,
+            ..
         } => {
             let payload = payload.map(bytes);
             put(
@@ -247,7 +279,7 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             );
         }
         Effect::Extend { id, deadline } => put(&(5u32, bytes(id), deadline), out),
-        Effect::Resolve { id } => put(&(6u32, bytes(id)), out),
+        Effect::Resolve { id, end: _ } => put(&(6u32, bytes(id)), out),
         Effect::Release { id, skip, due } => put(&(7u32, bytes(id), skip, time(due)), out),
         Effect::Expire { id, dead } => put(&(8u32, bytes(id), dead), out),
         Effect::Due { id } => put(&(9u32, bytes(id)), out),
@@ -278,6 +310,11 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
         Effect::MoveOut { id } => put(&(17u32, bytes(id)), out),
         Effect::MoveIn(item) => encode_move_in(item, out),
         Effect::Delay { id, due } => put(&(DELAY, bytes(id), due), out),
+        Effect::Vote { .. }
+        | Effect::Split { .. }
+        | Effect::Report { .. }
+        | Effect::Forget { .. }
+        | Effect::Drop { .. } => unreachable!("version 3 writes all of it"),
     }
 }
 

@@ -14,7 +14,7 @@ use serde_bytes::Bytes;
 use std::collections::HashSet;
 
 /// No more than a command takes. How long each may be is checked when the effect is applied.
-type TagsV1<'a> = AtMost<&'a Bytes, MAX_TAGS>;
+pub(super) type TagsV1<'a> = AtMost<&'a Bytes, MAX_TAGS>;
 type ExcludedV1<'a> = AtMost<&'a Bytes, MAX_EXCLUDE>;
 
 /// Times are Unix ms, 0 for none; places are since (Unix ms) and tie.
@@ -185,6 +185,7 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                 due: time(due),
                 tags: tags.0,
                 excluded: excluded.0,
+                terms: None,
             },
             EffectV1::Bump {
                 id,
@@ -213,6 +214,9 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                     boost,
                     tags: tags.map(|tags| tags.0),
                     excluded: excluded.map(|excluded| excluded.0),
+                    quorum: None,
+                    group: None,
+                    reports: None,
                 }
             }
             EffectV1::Cancel { id } => Effect::Cancel { id },
@@ -236,7 +240,7 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                 let deadline = Time(deadline);
                 Effect::Extend { id, deadline }
             }
-            EffectV1::Resolve { id } => Effect::Resolve { id },
+            EffectV1::Resolve { id } => Effect::Resolve { id, end: None },
             EffectV1::Release { id, skip, due } => Effect::Release {
                 id,
                 skip,
@@ -306,6 +310,7 @@ impl<'a> From<EffectV1<'a>> for Effect<'a> {
                 tags: tags.0,
                 excluded: excluded.0,
                 last_token: Token(token),
+                review: None,
             })),
         }
     }

@@ -2,7 +2,7 @@
 //! type of its reply. Absent options are none.
 
 use super::effect::Names;
-use super::settings::{Late, Sides};
+use super::settings::{Late, Quorum, Sides};
 use super::store::{ItemSlot, Place};
 use crate::units::{Millis, Time, Token};
 use smallvec::SmallVec;
@@ -279,6 +279,14 @@ pub struct Configure<'a> {
     pub events: Option<&'a [u8]>,
     /// 0 keeps all.
     pub events_max_len: Option<u64>,
+    /// What an item needs to end.
+    pub quorum: Option<Quorum>,
+    /// The tag of contested items; empty is none.
+    pub split_tag: Option<&'a [u8]>,
+    /// 0 keeps no records.
+    pub retain: Option<Millis>,
+    /// 0 is no limit.
+    pub retain_max: Option<u64>,
 }
 
 /// MOVE: takes an item to another queue.

@@ -1,6 +1,6 @@
 //! How a queue is set up, and what it refuses: what CONFIGURE and PAUSE change.
 
-use super::{MAX_AGING, MAX_DURATION};
+use super::{MAX_AGING, MAX_DURATION, MAX_TAG};
 use crate::units::Millis;
 
 /// How a queue is set up; CONFIGURE shows and changes it.
@@ -22,6 +22,48 @@ pub struct Settings {
     pub events: Vec<u8>,
     /// About how many events the stream keeps; 0 is all.
     pub events_max_len: u64,
+    /// What an item needs to end, if its SUBMIT does not say.
+    pub quorum: Quorum,
+    /// The tag that a contested item gets; empty: it is dead until somebody takes it up.
+    pub split_tag: Vec<u8>,
+    /// For how long the record of a decided item is kept; zero is not at all.
+    pub retain: Millis,
+    /// Most records that are kept; 0 is no limit.
+    pub retain_max: u64,
+}
+
+/// How many must agree on an item: `k` equal verdicts out of at most `n` votes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quorum {
+    /// So many equal verdicts end the item.
+    pub k: u8,
+    /// So many votes there are at most.
+    pub n: u8,
+}
+
+impl Quorum {
+    /// One verdict decides: what holds if nobody says otherwise.
+    pub const ONE: Quorum = Quorum { k: 1, n: 1 };
+    /// Most votes that can be asked for.
+    pub const MAX: u8 = 15;
+
+    /// Whether it can be reached: 1 ≤ k ≤ n ≤ 15.
+    #[must_use]
+    pub const fn fits(self) -> bool {
+        1 <= self.k && self.k <= self.n && self.n <= Quorum::MAX
+    }
+
+    /// Whether several must agree, so that a verdict has to be named.
+    #[must_use]
+    pub const fn takes_several(self) -> bool {
+        self.k > 1
+    }
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Quorum::ONE
+    }
 }
 
 /// What RESOLVE does with the token of a lock that ended by its deadline.
@@ -45,6 +87,10 @@ impl Default for Settings {
             aging: 0,
             events: Vec::new(),
             events_max_len: 10_000,
+            quorum: Quorum::ONE,
+            split_tag: Vec::new(),
+            retain: Millis::ZERO,
+            retain_max: 100_000,
         }
     }
 }
@@ -52,7 +98,21 @@ impl Default for Settings {
 impl Settings {
     /// Whether arithmetic with these settings cannot overflow.
     pub(super) fn fit(&self) -> bool {
-        self.lock.0 <= MAX_DURATION && self.aging <= MAX_AGING
+        self.lock.0 <= MAX_DURATION
+            && self.aging <= MAX_AGING
+            && self.quorum.fits()
+            && self.split_tag.len() <= MAX_TAG
+            && self.retain.0 <= MAX_DURATION
+            && self.retain_max <= MAX_DURATION
+    }
+
+    /// Whether version 1 of the stored settings says all there is to say.
+    pub(super) fn fit_v1(&self) -> bool {
+        let other = Settings::default();
+        self.quorum == other.quorum
+            && self.split_tag == other.split_tag
+            && self.retain == other.retain
+            && self.retain_max == other.retain_max
     }
 }
 

@@ -49,6 +49,7 @@ impl From<SettingsV1<'_>> for Settings {
             aging: stored.aging,
             events: stored.events.to_vec(),
             events_max_len: stored.events_max_len,
+            ..Settings::default()
         }
     }
 }

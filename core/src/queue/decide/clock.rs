@@ -126,7 +126,7 @@ impl Turn<'_> {
     /// The steps that a transition of an item counts for beyond its own: each moderator who is
     /// excluded from it has to be told when it becomes ready, and when it is locked.
     fn steps_by_exclusions(&self, slot: ItemSlot) -> usize {
-        self.store.excluded(slot).len() / EXCLUSIONS_PER_STEP
+        self.store.barred_len(slot) / EXCLUSIONS_PER_STEP
     }
 
     /// What is due at the earliest time there is, or as much of it as the budget allows. Of items

@@ -24,7 +24,10 @@ impl Request for Resolve<'_> {
             return Err(Error::Changed);
         }
         turn.admit()?;
-        let effect = Effect::Resolve { id: self.id };
+        let effect = Effect::Resolve {
+            id: self.id,
+            end: None,
+        };
         let opportunity = turn.commit_with(&effect, Some(slot), self.decision);
         turn.seize(opportunity);
         Ok(())

@@ -5,9 +5,7 @@ use super::Turn;
 use super::moderators::How;
 use crate::queue::outcome::{Announcement, Notice};
 use crate::queue::read;
-use crate::queue::store::{
-    Exclusion, ItemSlot, ModeratorSlot, Opportunity, Place, TagSlot, covers,
-};
+use crate::queue::store::{ItemSlot, ModeratorSlot, Opportunity, Place, TagSlot, covers};
 use crate::units::{Millis, Token};
 use smallvec::SmallVec;
 
@@ -17,15 +15,15 @@ const FEW_EXCLUSIONS: usize = 16;
 /// Who is excluded from an item, to be asked about one moderator after another. At most as many of
 /// them are found excluded as there are exclusions, so a search through the line takes no longer
 /// than to sort these.
-struct Barred<'s> {
-    all: &'s [Exclusion],
+struct Barred {
+    all: SmallVec<[ModeratorSlot; 4]>,
     /// The same in order, once more than one is asked about.
     sorted: Vec<ModeratorSlot>,
     asked: bool,
 }
 
-impl<'s> Barred<'s> {
-    fn new(all: &'s [Exclusion]) -> Self {
+impl Barred {
+    fn new(all: SmallVec<[ModeratorSlot; 4]>) -> Self {
         Barred {
             all,
             sorted: Vec::new(),
@@ -36,10 +34,10 @@ impl<'s> Barred<'s> {
     fn has(&mut self, moderator: ModeratorSlot) -> bool {
         if self.all.len() <= FEW_EXCLUSIONS || !self.asked {
             self.asked = true;
-            return self.all.iter().any(|e| e.moderator == moderator);
+            return self.all.contains(&moderator);
         }
         if self.sorted.is_empty() {
-            self.sorted = self.all.iter().map(|e| e.moderator).collect();
+            self.sorted = self.all.to_vec();
             self.sorted.sort_unstable();
         }
         self.sorted.binary_search(&moderator).is_ok()
@@ -121,7 +119,7 @@ impl Turn<'_> {
     fn first_taker(&self, slot: ItemSlot) -> Option<ModeratorSlot> {
         let store = &*self.store;
         let needed = store.tags().set(store.items()[slot].tags);
-        let mut excluded = Barred::new(store.excluded(slot));
+        let mut excluded = Barred::new(store.barred(slot));
         let mut best: Option<(Place, ModeratorSlot)> = None;
         for (class, takers) in self.line.takers() {
             if !covers(&store.tags().classes[class].tags, needed) {

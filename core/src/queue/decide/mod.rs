@@ -206,6 +206,8 @@ fn notice(effect: &Effect<'_>) -> Option<Notice> {
     Some(match effect {
         Effect::Submit { .. } => Notice::Submit,
         Effect::Resolve { .. } => Notice::Resolve,
+        Effect::Vote { split: false, .. } => Notice::Vote,
+        Effect::Vote { .. } | Effect::Split { .. } => Notice::Split,
         Effect::Release { .. } => Notice::Release,
         Effect::Expire { dead: false, .. } => Notice::Expire,
         Effect::Expire { dead: true, .. } => Notice::Dead,

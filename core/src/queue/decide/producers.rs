@@ -33,6 +33,7 @@ impl Request for Submit<'_> {
             due,
             tags: self.tags.unwrap_or_default(),
             excluded: self.excluded.unwrap_or_default(),
+            terms: None,
         };
         let matched = turn.commit_and_match(&effect, None);
         Ok(match (due, matched) {
@@ -71,6 +72,9 @@ impl Turn<'_> {
                     boost: submit.boost,
                     tags: submit.tags,
                     excluded: submit.excluded,
+                    quorum: None,
+                    group: None,
+                    reports: None,
                 },
                 Submitted::Replaced,
             ),
@@ -132,6 +136,9 @@ impl Request for Update<'_> {
             boost,
             tags,
             excluded,
+            quorum: None,
+            group: None,
+            reports: None,
         };
         turn.admit()?;
         let opportunity = turn.commit(&effect, Some(slot));

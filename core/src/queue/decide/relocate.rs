@@ -2,10 +2,10 @@
 
 use super::{COMMAND_STEPS, Turn};
 use crate::queue::Queue;
-use crate::queue::effect::{Effect, Excluded, MoveIn};
+use crate::queue::effect::{Effect, Ending, Excluded, MoveIn, MovedReview, MovedVote, Terms};
 use crate::queue::outcome::Outcome;
 use crate::queue::request::{Error, Gate, Move, Now};
-use crate::queue::store::{ItemSlot, State};
+use crate::queue::store::{ItemSlot, ModeratorSlot, State};
 use crate::units::Token;
 use serde_bytes::Bytes;
 
@@ -71,14 +71,46 @@ fn receive(from: &Turn<'_>, to: &mut Turn<'_>, slot: ItemSlot, request: &Move<'_
         rev: item.rev.next(),
         reports: rare.reports,
         deliveries: item.deliveries,
-        tags: store.tags().names(item.tags).map(Bytes::new).collect(),
+        tags: store.own_tags(slot).0.into_iter().map(Bytes::new).collect(),
         excluded: excluded.collect(),
         last_token: store.last_token(),
+        review: from.review_to_move(slot),
     }));
     to.commit_and_match(&effect, None);
 }
 
 impl Turn<'_> {
+    /// How an item was decided so far, for the queue it goes to.
+    fn review_to_move(&self, slot: ItemSlot) -> Option<Box<MovedReview<'_>>> {
+        let store = &*self.store;
+        let name = |m: &ModeratorSlot| &*store.moderators()[*m].name;
+        let group = store.group_name(slot);
+        let review = store.review(slot);
+        if review.is_none() && group.is_empty() {
+            return None;
+        }
+        let votes = store.votes(slot).iter().map(|vote| MovedVote {
+            by: Ending {
+                moderator: name(&vote.moderator),
+                token: vote.token,
+                verdict: &vote.verdict,
+            },
+            at: vote.at,
+            split: vote.split,
+        });
+        let deciders = review.map_or(&[][..], |review| &review.deciders);
+        Some(Box::new(MovedReview {
+            terms: Terms {
+                quorum: store.quorum(slot),
+                group,
+                deciders: deciders.iter().map(|m| Bytes::new(name(m))).collect(),
+            },
+            votes: votes.collect(),
+            contested: store.is_contested(slot),
+            added_tag: store.own_tags(slot).1.unwrap_or(&[]),
+        }))
+    }
+
     /// Lets no token be given that another queue has given in the same command: its last one, if it was not `before`.
     /// (Else that may be one that a payload only claims.)
     fn give_above(&mut self, last: Token, before: Token) {

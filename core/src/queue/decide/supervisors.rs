@@ -20,7 +20,7 @@ impl Request for Assign<'_> {
             return Err(Error::Locked);
         }
         let known = turn.store.moderators().find(self.moderator);
-        if known.is_some_and(|m| turn.store.is_excluded(slot, m)) {
+        if known.is_some_and(|m| turn.store.is_barred(slot, m)) {
             return Err(Error::Excluded);
         }
         if !turn.has_tokens() {
@@ -144,6 +144,10 @@ impl Configure<'_> {
             aging: self.aging.unwrap_or(present.aging),
             events: self.events.unwrap_or(&present.events).to_vec(),
             events_max_len: self.events_max_len.unwrap_or(present.events_max_len),
+            quorum: self.quorum.unwrap_or(present.quorum),
+            split_tag: self.split_tag.unwrap_or(&present.split_tag).to_vec(),
+            retain: self.retain.unwrap_or(present.retain),
+            retain_max: self.retain_max.unwrap_or(present.retain_max),
         }
     }
 }

@@ -33,7 +33,11 @@ impl Queue {
                 page(locks.map(|(seq, lock)| (seq, lock.item)), count)
             }
             State::Delayed => page(self.store.delayed().range(start(from)..).copied(), count),
-            State::Dead => page(self.store.dead().range(start(from)..).copied(), count),
+            State::Dead => {
+                let dead = self.store.dead().range(start(from)..);
+                let contested = self.store.dead_contested().range(start(from)..);
+                page(merged(dead.copied(), contested.copied()), count)
+            }
         };
         let rows = slots.into_iter().map(|slot| self.listed(slot, now));
         Page {
@@ -56,6 +60,19 @@ impl Queue {
         }
         (None, slots)
     }
+}
+
+/// Two lists in order as one in order.
+fn merged<T: Ord>(
+    one: impl Iterator<Item = T>,
+    other: impl Iterator<Item = T>,
+) -> impl Iterator<Item = T> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(a), Some(b)) if b < a => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
 }
 
 /// Before everything of this seq.

@@ -171,7 +171,7 @@ impl Queue {
             State::Ready => self.store.ready(),
             State::Delayed => self.store.delayed().len(),
             State::Locked => self.store.locks().len(),
-            State::Dead => self.store.dead().len(),
+            State::Dead => self.store.dead().len() + self.store.dead_contested().len(),
         }
     }
 

@@ -120,8 +120,38 @@ pub(in crate::queue) struct Item {
     pub tags: TagList,
     id_len: u16,
     pub state: State,
-    /// Whether there is a [`Rare`] for it.
-    pub has_rare: bool,
+    /// What there is of it elsewhere.
+    pub has: Has,
+}
+
+/// What there is of an item beside its record: most have nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::queue) struct Has(u8);
+
+impl Has {
+    /// A [`Rare`].
+    pub(super) const RARE: Has = Has(1);
+    /// A `Review`.
+    pub(super) const REVIEW: Has = Has(2);
+    /// A place in `Groups`.
+    pub(super) const MEMBER: Has = Has(4);
+
+    #[inline]
+    pub(in crate::queue) fn nothing(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    pub(super) fn is(self, what: Has) -> bool {
+        self.0 & what.0 != 0
+    }
+
+    pub(super) fn set(&mut self, what: Has, is_there: bool) {
+        match is_there {
+            true => self.0 |= what.0,
+            false => self.0 &= !what.0,
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Item>() == 56);
@@ -145,7 +175,7 @@ impl Item {
             tags: TagList::EMPTY,
             id_len: id.len() as u16,
             state: State::Ready,
-            has_rare: false,
+            has: Has::default(),
         }
     }
 

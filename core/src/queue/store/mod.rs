@@ -13,11 +13,15 @@
 
 mod ages;
 mod apply;
+mod decided;
+mod groups;
 mod item;
 mod moderators;
 mod persist;
 mod persist_v1;
 mod persist_v2;
+mod persist_v3;
+mod reviews;
 mod stats;
 mod tags;
 mod terms;
@@ -27,13 +31,17 @@ mod testing;
 pub use apply::ApplyError;
 pub(super) use apply::MAX_TIME;
 pub(super) use apply::{Applied, LineChange, Opportunity};
+pub(super) use decided::{Decided, Verdict};
+pub(super) use groups::Groups;
+use item::Has;
 pub(super) use item::{Exclusion, Item, Lock, Rare, U48};
 pub use item::{ItemSlot, OrderKey, Rev, Seq, State};
 #[cfg(test)]
 pub(super) use moderators::Moderator;
 pub use moderators::Place;
 pub(super) use moderators::{ModeratorSlot, Moderators, Profile};
-pub use stats::{Histogram, Stats};
+pub(super) use reviews::{Barring, Review, Reviews, Vote};
+pub use stats::{BOUNDS, Durations, Histogram, Stats};
 pub(super) use tags::{ClassSlot, TagList, TagSet, TagSlot, Tags, covers};
 
 use super::settings::{Paused, Settings};
@@ -91,7 +99,13 @@ pub(super) struct Store {
     ready: usize,
     locks: Locks,
     delayed: BTreeSet<(Seq, ItemSlot)>,
+    /// Those that are dead by expiries.
     dead: BTreeSet<(Seq, ItemSlot)>,
+    /// Those that are dead because they are contested.
+    dead_contested: BTreeSet<(Seq, ItemSlot)>,
+    reviews: Reviews,
+    groups: Groups,
+    decided: Decided,
     ages: Ages,
     /// Ready items by priority.
     by_priority: BTreeMap<i32, usize>,
@@ -166,8 +180,27 @@ impl Store {
         &self.delayed
     }
 
+    /// The items that are dead by expiries.
     pub(super) fn dead(&self) -> &BTreeSet<(Seq, ItemSlot)> {
         &self.dead
+    }
+
+    /// The items that are dead because they are contested.
+    pub(super) fn dead_contested(&self) -> &BTreeSet<(Seq, ItemSlot)> {
+        &self.dead_contested
+    }
+
+    pub(super) fn reviews(&self) -> &Reviews {
+        &self.reviews
+    }
+
+    pub(super) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The records of decided items.
+    pub(super) fn decided(&self) -> &Decided {
+        &self.decided
     }
 
     pub(super) fn by_priority(&self) -> &BTreeMap<i32, usize> {
@@ -192,7 +225,7 @@ impl Store {
 
     #[inline]
     pub(super) fn rare(&self, slot: ItemSlot) -> Option<&Rare> {
-        if self.items[slot].has_rare {
+        if self.items[slot].has.is(Has::RARE) {
             self.rare.get(&slot)
         } else {
             None
@@ -267,12 +300,17 @@ impl Store {
             + self.locks.memory_bytes()
             + btree_bytes::<(Seq, ItemSlot), ()>(self.delayed.len())
             + btree_bytes::<(Seq, ItemSlot), ()>(self.dead.len())
+            + btree_bytes::<(Seq, ItemSlot), ()>(self.dead_contested.len())
+            + self.reviews.memory_bytes()
+            + self.groups.memory_bytes()
+            + self.decided.memory_bytes()
             + btree_bytes::<i32, usize>(self.by_priority.len())
             + self.timers.memory_bytes()
             + btree_bytes::<ItemSlot, Millis>(self.spans.len())
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
             + alloc_size(self.settings.events.capacity())
+            + alloc_size(self.settings.split_tag.capacity())
     }
 
     /// About how many allocations there are to free: O(1).
@@ -322,7 +360,7 @@ impl Store {
         if !keep {
             self.rare.remove(&slot);
         }
-        self.items[slot].has_rare = keep;
+        self.items[slot].has.set(Has::RARE, keep);
     }
 
     /// Files a new item, which is in no state yet.
@@ -339,10 +377,12 @@ impl Store {
 
     /// Forgets an item that has left its state already.
     fn drop_item(&mut self, slot: ItemSlot) {
-        if self.items[slot].has_rare {
+        if !self.items[slot].has.nothing() {
             self.forget_late(slot);
             self.set_excluded(slot, Vec::new());
             self.rare.remove(&slot);
+            self.drop_review(slot);
+            self.drop_member(slot);
         }
         let items = &self.items;
         self.ids.remove(self.ids.hash(items[slot].id()), slot);
@@ -350,6 +390,14 @@ impl Store {
         let item = self.items.remove(slot);
         self.content_bytes -= item.heap_bytes();
         self.tags.release(item.tags);
+    }
+
+    /// Where a dead item is filed.
+    fn dead_by(&mut self, slot: ItemSlot) -> &mut BTreeSet<(Seq, ItemSlot)> {
+        match self.is_contested(slot) {
+            true => &mut self.dead_contested,
+            false => &mut self.dead,
+        }
     }
 
     fn set_payload(&mut self, slot: ItemSlot, payload: &[u8]) {
@@ -361,7 +409,7 @@ impl Store {
 
     /// Replaces the exclusions of an item that is not ready.
     fn set_excluded(&mut self, slot: ItemSlot, excluded: Vec<Exclusion>) {
-        if excluded.is_empty() && !self.items[slot].has_rare {
+        if excluded.is_empty() && !self.items[slot].has.is(Has::RARE) {
             return;
         }
         for exclusion in &excluded {
@@ -396,7 +444,7 @@ impl Store {
         let aging = self.settings.aging;
         let item = &mut self.items[slot];
         item.state = State::Ready;
-        let (key, priority, has_rare) = (item.key(aging), item.priority, item.has_rare);
+        let (key, priority, has) = (item.key(aging), item.priority, item.has);
         let class = self.tags.class(item.tags);
         let items = &self.items;
         let ready = &mut self.tags.classes[class].ready;
@@ -409,9 +457,9 @@ impl Store {
         });
         self.ready += 1;
         *self.by_priority.entry(priority).or_default() += 1;
-        if has_rare {
-            for exclusion in self.rare.get(&slot).iter().flat_map(|r| &r.excluded) {
-                let moderator = exclusion.moderator;
+        if !has.nothing() {
+            for moderator in self.barred(slot) {
+                let items = &self.items;
                 self.moderators.change_excluded(moderator, class, |tree| {
                     tree.insert(slot, key, |s| items[s].key(aging));
                 });
@@ -424,7 +472,7 @@ impl Store {
         let aging = self.settings.aging;
         let items = &self.items;
         let item = &items[slot];
-        let (key, priority, has_rare) = (item.key(aging), item.priority, item.has_rare);
+        let (key, priority, has) = (item.key(aging), item.priority, item.has);
         let class = self.tags.class(item.tags);
         let ready = &mut self.tags.classes[class].ready;
         let bytes = &mut self.tags.ready_bytes;
@@ -441,9 +489,9 @@ impl Store {
                 self.by_priority.remove(&priority);
             }
         }
-        if has_rare {
-            for exclusion in self.rare.get(&slot).iter().flat_map(|r| &r.excluded) {
-                let moderator = exclusion.moderator;
+        if !has.nothing() {
+            for moderator in self.barred(slot) {
+                let items = &self.items;
                 self.moderators.change_excluded(moderator, class, |tree| {
                     tree.remove(key, |s| items[s].key(aging));
                 });
@@ -466,7 +514,8 @@ impl Store {
     fn enter_dead(&mut self, slot: ItemSlot) {
         let item = &mut self.items[slot];
         item.state = State::Dead;
-        self.dead.insert((item.seq(), slot));
+        let entry = (item.seq(), slot);
+        self.dead_by(slot).insert(entry);
         self.enter_ages(slot);
     }
 
@@ -518,7 +567,7 @@ impl Store {
                 self.forget_span(slot);
             }
             State::Dead => {
-                self.dead.remove(&(seq, slot));
+                self.dead_by(slot).remove(&(seq, slot));
             }
             State::Locked => {
                 let (_, lock) = self.locks.remove(seq, lock_seq)?;
@@ -535,7 +584,7 @@ impl Store {
     #[inline]
     fn is_plain(&self, slot: ItemSlot) -> bool {
         let item = &self.items[slot];
-        !item.has_rare && matches!(item.state, State::Ready | State::Locked)
+        !item.has.is(Has::RARE) && matches!(item.state, State::Ready | State::Locked)
     }
 
     fn aged(&self, slot: ItemSlot) -> Aged {

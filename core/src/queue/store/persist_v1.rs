@@ -29,7 +29,7 @@ pub(super) enum StartV1<'a> {
 }
 
 /// Least bytes of an item and of a moderator: id and name take two.
-const LEAST_ITEM: usize = 12;
+pub(super) const LEAST_ITEM: usize = 12;
 const LEAST_MODERATOR: usize = 7;
 /// Least bytes of an exclusion.
 const LEAST_EXCLUSION: usize = 3;
@@ -125,11 +125,11 @@ pub(super) struct ModeratorV1<'a> {
     tags: TagsV1<'a>,
 }
 
-fn check(holds: bool) -> Result<(), DecodeError> {
+pub(super) fn check(holds: bool) -> Result<(), DecodeError> {
     if holds { Ok(()) } else { Err(DecodeError) }
 }
 
-fn check_name(name: &[u8]) -> Result<(), DecodeError> {
+pub(super) fn check_name(name: &[u8]) -> Result<(), DecodeError> {
     check(!name.is_empty() && name.len() <= MAX_ID)
 }
 
@@ -184,7 +184,7 @@ impl Store {
                 (State::Locked, Some(lock)) => StateV1::Locked(self.lock_v1(&lock)),
                 (State::Ready | State::Locked, _) => StateV1::Ready,
             },
-            tags: AtMost(self.tags.names(item.tags).map(Bytes::new).collect()),
+            tags: AtMost(self.own_tags(slot).0.into_iter().map(Bytes::new).collect()),
         };
         ItemV1 {
             start,
@@ -248,6 +248,7 @@ impl Store {
             died: head.died,
             wait,
             handle,
+            ..Stats::default()
         };
         Ok(())
     }
@@ -267,7 +268,7 @@ impl Store {
     /// Adds the items of a chunk.
     pub(super) fn load_items(&mut self, bytes: &mut &[u8]) -> Result<(), DecodeError> {
         for _ in 0..decode_len(bytes, LEAST_ITEM)? {
-            self.load_item(bytes)?;
+            self.load_item(bytes, |_, _, _| Ok(()))?;
         }
         Ok(())
     }
@@ -284,7 +285,12 @@ impl Store {
         Ok(registered)
     }
 
-    fn load_item(&mut self, bytes: &mut &[u8]) -> Result<(), DecodeError> {
+    /// Reads an item. What later versions add to it is read by `more` before the item enters its state.
+    pub(super) fn load_item<'a>(
+        &mut self,
+        bytes: &mut &'a [u8],
+        more: impl FnOnce(&mut Store, ItemSlot, &mut &'a [u8]) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
         let item: ItemStartV1<'_> = decode_next(bytes)?;
         check_name(item.id)?;
         check(item.payload.len() <= MAX_PAYLOAD)?;
@@ -304,6 +310,7 @@ impl Store {
         if decode_next::<Option<()>>(bytes)?.is_some() {
             self.load_rare(slot, bytes, matches!(item.state, StateV1::Locked(_)))?;
         }
+        more(self, slot, bytes)?;
         match &item.state {
             StateV1::Ready => self.enter_ready(slot),
             StateV1::Dead => self.enter_dead(slot),

@@ -100,6 +100,44 @@ impl Histogram {
     }
 }
 
+/// Upper bounds of [`Durations`], ms: 1 s, 5 s, 15 s, 30 s, 1 m, 2 m, 5 m, 15 m, 30 m, 1 h, 4 h, 12 h,
+/// 24 h.
+pub const BOUNDS: [u64; 13] = [
+    1_000, 5_000, 15_000, 30_000, 60_000, 120_000, 300_000, 900_000, 1_800_000, 3_600_000,
+    14_400_000, 43_200_000, 86_400_000,
+];
+
+/// How long things took since version 0.2, never taken back: a sum, and counts between fixed bounds, as
+/// Prometheus wants them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// All together, ms.
+    pub sum: u64,
+    /// How many took longer than the bound before and no longer than this one; the last, how many took
+    /// longer than all.
+    pub counts: [u64; BOUNDS.len() + 1],
+}
+
+impl Durations {
+    /// Counts one duration in ms.
+    pub fn record(&mut self, ms: u64) {
+        let at = BOUNDS.iter().position(|bound| ms <= *bound);
+        let count = &mut self.counts[at.unwrap_or(BOUNDS.len())];
+        *count = count.saturating_add(1);
+        self.sum = self.sum.saturating_add(ms);
+    }
+
+    /// Bounds in ms, −1 for none, and how many took no longer.
+    pub fn rows(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
+        let bounds = BOUNDS.iter().map(|bound| *bound as i64).chain([-1]);
+        let mut so_far = 0u64;
+        bounds.zip(&self.counts).map(move |(bound, count)| {
+            so_far = so_far.saturating_add(*count);
+            (bound, so_far)
+        })
+    }
+}
+
 /// What has happened in a queue since it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -119,12 +157,34 @@ pub struct Stats {
     pub wait: Histogram,
     /// From claim to resolve.
     pub handle: Histogram,
+    /// Verdicts that did not end their item.
+    pub votes: u64,
+    /// Items whose votes could not agree any more.
+    pub splits: u64,
+    /// Records that went because of RETAINMAX.
+    pub records_evicted: u64,
+    /// As `wait`, but an undone wait is not taken back.
+    pub waits: Durations,
+    /// As `handle`, of each verdict that ended a lock.
+    pub handles: Durations,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn rows_count_what_is_at_or_below_each_bound() {
+        let mut durations = Durations::default();
+        for ms in [0, 1_000, 1_001, 86_400_000, 86_400_001] {
+            durations.record(ms);
+        }
+        let rows: Vec<(i64, u64)> = durations.rows().collect();
+        assert_eq!(rows[..2], [(1_000, 2), (5_000, 3)]);
+        assert_eq!(rows[12..], [(86_400_000, 4), (-1, 5)]);
+        assert_eq!(durations.sum, 172_802_002);
+    }
 
     proptest! {
         #[test]

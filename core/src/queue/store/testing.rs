@@ -1,13 +1,28 @@
 //! What tests may see and set of a store, and nobody else.
 
-use super::{ItemSlot, Rare, Stats, Store};
+use super::{ItemSlot, Rare, Review, Stats, Store};
 use crate::units::Token;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Store {
     /// The rare properties of every item that has some.
     pub(in crate::queue) fn all_rare(&self) -> &BTreeMap<ItemSlot, Rare> {
         &self.rare
+    }
+
+    /// The reviews of every item that has one.
+    pub(in crate::queue) fn all_reviews(&self) -> &BTreeMap<ItemSlot, Review> {
+        self.reviews.all()
+    }
+
+    /// The items of which something is known for the sake of groups.
+    pub(in crate::queue) fn all_members(&self) -> BTreeSet<ItemSlot> {
+        self.groups.all_members()
+    }
+
+    /// The serial number of the next record.
+    pub(in crate::queue) fn next_record(&self) -> u64 {
+        self.decided.next_serial()
     }
 
     /// Heap bytes of ids and payloads, as counted.

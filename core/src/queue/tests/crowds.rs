@@ -43,6 +43,7 @@ fn add_items(queue: &mut Queue, items: usize, skipped: &[String]) {
             deliveries: 0,
             tags: Vec::new(),
             excluded: excluded.collect(),
+            review: None,
             last_token: Token(0),
         }));
         queue.apply(Time(NOW), &item).unwrap();

@@ -36,6 +36,7 @@ fn move_in(
         tags: Vec::new(),
         excluded: excluded.collect(),
         last_token: Token(token),
+        review: None,
     }))
 }
 
@@ -181,6 +182,47 @@ fn priorities() -> impl Strategy<Value = i32> {
     prop_oneof![4 => -3i32..3, 1 => Just(i32::MIN), 1 => Just(i32::MAX)]
 }
 
+fn quorums() -> impl Strategy<Value = Quorum> {
+    prop_oneof![8 => 1u8..4, 1 => any::<u8>()]
+        .prop_flat_map(|n| (prop_oneof![8 => 1..=n.max(1), 1 => any::<u8>()], Just(n)))
+        .prop_map(|(k, n)| Quorum { k, n })
+}
+
+fn groups() -> impl Strategy<Value = &'static [u8]> {
+    prop_oneof![Just(&b""[..]), Just(&b"g"[..]), Just(&b"h"[..])]
+}
+
+fn terms() -> impl Strategy<Value = Terms<'static>> {
+    (quorums(), groups(), some_names()).prop_map(|(quorum, group, deciders)| Terms {
+        quorum,
+        group,
+        deciders,
+    })
+}
+
+fn endings() -> impl Strategy<Value = Ending<'static>> {
+    let verdict = prop_oneof![Just(&b""[..]), Just(&b"keep"[..]), Just(&b"remove"[..])];
+    let token = prop_oneof![3 => Just(0), 3 => 1u64..20, 1 => extremes()];
+    (some_name(), token, verdict).prop_map(|(moderator, token, verdict)| Ending {
+        moderator,
+        token: Token(token),
+        verdict,
+    })
+}
+
+fn reviews() -> impl Strategy<Value = MovedReview<'static>> {
+    let vote = (endings(), times(), any::<bool>());
+    let vote = vote.prop_map(|(by, at, split)| MovedVote { by, at, split });
+    let tag = prop_oneof![3 => Just(&b""[..]), 1 => Just(&b"senior"[..])];
+    let all = (terms(), vec(vote, 0..4), any::<bool>(), tag);
+    all.prop_map(|(terms, votes, contested, added_tag)| MovedReview {
+        terms,
+        votes,
+        contested,
+        added_tag,
+    })
+}
+
 fn submits() -> impl Strategy<Value = Effect<'static>> {
     let all = (
         some_name(),
@@ -189,9 +231,10 @@ fn submits() -> impl Strategy<Value = Effect<'static>> {
         due_times(),
         some_names(),
         some_names(),
+        prop::option::of(terms()),
     );
     all.prop_map(
-        |(id, priority, boost, due, tags, excluded)| Effect::Submit {
+        |(id, priority, boost, due, tags, excluded, terms)| Effect::Submit {
             id,
             payload: b"payload",
             priority,
@@ -199,8 +242,24 @@ fn submits() -> impl Strategy<Value = Effect<'static>> {
             due,
             tags,
             excluded,
+            terms: terms.map(Box::new),
         },
     )
+}
+
+/// What concerns verdicts and records.
+fn verdicts() -> impl Strategy<Value = Effect<'static>> {
+    prop_oneof![
+        4 => (some_name(), endings(), any::<bool>())
+            .prop_map(|(id, by, split)| Effect::Vote { id, by, split }),
+        2 => (some_name(), endings())
+            .prop_map(|(id, end)| Effect::Resolve { id, end: Some(end) }),
+        1 => some_name().prop_map(|id| Effect::Split { id }),
+        1 => some_name().prop_map(|id| Effect::Report { id }),
+        1 => some_name().prop_map(|id| Effect::Forget { id }),
+        1 => (prop_oneof![4 => 0u64..3, 1 => extremes()], any::<bool>())
+            .prop_map(|(count, evicted)| Effect::Drop { count, evicted }),
+    ]
 }
 
 fn changes() -> impl Strategy<Value = Effect<'static>> {
@@ -212,9 +271,14 @@ fn changes() -> impl Strategy<Value = Effect<'static>> {
         prop::option::of(boosts()),
         prop::option::of(some_names()),
         prop::option::of(some_names()),
+        (
+            prop::option::of(quorums()),
+            prop::option::of(groups()),
+            prop::option::of(any::<u32>()),
+        ),
     );
     all.prop_map(
-        |(id, replace, payload, priority, boost, tags, excluded)| Effect::Change {
+        |(id, replace, payload, priority, boost, tags, excluded, more)| Effect::Change {
             id,
             replace,
             payload: payload.then_some(b"other payload"),
@@ -222,6 +286,9 @@ fn changes() -> impl Strategy<Value = Effect<'static>> {
             boost,
             tags,
             excluded,
+            quorum: more.0,
+            group: more.1,
+            reports: more.2,
         },
     )
 }
@@ -259,15 +326,27 @@ fn joins() -> impl Strategy<Value = Effect<'static>> {
 }
 
 fn configures() -> impl Strategy<Value = Effect<'static>> {
-    let all = (extremes(), extremes(), extremes(), extremes(), extremes());
-    all.prop_map(|(lock, max_expiries, max_len, capacity, aging)| {
+    let tag = prop_oneof![Just(&b""[..]), Just(&b"senior"[..])];
+    let new = (quorums(), tag, extremes(), extremes());
+    let all = (
+        (extremes(), extremes(), extremes(), extremes(), extremes()),
+        prop::option::of(new),
+    );
+    all.prop_map(|((lock, max_expiries, max_len, capacity, aging), new)| {
+        let mut others = Settings::default();
+        if let Some((quorum, split_tag, retain, retain_max)) = new {
+            others.quorum = quorum;
+            others.split_tag = split_tag.to_vec();
+            others.retain = Millis(retain);
+            others.retain_max = retain_max;
+        }
         let settings = Settings {
             lock: Millis(lock),
             max_expiries,
             max_len,
             capacity,
             aging: if aging < 1400 { 0 } else { aging },
-            ..Settings::default()
+            ..others
         };
         Effect::Configure { settings }
     })
@@ -286,9 +365,19 @@ fn move_ins() -> impl Strategy<Value = Effect<'static>> {
             0..4,
         ),
         extremes(),
+        prop::option::of(reviews()),
     );
     all.prop_map(
-        |(id, (priority, boost, submitted, due), delayed, numbers, tags, mut excluded, token)| {
+        |(
+            id,
+            (priority, boost, submitted, due),
+            delayed,
+            numbers,
+            tags,
+            mut excluded,
+            token,
+            review,
+        )| {
             // A record that names one twice does not decode.
             let mut seen = HashSet::new();
             excluded.retain(|e: &Excluded<'_>| seen.insert(e.moderator));
@@ -306,9 +395,19 @@ fn move_ins() -> impl Strategy<Value = Effect<'static>> {
                 tags,
                 excluded,
                 last_token: Token(token),
+                review: review.map(Box::new),
             }))
         },
     )
+}
+
+/// Any effect that version 1 of the records has.
+pub(super) fn old_effects() -> impl Strategy<Value = Effect<'static>> {
+    effects().prop_filter("in version 1", |effect| {
+        let mut record = Record::default();
+        record.push(Time(1), effect);
+        record.bytes()[0] == 1
+    })
 }
 
 /// Any effect, most of them impossible.
@@ -321,7 +420,8 @@ pub(super) fn effects() -> impl Strategy<Value = Effect<'static>> {
         1 => some_name().prop_map(|id| Effect::Cancel { id }),
         2 => locks(),
         1 => (some_name(), times()).prop_map(|(id, deadline)| Effect::Extend { id, deadline }),
-        1 => some_name().prop_map(|id| Effect::Resolve { id }),
+        1 => some_name().prop_map(|id| Effect::Resolve { id, end: None }),
+        8 => verdicts(),
         2 => (some_name(), any::<bool>(), due_times())
             .prop_map(|(id, skip, due)| Effect::Release { id, skip, due }),
         2 => (some_name(), any::<bool>()).prop_map(|(id, dead)| Effect::Expire { id, dead }),

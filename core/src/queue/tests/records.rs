@@ -65,6 +65,7 @@ fn a_record_without_a_version_loads_as_it_was_written() {
         boost: 0,
         due: None,
         tags: Vec::new(),
+        terms: None,
         excluded: Vec::new(),
     };
     let expected = vec![(Time(T0), submit), (Time(T0 + 2), cancel(b"i"))];

@@ -293,6 +293,10 @@ fn configure_changes_what_is_given_and_keeps_the_rest() {
         aging: Some(5),
         events: Some(b"log"),
         events_max_len: Some(6),
+        quorum: Some(Quorum { k: 2, n: 3 }),
+        split_tag: Some(b"senior"),
+        retain: Some(Millis(7)),
+        retain_max: Some(8),
     };
     let expected = Settings {
         lock: Millis(1),
@@ -303,6 +307,10 @@ fn configure_changes_what_is_given_and_keeps_the_rest() {
         aging: 5,
         events: b"log".to_vec(),
         events_max_len: 6,
+        quorum: Quorum { k: 2, n: 3 },
+        split_tag: b"senior".to_vec(),
+        retain: Millis(7),
+        retain_max: 8,
     };
     let (reply, out) = handle(&mut q, NOW, Gate::Open, all);
     assert_eq!((reply, q.settings()), (Ok(()), &expected));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::queue::line::BlockedCall;
 use crate::queue::store::{
-    ClassSlot, Item, Lock, Moderator, ModeratorSlot, Rare, Store, TagList, Timed, Timer,
+    ClassSlot, Item, Lock, Moderator, ModeratorSlot, Rare, Review, Store, TagList, Timed, Timer,
 };
 
 /// What STATS tells without looking at every item, against looking at every item.
@@ -54,6 +54,9 @@ fn verify_bytes(queue: &Queue) {
     let all = [
         store.exclusion_bytes(),
         store.moderators().counted_and_found(),
+        store.reviews().counted_and_found(),
+        store.groups().counted_and_found(),
+        store.decided().counted_and_found(),
         queue.line.counted_and_found(),
     ];
     for (counted, found) in all.into_iter().chain(store.tags().counted_and_found()) {
@@ -70,6 +73,12 @@ struct Found {
     references: BTreeMap<ModeratorSlot, u32>,
     delayed: BTreeSet<(Seq, ItemSlot)>,
     dead: BTreeSet<(Seq, ItemSlot)>,
+    dead_contested: BTreeSet<(Seq, ItemSlot)>,
+    contested: BTreeSet<(Time, ItemSlot)>,
+    voting: usize,
+    reviews: usize,
+    members: usize,
+    groups: BTreeMap<Vec<u8>, Vec<(Seq, ItemSlot)>>,
     timers: BTreeSet<Timer>,
     locked: usize,
     held: usize,
@@ -96,12 +105,13 @@ impl Found {
         assert!(item.seq().0 < store.next_seq());
         self.seqs.push((item.seq(), slot));
         self.note_list(store, item.tags);
-        assert_eq!(item.has_rare, store.all_rare().contains_key(&slot));
+        assert_eq!(store.rare(slot), store.all_rare().get(&slot));
         let rare = store.rare(slot).cloned().unwrap_or_default();
-        if item.has_rare {
+        if store.rare(slot).is_some() {
             self.rare += 1;
             assert_ne!(rare, Rare::default());
         }
+        self.note_review(store, slot, item);
         for exclusion in &rare.excluded {
             self.note_reference(exclusion.moderator, 1);
         }
@@ -110,7 +120,7 @@ impl Found {
             assert!(item.state != State::Locked && late.token <= store.last_token());
         }
         match item.state {
-            State::Ready => self.note_ready(store, slot, &rare),
+            State::Ready => self.note_ready(store, slot),
             State::Delayed => {
                 self.delayed.insert((item.seq(), slot));
                 self.timers.insert(Timer {
@@ -119,7 +129,11 @@ impl Found {
                 });
             }
             State::Dead => {
-                self.dead.insert((item.seq(), slot));
+                let dead = match store.is_contested(slot) {
+                    true => &mut self.dead_contested,
+                    false => &mut self.dead,
+                };
+                dead.insert((item.seq(), slot));
             }
             State::Locked => {
                 let lock = store.lock(slot).expect("a locked item has a lock");
@@ -128,13 +142,70 @@ impl Found {
         }
     }
 
-    fn note_ready(&mut self, store: &Store, slot: ItemSlot, rare: &Rare) {
+    fn note_review(&mut self, store: &Store, slot: ItemSlot, item: &Item) {
+        assert_eq!(store.review(slot), store.all_reviews().get(&slot));
+        if let Some(review) = store.review(slot) {
+            self.reviews += 1;
+            assert_ne!(*review, Review::default());
+            assert!(review.quorum.fits() && review.votes.len() <= Quorum::MAX.into());
+            let voters: BTreeSet<_> = review.votes.iter().map(|v| v.moderator).collect();
+            assert_eq!(voters.len(), review.votes.len(), "I7: voters are distinct");
+            assert!(!review.contested || !review.votes.is_empty());
+            assert!(review.contested || !review.added_tag);
+            for moderator in voters.iter().chain(&review.deciders) {
+                self.note_reference(*moderator, 1);
+            }
+            self.voting += usize::from(!review.votes.is_empty() && !review.contested);
+            if review.contested {
+                self.contested.insert((item.submitted(), slot));
+            }
+        }
+        self.members += usize::from(store.all_members().contains(&slot));
+        if store.group(slot).is_some() {
+            let group = store.group_name(slot).to_vec();
+            let members = self.groups.entry(group).or_default();
+            members.push((item.seq(), slot));
+        }
+    }
+
+    fn check_groups(&mut self, store: &Store) {
+        assert_eq!(store.groups().len(), self.groups.len());
+        for (name, expected) in &mut self.groups {
+            expected.sort_unstable();
+            let group = store.groups().find(name).expect("a group with items");
+            let items = store.groups().items(group);
+            assert!(items.iter().eq(expected.iter().map(|(_, slot)| *slot)));
+            assert_eq!(items.len(), expected.len());
+        }
+        assert_eq!(store.all_members().len(), self.members);
+    }
+
+    /// The records of decided items, made anew from what each of them says.
+    fn check_records(store: &Store) {
+        let all: Vec<_> = store.decided().iter().collect();
+        assert_eq!(all.len(), store.decided().len());
+        let keys: Vec<_> = all.iter().map(|(v, serial)| (v.decided, *serial)).collect();
+        assert!(keys.is_sorted() && keys.iter().all(|(_, serial)| *serial < store.next_record()));
+        let items: BTreeSet<&[u8]> = all.iter().map(|(verdict, _)| verdict.item).collect();
+        assert_eq!(items.len(), all.len(), "one record of each item");
+        for (verdict, _) in &all {
+            assert!(!verdict.moderators.is_empty());
+        }
+    }
+
+    fn note_ready(&mut self, store: &Store, slot: ItemSlot) {
         let class = store.tags().class(store.items()[slot].tags);
         let entry = (store.key(slot), slot);
         self.ready.entry(class).or_default().push(entry);
-        let moderators = rare.excluded.iter().map(|e| e.moderator);
-        let moderators: BTreeSet<ModeratorSlot> = moderators.collect();
-        assert_eq!(moderators.len(), rare.excluded.len(), "excluded once");
+        let excluded = store.excluded(slot).iter().map(|e| e.moderator);
+        let mut moderators: BTreeSet<ModeratorSlot> = excluded.collect();
+        assert_eq!(
+            moderators.len(),
+            store.excluded(slot).len(),
+            "excluded once"
+        );
+        moderators.extend(store.votes(slot).iter().map(|vote| vote.moderator));
+        moderators.extend(store.review(slot).iter().flat_map(|r| &r.deciders));
         for m in moderators {
             self.excluded.entry((m, class)).or_default().push(entry);
         }
@@ -159,6 +230,12 @@ impl Found {
         assert_eq!(store.by_seq().len(), self.seqs.len());
         assert_eq!(store.content_bytes(), self.content);
         assert_eq!(store.all_rare().len(), self.rare);
+        assert_eq!(store.all_reviews().len(), self.reviews);
+        assert_eq!(store.reviews().voting(), self.voting);
+        assert_eq!(store.reviews().contested(), &self.contested);
+        assert_eq!(store.dead_contested(), &self.dead_contested);
+        self.check_groups(store);
+        Found::check_records(store);
         assert_eq!((store.delayed(), store.dead()), (&self.delayed, &self.dead));
         assert_eq!(store.locks().len(), self.locked);
     }

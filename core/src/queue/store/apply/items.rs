@@ -1,12 +1,14 @@
 //! Applying what happens to items outside of locks: they come, change, come due, go.
 
+use super::verdicts::check_review;
 use super::{
-    Applied, ApplyError, Outcome, check, check_boost, check_due, check_excluded, check_name,
-    check_payload, check_tags, count,
+    Applied, ApplyError, Outcome, check, check_boost, check_due, check_excluded, check_group,
+    check_name, check_payload, check_tags, check_terms, count,
 };
 use crate::queue::MAX_EXCLUDE;
-use crate::queue::effect::{Effect, Excluded, MoveIn, Names};
-use crate::queue::store::{Exclusion, Item, ItemSlot, Seq, State, Store, U48};
+use crate::queue::effect::{Effect, Excluded, MoveIn, MovedReview, MovedVote, Names, Terms};
+use crate::queue::settings::Quorum;
+use crate::queue::store::{Exclusion, Item, ItemSlot, Seq, State, Store, U48, Vote};
 use crate::units::{Time, When};
 use std::collections::HashSet;
 
@@ -26,6 +28,7 @@ impl Store {
             due,
             tags,
             excluded,
+            terms,
         } = effect
         else {
             return Err(ApplyError);
@@ -36,10 +39,14 @@ impl Store {
         check_payload(payload)?;
         check_tags(tags)?;
         check_excluded(excluded)?;
+        terms.as_deref().map_or(Ok(()), check_terms)?;
         let slot = self.take_in(id, payload, when.at, *boost, *priority, tags);
         if !excluded.is_empty() {
             let excluded = self.intern_all(excluded);
             self.set_excluded(slot, excluded);
+        }
+        if let Some(terms) = terms {
+            self.set_terms(slot, terms);
         }
         count(&mut self.stats.submitted);
         if let Some(due) = *due {
@@ -66,6 +73,8 @@ impl Store {
             check(seen.insert(*moderator))?;
         }
         check(item.excluded.iter().filter(|e| !e.skip).count() <= MAX_EXCLUDE)?;
+        let review = item.review.as_deref();
+        review.map_or(Ok(()), |review| check_review(review, &item.tags))?;
         let slot = self.take_in(
             item.id,
             item.payload,
@@ -88,6 +97,9 @@ impl Store {
             rare.due = item.due;
         });
         self.note_token(item.last_token);
+        if let Some(review) = review {
+            self.set_review(slot, review);
+        }
         // Who comes later is not older: stamps do not run backwards.
         self.last_at = self.last_at.max(item.submitted);
         if let (Some(due), true) = (item.due, item.delayed) {
@@ -117,9 +129,41 @@ impl Store {
         self.add_item(item)
     }
 
+    /// By whom a new item is to be decided.
+    fn set_terms(&mut self, slot: ItemSlot, terms: &Terms<'_>) {
+        let deciders = terms.deciders.iter();
+        let deciders = deciders.map(|name| self.moderators.intern(name)).collect();
+        self.set_deciders(slot, deciders);
+        self.with_review(slot, |review| review.quorum = terms.quorum);
+        if !terms.group.is_empty() {
+            self.set_member(slot, terms.group, self.last_token);
+        }
+    }
+
+    /// What was decided so far of an item that came from another queue.
+    fn set_review(&mut self, slot: ItemSlot, moved: &MovedReview<'_>) {
+        self.set_terms(slot, &moved.terms);
+        for MovedVote { by, at, split } in &moved.votes {
+            let vote = Vote {
+                moderator: self.moderators.intern(by.moderator),
+                token: by.token,
+                at: *at,
+                verdict: by.verdict.into(),
+                split: *split,
+            };
+            self.add_vote(slot, vote);
+        }
+        let added_tag = !moved.added_tag.is_empty() && self.add_tag(slot, moved.added_tag);
+        self.with_review(slot, |review| {
+            review.contested = moved.contested;
+            review.added_tag = added_tag;
+        });
+    }
+
     pub(super) fn apply_bump(&mut self, slot: ItemSlot, priority: i32, boost: i64) -> Outcome {
         check_boost(boost)?;
-        Ok(self.changed(slot, true, |store| {
+        let revive = !self.is_contested(slot);
+        Ok(self.changed(slot, revive, |store| {
             let item = &mut store.items[slot];
             item.priority = priority;
             item.set_boost(boost);
@@ -137,19 +181,34 @@ impl Store {
             boost,
             tags,
             excluded,
+            quorum,
+            group,
+            reports,
             ..
         } = effect
         else {
             return Err(ApplyError);
         };
         check_boost(boost.unwrap_or(0))?;
+        check(quorum.is_none_or(Quorum::fits))?;
+        group.map_or(Ok(()), check_group)?;
         payload.map_or(Ok(()), check_payload)?;
         tags.as_ref().map_or(Ok(()), check_tags)?;
         excluded.as_ref().map_or(Ok(()), check_excluded)?;
-        Ok(self.changed(slot, *replace, |store| {
+        let is_new = payload.is_some_and(|payload| payload != self.items[slot].payload());
+        // A contested item that is dead waits for another payload, or for somebody to name it.
+        let revive = match self.is_contested(slot) {
+            true => is_new,
+            false => *replace,
+        };
+        Ok(self.changed(slot, revive, |store| {
             if let Some(payload) = payload {
                 store.forget_late(slot);
                 store.set_payload(slot, payload);
+            }
+            if is_new {
+                store.void_votes(slot);
+                store.note_changed(slot);
             }
             let item = &mut store.items[slot];
             if let Some(priority) = priority {
@@ -162,9 +221,21 @@ impl Store {
                 let old = item.tags;
                 item.tags = store.tags.acquire(tags);
                 store.tags.release(old);
+                if store.is_contested(slot) {
+                    store.with_review(slot, |review| review.added_tag = false);
+                }
             }
             if let Some(excluded) = excluded {
                 store.exclude(slot, excluded);
+            }
+            if let Some(quorum) = *quorum {
+                store.with_review(slot, |review| review.quorum = quorum);
+            }
+            if let Some(group) = group {
+                store.set_group(slot, group);
+            }
+            if let Some(reports) = *reports {
+                store.with_rare(slot, |rare| rare.reports = reports);
             }
         }))
     }
@@ -204,7 +275,9 @@ impl Store {
                 Applied::item(slot)
             }
             State::Dead => {
+                self.leave_state(slot);
                 change(self);
+                self.enter_dead(slot);
                 if revive {
                     self.revived(slot)
                 } else {
@@ -226,6 +299,11 @@ impl Store {
     }
 
     pub(super) fn apply_revive(&mut self, slot: ItemSlot) -> Outcome {
+        if self.is_contested(slot) {
+            self.leave_state(slot);
+            self.void_votes(slot);
+            self.enter_dead(slot);
+        }
         Ok(self.revived(slot))
     }
 

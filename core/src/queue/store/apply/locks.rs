@@ -40,6 +40,7 @@ impl Store {
         let deliveries = &mut self.items[slot].deliveries;
         if *deliveries == 0 {
             self.stats.wait.record(waited.0);
+            self.stats.waits.record(waited.0);
         }
         *deliveries = deliveries.saturating_add(1);
         self.last_token = *token;
@@ -64,18 +65,6 @@ impl Store {
         self.extend_lock(slot, deadline);
         self.set_span(slot, deadline, now);
         Ok(Applied::NOTHING)
-    }
-
-    pub(super) fn apply_resolve(&mut self, at: Time, slot: ItemSlot) -> Outcome {
-        let late = self.rare(slot).and_then(|rare| rare.late);
-        check(self.items[slot].state == State::Locked || late.is_some())?;
-        let lock = self.leave_state(slot);
-        if let Some(decided) = lock.or(late) {
-            self.stats.handle.record(at.since(decided.at).0);
-        }
-        self.drop_item(slot);
-        count(&mut self.stats.resolved);
-        Ok(self.freed(lock))
     }
 
     pub(super) fn apply_release(

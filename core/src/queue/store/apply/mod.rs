@@ -5,11 +5,13 @@
 mod items;
 mod locks;
 mod registrations;
+mod verdicts;
 
 use super::{Lock, ModeratorSlot, Place, State, Store, U48};
-use crate::queue::effect::{Effect, Names};
+use crate::queue::effect::{Effect, Names, Terms};
 use crate::queue::settings::{Paused, Settings};
 use crate::queue::{ItemSlot, store::Exclusion};
+use crate::queue::{MAX_DECIDERS, MAX_GROUP};
 use crate::queue::{MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_PAYLOAD, MAX_TAG, MAX_TAGS};
 use crate::units::{Time, Token, When};
 use std::collections::HashSet;
@@ -103,6 +105,26 @@ fn check_excluded(names: &Names<'_>) -> Result<(), ApplyError> {
     names.iter().try_for_each(|name| check_name(name))
 }
 
+fn check_group(group: &[u8]) -> Result<(), ApplyError> {
+    check(group.len() <= MAX_GROUP)
+}
+
+/// Who decided before: each of them once.
+fn check_deciders(names: &Names<'_>) -> Result<(), ApplyError> {
+    check(names.len() <= MAX_DECIDERS)?;
+    let mut seen = HashSet::new();
+    names.iter().try_for_each(|name| {
+        check_name(name)?;
+        check(seen.insert(*name))
+    })
+}
+
+fn check_terms(terms: &Terms<'_>) -> Result<(), ApplyError> {
+    check(terms.quorum.fits())?;
+    check_group(terms.group)?;
+    check_deciders(&terms.deciders)
+}
+
 fn check_payload(payload: &[u8]) -> Result<(), ApplyError> {
     check(payload.len() <= MAX_PAYLOAD)
 }
@@ -166,7 +188,14 @@ impl Store {
                 self.apply_delay(self.need_in(id, hint, State::Delayed)?, *due, now)
             }
             Effect::Lock { id, .. } => self.apply_lock(when, self.need(id, hint)?, effect),
-            Effect::Resolve { id } => self.apply_resolve(at, self.need(id, hint)?),
+            Effect::Resolve { id, end } => {
+                self.apply_resolve(at, self.need(id, hint)?, end.as_ref())
+            }
+            Effect::Vote { id, by, split } => self.apply_vote(at, self.need(id, hint)?, by, *split),
+            Effect::Split { id } => self.apply_split(self.need(id, hint)?),
+            Effect::Report { id } => self.apply_report(id),
+            Effect::Forget { id } => self.apply_forget(id),
+            Effect::Drop { count, evicted } => self.apply_drop(*count, *evicted),
             Effect::Extend { id, deadline } => {
                 self.apply_extend(self.need_in(id, hint, State::Locked)?, *deadline, now)
             }

@@ -1,0 +1,318 @@
+//! What is remembered of decided items: a record of each, for as long as RETAIN says, at most RETAINMAX
+//! of them. Reads judge by the clock and by what the settings say now; what is no longer to be read
+//! goes in bounded steps.
+
+use super::item::U48;
+use super::{Rev, Store};
+use crate::counted_tree::CountedTree;
+use crate::memory::alloc_size;
+use crate::slab::{Slab, slot_number};
+use crate::slot_index::SlotIndex;
+use crate::units::{Millis, Time, Token};
+use sha2::{Digest, Sha256};
+
+slot_number!(
+    /// Where the record of a decided item is.
+    pub(in crate::queue) RecordSlot
+);
+
+/// 128 bits of the SHA-256 of a payload (FIPS 180-4).
+pub(in crate::queue) type PayloadHash = [u8; 16];
+
+/// The hash of a payload.
+pub(in crate::queue) fn hash(payload: &[u8]) -> PayloadHash {
+    let full = Sha256::digest(payload);
+    let mut half = PayloadHash::default();
+    half.copy_from_slice(&full[..size_of::<PayloadHash>()]);
+    half
+}
+
+/// How an item was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::queue) struct Verdict<'a> {
+    pub item: &'a [u8],
+    /// Empty if none was named.
+    pub verdict: &'a [u8],
+    /// Empty if it was in none.
+    pub group: &'a [u8],
+    pub decided: Time,
+    /// Zero if whoever ended it had no lock on it.
+    pub token: Token,
+    pub rev: Rev,
+    pub submitted: Time,
+    pub reports: u32,
+    /// All who voted; the one who ended it last.
+    pub moderators: Vec<&'a [u8]>,
+    /// Who was barred from it because they had decided before.
+    pub barred: Vec<&'a [u8]>,
+    pub payload: PayloadHash,
+}
+
+/// The record of a decided item.
+#[derive(Debug)]
+struct Record {
+    /// Item, verdict, group, then each name behind its length.
+    bytes: Box<[u8]>,
+    payload: PayloadHash,
+    token: Token,
+    rev: Rev,
+    reports: u32,
+    decided: U48,
+    submitted: U48,
+    serial: U48,
+    item_len: u16,
+    group_len: u16,
+    verdict_len: u8,
+    /// How many of the names are of those who voted.
+    moderators: u8,
+}
+
+const _: () = assert!(size_of::<Record>() <= 72);
+
+impl Record {
+    fn new(verdict: &Verdict<'_>, serial: u64) -> Record {
+        let names = || verdict.moderators.iter().chain(&verdict.barred);
+        let content = [verdict.item, verdict.verdict, verdict.group];
+        let len = content.map(<[u8]>::len).iter().sum::<usize>()
+            + names().map(|name| 2 + name.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(len);
+        bytes.extend(content.concat());
+        for name in names() {
+            bytes.extend((name.len() as u16).to_le_bytes());
+            bytes.extend(*name);
+        }
+        Record {
+            bytes: bytes.into_boxed_slice(),
+            payload: verdict.payload,
+            token: verdict.token,
+            rev: verdict.rev,
+            reports: verdict.reports,
+            decided: U48::new(verdict.decided.0),
+            submitted: U48::new(verdict.submitted.0),
+            serial: U48::new(serial),
+            item_len: verdict.item.len() as u16,
+            group_len: verdict.group.len() as u16,
+            verdict_len: verdict.verdict.len() as u8,
+            moderators: verdict.moderators.len() as u8,
+        }
+    }
+
+    fn item(&self) -> &[u8] {
+        &self.bytes[..self.item_len.into()]
+    }
+
+    fn key(&self) -> (Time, u64) {
+        (Time(self.decided.get()), self.serial.get())
+    }
+
+    fn verdict(&self) -> Verdict<'_> {
+        let (item, rest) = self.bytes.split_at(self.item_len.into());
+        let (verdict, rest) = rest.split_at(self.verdict_len.into());
+        let (group, mut rest) = rest.split_at(self.group_len.into());
+        let mut names = Vec::new();
+        while let Some((len, names_left)) = rest.split_first_chunk::<2>() {
+            let (name, left) = names_left.split_at(u16::from_le_bytes(*len).into());
+            names.push(name);
+            rest = left;
+        }
+        let barred = names.split_off(self.moderators.into());
+        Verdict {
+            item,
+            verdict,
+            group,
+            decided: Time(self.decided.get()),
+            token: self.token,
+            rev: self.rev,
+            submitted: Time(self.submitted.get()),
+            reports: self.reports,
+            moderators: names,
+            barred,
+            payload: self.payload,
+        }
+    }
+}
+
+/// The records of all decided items that are remembered.
+#[derive(Debug, Default)]
+pub(in crate::queue) struct Decided {
+    all: Slab<RecordSlot, Record>,
+    index: SlotIndex<RecordSlot>,
+    /// By when they were decided, and in one ms by their serial number.
+    order: CountedTree<RecordSlot, (Time, u64)>,
+    next_serial: u64,
+    heap: usize,
+}
+
+impl Decided {
+    /// How many there are, also those that are no longer to be read.
+    pub(in crate::queue) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn next_serial(&self) -> u64 {
+        self.next_serial
+    }
+
+    pub(super) fn set_next_serial(&mut self, next: u64) {
+        self.next_serial = next;
+    }
+
+    fn find(&self, item: &[u8]) -> Option<RecordSlot> {
+        let hash = self.index.hash(item);
+        self.index.find(hash, |slot| self.all[slot].item() == item)
+    }
+
+    fn rank(&self, key: (Time, u64)) -> usize {
+        self.order.rank(key, |slot| self.all[slot].key())
+    }
+
+    /// Adds a record; there must be none of that item.
+    pub(super) fn insert(&mut self, verdict: &Verdict<'_>, serial: u64) {
+        let record = Record::new(verdict, serial);
+        self.heap += alloc_size(record.bytes.len());
+        let key = record.key();
+        let slot = self.all.insert(record);
+        let all = &self.all;
+        let hash = self.index.hash(verdict.item);
+        self.index.insert(hash, slot, |s| all[s].item());
+        self.order.insert(slot, key, |s| all[s].key());
+    }
+
+    fn remove(&mut self, slot: RecordSlot) {
+        let (key, hash) = {
+            let record = &self.all[slot];
+            (record.key(), self.index.hash(record.item()))
+        };
+        let all = &self.all;
+        self.index.remove(hash, slot);
+        self.order.remove(key, |s| all[s].key());
+        let gone = self.all.remove(slot);
+        self.heap -= alloc_size(gone.bytes.len());
+    }
+
+    /// All records, with their serial numbers: the earliest decided first.
+    pub(in crate::queue) fn iter(&self) -> impl Iterator<Item = (Verdict<'_>, u64)> {
+        let records = self.order.iter().map(|slot| &self.all[slot]);
+        records.map(|record| (record.verdict(), record.serial.get()))
+    }
+
+    /// Whether there is a record of that item, or one of that serial number at that time.
+    pub(super) fn has(&self, item: &[u8], key: (Time, u64)) -> bool {
+        let all = &self.all;
+        self.find(item).is_some() || self.order.get(key, |s| all[s].key()).is_some()
+    }
+
+    /// Bytes of heap: O(1).
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.all.memory_bytes() + self.index.memory_bytes() + self.order.memory_bytes() + self.heap
+    }
+
+    /// The heap bytes that are counted, and the same found by looking at everything.
+    #[cfg(test)]
+    pub(in crate::queue) fn counted_and_found(&self) -> (usize, usize) {
+        let found = self.all.iter().map(|(_, r)| alloc_size(r.bytes.len()));
+        (self.heap, found.sum())
+    }
+}
+
+impl Store {
+    /// How many of the earliest records RETAINMAX leaves no room for.
+    pub(in crate::queue) fn records_over(&self) -> usize {
+        let max = self.settings.retain_max;
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        match max {
+            0 => 0,
+            max => self.decided.len().saturating_sub(max),
+        }
+    }
+
+    /// How many of the earliest records have run out.
+    pub(in crate::queue) fn records_run_out(&self, now: Time) -> usize {
+        let retain = self.settings.retain;
+        if retain.is_zero() {
+            return self.decided.len();
+        }
+        match now.checked_sub(retain) {
+            // It lives until decided + RETAIN.
+            Some(last) => self.decided.rank((last + Millis(1), 0)),
+            None => 0,
+        }
+    }
+
+    /// When the next record runs out, or is to go for another reason.
+    #[inline]
+    pub(in crate::queue) fn next_record_due(&self) -> Option<Time> {
+        let first = self.decided.order.first()?;
+        if self.records_over() > 0 {
+            return Some(Time::EPOCH);
+        }
+        let decided = Time(self.decided.all[first].decided.get());
+        Some(match self.settings.retain {
+            Millis(0) => Time::EPOCH,
+            retain => decided + retain,
+        })
+    }
+
+    /// How many records can be read.
+    pub(in crate::queue) fn records_live(&self, now: Time) -> usize {
+        let gone = self.records_run_out(now).max(self.records_over());
+        self.decided.len() - gone
+    }
+
+    /// The record of an item, if it can be read.
+    pub(in crate::queue) fn record(&self, item: &[u8], now: Time) -> Option<Verdict<'_>> {
+        if self.decided.len() == 0 {
+            return None;
+        }
+        let record = &self.decided.all[self.decided.find(item)?];
+        let gone = self.records_run_out(now).max(self.records_over());
+        let lives = self.decided.rank(record.key()) >= gone;
+        lives.then(|| record.verdict())
+    }
+
+    /// Whether there is a record of an item, even one that can no longer be read.
+    pub(super) fn has_record(&self, item: &[u8]) -> bool {
+        self.decided.find(item).is_some()
+    }
+
+    /// Remembers how an item was decided, in the place of what was remembered of it before. Over
+    /// RETAINMAX the earliest goes. Answers how many went for that.
+    pub(super) fn remember(&mut self, verdict: &Verdict<'_>) -> u64 {
+        if let Some(old) = self.decided.find(verdict.item) {
+            self.decided.remove(old);
+        }
+        let serial = self.decided.next_serial;
+        self.decided.next_serial += 1;
+        self.decided.insert(verdict, serial);
+        // What a lowered RETAINMAX left over goes by the clock, in bounded steps; here only as much
+        // as came.
+        let over = self.records_over().min(1) as u64;
+        self.drop_records(over);
+        over
+    }
+
+    /// The earliest records go.
+    pub(super) fn drop_records(&mut self, count: u64) {
+        for _ in 0..count {
+            let Some(first) = self.decided.order.first() else {
+                break;
+            };
+            self.decided.remove(first);
+        }
+    }
+
+    /// Forgets the record of an item.
+    pub(super) fn forget_record(&mut self, item: &[u8]) {
+        if let Some(slot) = self.decided.find(item) {
+            self.decided.remove(slot);
+        }
+    }
+
+    /// A decided item was reported once more.
+    pub(super) fn count_report(&mut self, item: &[u8]) {
+        if let Some(slot) = self.decided.find(item) {
+            let reports = &mut self.decided.all[slot].reports;
+            *reports = reports.saturating_add(1);
+        }
+    }
+}

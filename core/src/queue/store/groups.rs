@@ -1,0 +1,240 @@
+//! Groups: items about one author, one content hash, one thread. A group is there as long as an item is
+//! in it, and knows its items in the order of arrival.
+//!
+//! Nobody decides what they cannot have seen: so it is known of each item in a group how large the
+//! tokens were when it arrived, or when its payload last changed. A lock began after that if its token is
+//! larger.
+
+use super::Store;
+use super::item::{Has, ItemSlot, Seq};
+use crate::counted_tree::CountedTree;
+use crate::memory::{alloc_size, btree_bytes, counted};
+use crate::slab::{Slab, slot_number};
+use crate::slot_index::SlotIndex;
+use crate::units::{Time, Token};
+use std::collections::BTreeMap;
+
+slot_number!(
+    /// A group of a queue.
+    pub(in crate::queue) GroupSlot
+);
+
+/// One group.
+#[derive(Debug)]
+struct Group {
+    name: Box<[u8]>,
+    /// By arrival.
+    items: CountedTree<ItemSlot, Seq>,
+}
+
+impl Group {
+    fn heap_bytes(&self) -> usize {
+        alloc_size(self.name.len()) + self.items.memory_bytes()
+    }
+}
+
+/// What is known of an item for the sake of groups.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    group: Option<GroupSlot>,
+    /// Two halves, so that a record takes 16 bytes with its key.
+    fresh: [u32; 2],
+}
+
+impl Member {
+    fn new(group: Option<GroupSlot>, fresh: Token) -> Member {
+        Member {
+            group,
+            fresh: [fresh.0 as u32, (fresh.0 >> 32) as u32],
+        }
+    }
+
+    fn fresh(self) -> Token {
+        Token(u64::from(self.fresh[0]) | u64::from(self.fresh[1]) << 32)
+    }
+}
+
+/// All groups of a queue.
+#[derive(Debug, Default)]
+pub(in crate::queue) struct Groups {
+    all: Slab<GroupSlot, Group>,
+    index: SlotIndex<GroupSlot>,
+    members: BTreeMap<ItemSlot, Member>,
+    heap: usize,
+}
+
+impl Groups {
+    /// Finds a group by name.
+    pub(in crate::queue) fn find(&self, name: &[u8]) -> Option<GroupSlot> {
+        let hash = self.index.hash(name);
+        self.index.find(hash, |slot| *self.all[slot].name == *name)
+    }
+
+    /// The items of a group, by arrival.
+    pub(in crate::queue) fn items(&self, group: GroupSlot) -> &CountedTree<ItemSlot, Seq> {
+        &self.all[group].items
+    }
+
+    /// How many groups there are.
+    pub(in crate::queue) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Bytes of heap: O(1).
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.all.memory_bytes()
+            + self.index.memory_bytes()
+            + btree_bytes::<ItemSlot, Member>(self.members.len())
+            + self.heap
+    }
+
+    /// The items of which something is known.
+    #[cfg(test)]
+    pub(super) fn all_members(&self) -> std::collections::BTreeSet<ItemSlot> {
+        self.members.keys().copied().collect()
+    }
+
+    /// The heap bytes that are counted, and the same found by looking at everything.
+    #[cfg(test)]
+    pub(in crate::queue) fn counted_and_found(&self) -> (usize, usize) {
+        let found = self.all.iter().map(|(_, group)| group.heap_bytes());
+        (self.heap, found.sum())
+    }
+
+    fn intern(&mut self, name: &[u8]) -> GroupSlot {
+        if let Some(slot) = self.find(name) {
+            return slot;
+        }
+        let group = Group {
+            name: name.into(),
+            items: CountedTree::default(),
+        };
+        self.heap += group.heap_bytes();
+        let slot = self.all.insert(group);
+        let all = &self.all;
+        self.index
+            .insert(self.index.hash(name), slot, |s| &all[s].name);
+        slot
+    }
+
+    fn forget_if_empty(&mut self, slot: GroupSlot) {
+        if self.all[slot].items.is_empty() {
+            let hash = self.index.hash(&self.all[slot].name);
+            self.index.remove(hash, slot);
+            let gone = self.all.remove(slot);
+            self.heap -= gone.heap_bytes();
+        }
+    }
+}
+
+impl Store {
+    #[inline]
+    fn member(&self, slot: ItemSlot) -> Option<Member> {
+        match self.items[slot].has.is(Has::MEMBER) {
+            true => self.groups.members.get(&slot).copied(),
+            false => None,
+        }
+    }
+
+    /// The group of an item.
+    pub(in crate::queue) fn group(&self, slot: ItemSlot) -> Option<GroupSlot> {
+        self.member(slot)?.group
+    }
+
+    /// The name of an item's group; empty if it has none.
+    pub(in crate::queue) fn group_name(&self, slot: ItemSlot) -> &[u8] {
+        let group = self.group(slot);
+        group.map_or(&[], |group| &self.groups.all[group].name)
+    }
+
+    /// How large tokens were when an item of a group arrived, or its payload last changed.
+    pub(in crate::queue) fn fresh(&self, slot: ItemSlot) -> Token {
+        self.member(slot).map_or(Token(0), Member::fresh)
+    }
+
+    /// What is stored of an item for the sake of groups: the name of its group, empty if it has none,
+    /// and its `fresh`.
+    pub(super) fn member_to_save(&self, slot: ItemSlot) -> Option<(&[u8], Token)> {
+        let member = self.member(slot)?;
+        Some((self.group_name(slot), member.fresh()))
+    }
+
+    /// Puts an item into a group, and takes it out of the one it was in. An empty name is no group.
+    pub(super) fn set_group(&mut self, slot: ItemSlot, name: &[u8]) {
+        let fresh = match self.member(slot) {
+            Some(member) => member.fresh(),
+            None => token_of(self.items[slot].submitted()),
+        };
+        self.set_member(slot, name, fresh);
+    }
+
+    /// As `set_group`, of an item that has just arrived or was loaded.
+    pub(super) fn set_member(&mut self, slot: ItemSlot, name: &[u8], fresh: Token) {
+        self.leave_group(slot);
+        let seq = self.items[slot].seq();
+        let group = match name {
+            [] => None,
+            name => {
+                let group = self.groups.intern(name);
+                let (items, all) = (&self.items, &mut self.groups.all);
+                let tree = &mut all[group].items;
+                counted(
+                    tree,
+                    &mut self.groups.heap,
+                    CountedTree::memory_bytes,
+                    |t| {
+                        t.insert(slot, seq, |s| items[s].seq());
+                    },
+                );
+                Some(group)
+            }
+        };
+        let member = Member::new(group, fresh);
+        self.groups.members.insert(slot, member);
+        self.items[slot].has.set(Has::MEMBER, true);
+    }
+
+    /// The payload of an item has changed. That is remembered while there are groups.
+    pub(super) fn note_changed(&mut self, slot: ItemSlot) {
+        let member = self.member(slot);
+        if member.is_some() || self.groups.len() > 0 {
+            let group = member.and_then(|member| member.group);
+            let member = Member::new(group, self.last_token);
+            self.groups.members.insert(slot, member);
+            self.items[slot].has.set(Has::MEMBER, true);
+        }
+    }
+
+    fn leave_group(&mut self, slot: ItemSlot) {
+        let Some(group) = self.group(slot) else {
+            return;
+        };
+        let seq = self.items[slot].seq();
+        let (items, all) = (&self.items, &mut self.groups.all);
+        let tree = &mut all[group].items;
+        counted(
+            tree,
+            &mut self.groups.heap,
+            CountedTree::memory_bytes,
+            |t| {
+                t.remove(seq, |s| items[s].seq());
+            },
+        );
+        self.groups.forget_if_empty(group);
+    }
+
+    /// Forgets the group of an item that goes.
+    pub(super) fn drop_member(&mut self, slot: ItemSlot) {
+        if self.items[slot].has.is(Has::MEMBER) {
+            self.leave_group(slot);
+            self.groups.members.remove(&slot);
+            self.items[slot].has.set(Has::MEMBER, false);
+        }
+    }
+}
+
+/// What stands for the tokens at the time of an arrival of which no more is known: tokens are µs, so
+/// locks of later milliseconds have larger ones.
+fn token_of(arrived: Time) -> Token {
+    Token((arrived.0 * 1000).saturating_sub(1))
+}
