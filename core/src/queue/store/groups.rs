@@ -5,8 +5,8 @@
 //! tokens were when it arrived, or when its payload last changed. A lock began after that if its token is
 //! larger.
 
-use super::Store;
 use super::item::{Has, ItemSlot, Seq};
+use super::{MAX_TIME, Store};
 use crate::counted_tree::CountedTree;
 use crate::memory::{alloc_size, btree_bytes, counted};
 use crate::slab::{Slab, slot_number};
@@ -236,5 +236,5 @@ impl Store {
 /// What stands for the tokens at the time of an arrival of which no more is known: tokens are µs, so
 /// locks of later milliseconds have larger ones.
 fn token_of(arrived: Time) -> Token {
-    Token((arrived.0 * 1000).saturating_sub(1))
+    Token((arrived.0 * 1000).saturating_sub(1).min(MAX_TIME - 1))
 }

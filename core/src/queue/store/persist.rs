@@ -40,8 +40,6 @@ impl Store {
             sink(out);
             out.clear();
         };
-        codec::encode_into(&ChunkV1::Head(self.head_v1()), &mut out);
-        put(&mut out);
         codec::encode_into(&self.head_v3(), &mut out);
         put(&mut out);
         self.save_items(entries, &mut out, &mut put);

@@ -1,7 +1,7 @@
 //! What version 3 of a queue's chunks adds: how several decide on items, groups, the records of decided
 //! items. Frozen once released, as `persist_v1` is.
 //!
-//! What a queue has nothing of is not written: its chunks are then those of version 2, and one for the head.
+//! What a queue has nothing of is not written: but for the head its chunks are then those of version 2.
 
 use super::decided::{PayloadHash, Verdict};
 use super::persist_v1::{ItemV1, LEAST_ITEM, check, check_name};
@@ -139,7 +139,7 @@ fn bytes(name: &[u8]) -> &Bytes {
 
 /// Writing.
 impl Store {
-    /// The chunk of the head.
+    /// The chunk of the head: that of version 1 with what is new.
     pub(super) fn head_v3(&self) -> impl Serialize + '_ {
         let head = HeadV3 {
             settings: (&self.settings).into(),
@@ -150,7 +150,7 @@ impl Store {
             handles: (&self.stats.handles).into(),
             next_record: self.decided.next_serial(),
         };
-        (HEAD, head)
+        (HEAD, self.head_v1(), head)
     }
 
     /// Whether there is more of an item than version 1 has a place for.
@@ -244,8 +244,8 @@ fn check_names(names: &[&Bytes]) -> Result<(), DecodeError> {
 /// Reading.
 impl Store {
     pub(super) fn load_head_v3(&mut self, bytes: &mut &[u8]) -> Result<(), DecodeError> {
+        self.load_head(decode_next(bytes)?)?;
         let head: HeadV3<'_> = decode_next(bytes)?;
-        check(self.items.len() == 0 && self.decided.len() == 0)?;
         check(self.decided.next_serial() == 0 && head.next_record <= U48::MAX)?;
         let settings = head.settings.added_to(self.settings.clone());
         check(settings.fit())?;

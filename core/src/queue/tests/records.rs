@@ -1,7 +1,7 @@
 //! Records and their versions: what is written begins with one, and what releases up to 0.1.0
 //! wrote without one still loads.
 
-use super::effects::effects;
+use super::effects::{effects, old_effects};
 use super::*;
 use crate::codec;
 use crate::units::When;
@@ -217,8 +217,35 @@ proptest! {
     #![proptest_config(cases(1000))]
 
     #[test]
-    fn without_a_version_a_record_is_what_it_is_with_one(
+    fn any_effects_are_read_as_they_were_written(
         effects in vec(effects(), 1..4),
+        apart in 0u64..1000,
+        behind in prop_oneof![Just(0u64), 1u64..1000],
+    ) {
+        let mut record = Record::default();
+        let effects: Vec<_> = effects
+            .into_iter()
+            .enumerate()
+            .map(|(i, effect)| (Time(T0 + i as u64 * apart), effect))
+            .collect();
+        for (time, effect) in &effects {
+            let when = When { at: *time, now: Time(T0 - behind) };
+            record.push(when, effect);
+        }
+        prop_assert_eq!(Record::decode(record.bytes()), Ok(effects.clone()));
+        let mut whole_prefixes = 0;
+        for len in 0..record.bytes().len() {
+            if let Ok(some) = Record::decode(&record.bytes()[..len]) {
+                prop_assert_eq!(&some[..], &effects[..some.len()]);
+                whole_prefixes += 1;
+            }
+        }
+        prop_assert_eq!(whole_prefixes, effects.len() - 1);
+    }
+
+    #[test]
+    fn without_a_version_a_record_is_what_it_is_with_one(
+        effects in vec(old_effects(), 1..4),
         apart in 0u64..1000,
     ) {
         let effects: Vec<_> = effects

@@ -74,7 +74,8 @@ impl Store {
         }
         check(item.excluded.iter().filter(|e| !e.skip).count() <= MAX_EXCLUDE)?;
         let review = item.review.as_deref();
-        review.map_or(Ok(()), |review| check_review(review, &item.tags))?;
+        let last_token = self.last_token.max(item.last_token);
+        review.map_or(Ok(()), |r| check_review(r, &item.tags, last_token))?;
         let slot = self.take_in(
             item.id,
             item.payload,

@@ -1,8 +1,6 @@
 //! Applying verdicts: votes, splits, the end of an item, and the records of decided ones.
 
-use super::{
-    Applied, ApplyError, MAX_TIME, Opportunity, Outcome, check, check_name, check_terms, count,
-};
+use super::{Applied, ApplyError, Opportunity, Outcome, check, check_name, check_terms, count};
 use crate::queue::effect::{Ending, MovedReview, Names};
 use crate::queue::settings::Quorum;
 use crate::queue::store::decided::hash;
@@ -13,7 +11,11 @@ use serde_bytes::Bytes;
 use std::collections::HashSet;
 
 /// What came from another queue can have been so there.
-pub(super) fn check_review(review: &MovedReview<'_>, tags: &Names<'_>) -> Result<(), ApplyError> {
+pub(super) fn check_review(
+    review: &MovedReview<'_>,
+    tags: &Names<'_>,
+    last_token: Token,
+) -> Result<(), ApplyError> {
     check_terms(&review.terms)?;
     check(review.votes.len() <= Quorum::MAX as usize)?;
     check(review.contested || review.added_tag.is_empty())?;
@@ -21,14 +23,14 @@ pub(super) fn check_review(review: &MovedReview<'_>, tags: &Names<'_>) -> Result
     check(review.added_tag.len() <= MAX_TAG && !tags.contains(&Bytes::new(review.added_tag)))?;
     let mut seen = HashSet::new();
     review.votes.iter().try_for_each(|vote| {
-        check_ending(&vote.by)?;
+        check_ending(&vote.by, last_token)?;
         check(vote.at.0 < U48::MAX && seen.insert(vote.by.moderator))
     })
 }
 
-fn check_ending(end: &Ending<'_>) -> Result<(), ApplyError> {
+fn check_ending(end: &Ending<'_>, last_token: Token) -> Result<(), ApplyError> {
     check_name(end.moderator)?;
-    check(end.verdict.len() <= MAX_VERDICT && end.token.0 < MAX_TIME)
+    check(end.verdict.len() <= MAX_VERDICT && end.token <= last_token)
 }
 
 /// Who ends an item or votes on it, and with what.
@@ -80,7 +82,7 @@ impl Store {
         slot: ItemSlot,
         end: Option<&Ending<'_>>,
     ) -> Outcome {
-        end.map_or(Ok(()), check_ending)?;
+        end.map_or(Ok(()), |end| check_ending(end, self.last_token))?;
         let by = self.lock_of(slot, end)?;
         let ended = self.leave_state(slot);
         self.note_handled(at, by, ended);
@@ -138,7 +140,7 @@ impl Store {
         by: &Ending<'_>,
         split: bool,
     ) -> Outcome {
-        check_ending(by)?;
+        check_ending(by, self.last_token)?;
         let lock = self.lock_of(slot, Some(by))?;
         check(!self.is_contested(slot) && self.votes(slot).len() < Quorum::MAX as usize)?;
         if let Some(voter) = self.moderators.find(by.moderator) {
