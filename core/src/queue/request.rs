@@ -38,6 +38,8 @@ pub enum Error {
     NoItem,
     /// The token is not the live lock's.
     Stale,
+    /// Several must agree on the item, so that a verdict has to be named.
+    VerdictNeeded,
     /// The item is locked.
     Locked,
     /// The content is no longer what REV says.
@@ -168,8 +170,21 @@ pub struct Resolve<'a> {
     pub token: Token,
     /// Only if this is its revision.
     pub rev: Option<u64>,
+    /// The outcome that machines compare.
+    pub verdict: Option<&'a [u8]>,
     /// The text of the decision, for its event.
     pub decision: Option<&'a [u8]>,
+}
+
+/// What became of a RESOLVE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolved {
+    /// The item has ended.
+    Ended,
+    /// It is a vote; more are needed.
+    Voted,
+    /// It is a vote; they cannot agree any more.
+    Split,
 }
 
 /// RELEASE: gives an item back to its own place.

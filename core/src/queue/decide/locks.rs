@@ -1,52 +1,9 @@
-//! What the holder of a lock asks for: RESOLVE, RELEASE, EXTEND; and a match undone.
+//! What the holder of a lock asks for: RELEASE, EXTEND; and a match undone. RESOLVE is in `verdicts`.
 
 use super::{Request, Turn};
 use crate::queue::effect::Effect;
-use crate::queue::request::{Error, Extend, Release, Resolve, Undo};
-use crate::queue::settings::Late;
-use crate::queue::store::{ItemSlot, State};
-use crate::units::{Time, Token};
-
-/// Ends an item with a decision on it. With `Changed` the lock is kept.
-///
-/// Errors: `NoItem`; `Stale` if the token is not the live lock's, nor accepted late; `Changed` if
-/// the content is no longer of the revision named; `Events`, `TryAgain`.
-impl Request for Resolve<'_> {
-    type Reply = ();
-
-    fn run(self, turn: &mut Turn<'_>) -> Result<(), Error> {
-        let slot = turn.find(self.id)?;
-        if turn.live(slot, self.token).is_none() && !turn.is_accepted_late(slot, self.token) {
-            return Err(Error::Stale);
-        }
-        let rev = turn.store.items()[slot].rev;
-        if self.rev.is_some_and(|named| !rev.is(named)) {
-            return Err(Error::Changed);
-        }
-        turn.admit()?;
-        let effect = Effect::Resolve {
-            id: self.id,
-            end: None,
-        };
-        let opportunity = turn.commit_with(&effect, Some(slot), self.decision);
-        turn.seize(opportunity);
-        Ok(())
-    }
-}
-
-impl Turn<'_> {
-    /// Whether `token` is that of a lock that ended by its deadline and still counts.
-    fn is_accepted_late(&self, slot: ItemSlot, token: Token) -> bool {
-        if self.store.settings().late == Late::Reject {
-            return false;
-        }
-        let last = match self.store.items()[slot].state {
-            State::Locked => self.store.lock(slot),
-            _ => self.store.rare(slot).and_then(|rare| rare.late),
-        };
-        last.is_some_and(|lock| lock.token == token)
-    }
-}
+use crate::queue::request::{Error, Extend, Release, Undo};
+use crate::units::Time;
 
 /// Gives an item back, to its own place.
 ///

@@ -1,0 +1,281 @@
+//! RESOLVE: verdicts on items, by one or by several who must agree. What a verdict does to an item is
+//! decided here, whoever gives it: by the votes that stand, the item's quorum, and whether it is contested.
+
+use super::{Request, Turn};
+use crate::queue::effect::{Effect, Ending};
+use crate::queue::event::Told;
+use crate::queue::request::{Error, Resolve, Resolved};
+use crate::queue::settings::{Late, Quorum};
+use crate::queue::store::{ItemSlot, Lock, State, Vote};
+use crate::units::Token;
+use smallvec::SmallVec;
+
+/// A verdict that counts, and what its event tells.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub moderator: &'a [u8],
+    /// Of their lock on the item; zero if they have none.
+    pub token: Token,
+    /// Empty if none was named.
+    pub verdict: &'a [u8],
+    pub decision: Option<&'a [u8]>,
+    /// The item whose RESOLVE … ALSO gave it.
+    pub via: Option<&'a [u8]>,
+}
+
+/// What votes come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count<'v> {
+    /// So many agree as must.
+    Agreed(&'v [u8]),
+    /// They cannot agree any more.
+    Split,
+    /// More votes are needed.
+    Open,
+}
+
+/// Counts verdicts, in the order they were given. Of several that have enough votes it is the last one
+/// given if `last_first`, else the one with the most votes, else the one given first.
+fn count<'v>(verdicts: &[&'v [u8]], quorum: Quorum, last_first: bool) -> Count<'v> {
+    let votes_for = |verdict: &[u8]| verdicts.iter().filter(|v| **v == verdict).count();
+    let k = usize::from(quorum.k);
+    if let Some(last) = verdicts.last().filter(|_| last_first) {
+        if votes_for(last) >= k {
+            return Count::Agreed(last);
+        }
+    }
+    // Of those with as many votes the first one given.
+    let best = verdicts.iter().rev().max_by_key(|v| votes_for(v));
+    let Some(best) = best else {
+        return Count::Open;
+    };
+    let most = votes_for(best);
+    let to_come = usize::from(quorum.n).saturating_sub(verdicts.len());
+    match most {
+        most if most >= k => Count::Agreed(best),
+        most if most + to_come < k => Count::Split,
+        _ => Count::Open,
+    }
+}
+
+/// Ends an item with a decision on it, or counts a vote. With `Changed` the lock is kept.
+///
+/// Errors: `NoItem`; `Stale` if the token is not the live lock's, nor accepted late, nor that of a vote
+/// or record with this verdict; `VerdictNeeded`; `Changed` if the content is no longer of the revision
+/// named; `Events`, `TryAgain`.
+impl Request for Resolve<'_> {
+    type Reply = Resolved;
+
+    fn run(self, turn: &mut Turn<'_>) -> Result<Resolved, Error> {
+        let found = turn.store.find(self.id);
+        let Some((slot, lock)) = found.and_then(|slot| Some((slot, turn.lock_by(slot, &self)?)))
+        else {
+            return turn.answered_before(found, &self);
+        };
+        let store = &*turn.store;
+        let mut votes = store.votes(slot).iter();
+        if let Some(vote) = votes.find(|vote| vote.moderator == lock.moderator) {
+            // Accepted late, of somebody who has voted since by another item's ALSO.
+            return self.as_before(vote);
+        }
+        if store.quorum(slot).takes_several() && self.verdict.is_none() {
+            return Err(Error::VerdictNeeded);
+        }
+        let rev = store.items()[slot].rev;
+        if self.rev.is_some_and(|named| !rev.is(named)) {
+            return Err(Error::Changed);
+        }
+        turn.admit()?;
+        let name = store.moderators()[lock.moderator].name.clone();
+        let given = Given {
+            moderator: &name,
+            token: self.token,
+            verdict: self.verdict.unwrap_or(&[]),
+            decision: self.decision,
+            via: None,
+        };
+        Ok(turn.give_verdict(slot, &given))
+    }
+}
+
+impl Resolve<'_> {
+    /// The answer to a verdict that was given before, while that vote stands.
+    fn as_before(&self, vote: &Vote) -> Result<Resolved, Error> {
+        if *vote.verdict != *self.verdict.unwrap_or(&[]) {
+            return Err(Error::Stale);
+        }
+        Ok(match vote.split {
+            true => Resolved::Split,
+            false => Resolved::Voted,
+        })
+    }
+}
+
+impl Turn<'_> {
+    /// The lock under which a RESOLVE is accepted: a live one, or one that ended by its deadline and
+    /// still counts.
+    fn lock_by(&self, slot: ItemSlot, resolve: &Resolve<'_>) -> Option<Lock> {
+        if let Some(lock) = self.live(slot, resolve.token) {
+            return Some(lock);
+        }
+        if self.store.settings().late == Late::Reject {
+            return None;
+        }
+        let last = match self.store.items()[slot].state {
+            State::Locked => self.store.lock(slot),
+            _ => self.store.rare(slot).and_then(|rare| rare.late),
+        };
+        last.filter(|lock| lock.token == resolve.token)
+    }
+
+    /// The answer to a RESOLVE that no lock accepts: as before, if it was accepted before.
+    fn answered_before(
+        &self,
+        found: Option<ItemSlot>,
+        resolve: &Resolve<'_>,
+    ) -> Result<Resolved, Error> {
+        let refused = match found {
+            Some(_) => Error::Stale,
+            None => Error::NoItem,
+        };
+        // Zero is the token of who had no lock, and nobody's to send again.
+        if resolve.token == Token(0) {
+            return Err(refused);
+        }
+        let votes = found.map_or(&[][..], |slot| self.store.votes(slot));
+        if let Some(vote) = votes.iter().find(|vote| vote.token == resolve.token) {
+            return resolve.as_before(vote);
+        }
+        let record = self.store.record(resolve.id, self.now.time);
+        match record.filter(|record| record.token == resolve.token) {
+            Some(record) if *record.verdict == *resolve.verdict.unwrap_or(&[]) => {
+                Ok(Resolved::Ended)
+            }
+            Some(_) => Err(Error::Stale),
+            None => Err(refused),
+        }
+    }
+
+    /// Carries out a verdict on an item of somebody who may give it, and matches whoever that makes
+    /// possible to match. The caller has asked `admit`.
+    pub(super) fn give_verdict(&mut self, slot: ItemSlot, given: &Given<'_>) -> Resolved {
+        let id = SmallVec::<[u8; 64]>::from_slice(self.store.items()[slot].id());
+        let told = Told {
+            decision: given.decision,
+            via: given.via,
+            ..Told::default()
+        };
+        let by = Ending {
+            moderator: given.moderator,
+            token: given.token,
+            verdict: given.verdict,
+        };
+        let votes = self.store.votes(slot);
+        let earlier = votes.iter().map(|vote| &*vote.verdict);
+        let verdicts: Vec<&[u8]> = earlier.chain([given.verdict]).collect();
+        let counted = match self.store.is_contested(slot) {
+            true => Count::Agreed(given.verdict),
+            false => count(&verdicts, self.store.quorum(slot), true),
+        };
+        if let Count::Agreed(verdict) = counted {
+            let verdict = SmallVec::<[u8; 32]>::from_slice(verdict);
+            let end = Ending {
+                verdict: &verdict,
+                ..by
+            };
+            self.end(slot, &id, end, told);
+            return Resolved::Ended;
+        }
+        let split = counted == Count::Split;
+        let effect = Effect::Vote {
+            id: &id,
+            by,
+            split,
+        };
+        let told = Told {
+            verdict: Some(given.verdict),
+            ..told
+        };
+        let opportunity = self.commit_told(&effect, Some(slot), &told);
+        self.seize(opportunity);
+        match split {
+            true => Resolved::Split,
+            false => Resolved::Voted,
+        }
+    }
+
+    /// Ends an item.
+    fn end(&mut self, slot: ItemSlot, id: &[u8], end: Ending<'_>, told: Told<'_>) {
+        let lock = match self.store.items()[slot].state {
+            State::Locked => self.store.lock(slot),
+            _ => self.store.rare(slot).and_then(|rare| rare.late),
+        };
+        let by_lock = lock.is_some_and(|lock| lock.token == end.token);
+        let unnamed = end.verdict.is_empty() || self.store.settings().retain.is_zero();
+        let effect = Effect::Resolve {
+            id,
+            // Most verdicts are those of a lock and leave nothing: then that says it all.
+            end: (!(by_lock && unnamed)).then_some(end),
+        };
+        let told = Told {
+            verdict: (!end.verdict.is_empty()).then_some(end.verdict),
+            ..told
+        };
+        let opportunity = self.commit_told(&effect, Some(slot), &told);
+        self.seize(opportunity);
+    }
+
+    /// Counts the votes on an item that is not locked anew, after its quorum has changed.
+    pub(super) fn count_anew(&mut self, slot: ItemSlot, told: &Told<'_>) -> bool {
+        let store = &*self.store;
+        let votes = store.votes(slot);
+        if store.items()[slot].state == State::Locked || store.is_contested(slot) {
+            return false;
+        }
+        let Some(last) = votes.last() else {
+            return false;
+        };
+        let verdicts: Vec<&[u8]> = votes.iter().map(|vote| &*vote.verdict).collect();
+        let id = SmallVec::<[u8; 64]>::from_slice(store.items()[slot].id());
+        match count(&verdicts, store.quorum(slot), false) {
+            Count::Open => return false,
+            Count::Agreed(verdict) => {
+                let verdict = SmallVec::<[u8; 32]>::from_slice(verdict);
+                let name = store.moderators()[last.moderator].name.clone();
+                let end = Ending {
+                    moderator: &name,
+                    token: last.token,
+                    verdict: &verdict,
+                };
+                self.end(slot, &id, end, *told);
+            }
+            Count::Split => {
+                let opportunity = self.commit_told(&Effect::Split { id: &id }, Some(slot), told);
+                self.seize(opportunity);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quorum(k: u8, n: u8) -> Quorum {
+        Quorum { k, n }
+    }
+
+    #[test]
+    fn of_several_with_enough_votes_it_is_the_last_then_the_most_then_the_first() {
+        let votes: [&[u8]; 5] = [b"a", b"b", b"b", b"a", b"c"];
+        assert_eq!(count(&votes, quorum(1, 9), true), Count::Agreed(b"c"));
+        assert_eq!(count(&votes, quorum(1, 9), false), Count::Agreed(b"a"));
+        assert_eq!(count(&votes[..4], quorum(2, 9), true), Count::Agreed(b"a"));
+        assert_eq!(count(&votes[..3], quorum(1, 9), false), Count::Agreed(b"b"));
+        assert_eq!(count(&votes, quorum(3, 6), true), Count::Open);
+        assert_eq!(count(&votes, quorum(3, 5), true), Count::Split);
+        assert_eq!(count(&votes, quorum(3, 4), true), Count::Split);
+        assert_eq!(count(&[], quorum(1, 1), false), Count::Open);
+    }
+}
