@@ -2,7 +2,8 @@
 
 use super::{Request, Turn};
 use crate::queue::effect::Effect;
-use crate::queue::request::{Error, Extend, Release, Resolve, Undo};
+use crate::queue::event::Told;
+use crate::queue::request::{Error, Extend, Release, Resolve, Resolved, Undo};
 use crate::queue::settings::Late;
 use crate::queue::store::{ItemSlot, State};
 use crate::units::{Time, Token};
@@ -12,9 +13,9 @@ use crate::units::{Time, Token};
 /// Errors: `NoItem`; `Stale` if the token is not the live lock's, nor accepted late; `Changed` if
 /// the content is no longer of the revision named; `Events`, `TryAgain`.
 impl Request for Resolve<'_> {
-    type Reply = ();
+    type Reply = Resolved;
 
-    fn run(self, turn: &mut Turn<'_>) -> Result<(), Error> {
+    fn run(self, turn: &mut Turn<'_>) -> Result<Resolved, Error> {
         let slot = turn.find(self.id)?;
         if turn.live(slot, self.token).is_none() && !turn.is_accepted_late(slot, self.token) {
             return Err(Error::Stale);
@@ -25,9 +26,14 @@ impl Request for Resolve<'_> {
         }
         turn.admit()?;
         let effect = Effect::Resolve { id: self.id };
-        let opportunity = turn.commit_with(&effect, Some(slot), self.decision);
+        let told = Told {
+            verdict: self.verdict,
+            decision: self.decision,
+            ..Told::default()
+        };
+        let opportunity = turn.commit_told(&effect, Some(slot), &told);
         turn.seize(opportunity);
-        Ok(())
+        Ok(Resolved::Ended)
     }
 }
 

@@ -5,6 +5,7 @@
 //! applies one effect, records it, writes its event, and has the line follow. Whatever an effect
 //! makes possible is then matched (`matching`).
 
+mod batch;
 mod clock;
 mod locks;
 mod matching;
@@ -16,7 +17,7 @@ mod supervisors;
 pub use relocate::{Side, relocate};
 
 use super::effect::Effect;
-use super::event::{Batch, Event};
+use super::event::{Batch, Event, Told};
 use super::line::Line;
 use super::outcome::{Notice, Outcome};
 use super::request::{Error, Gate, Now};
@@ -141,15 +142,15 @@ impl Turn<'_> {
     /// Applies and records one effect. It was decided against this very state, so it fits. `hint`
     /// is where its item is, if that is known.
     fn commit(&mut self, effect: &Effect<'_>, hint: Option<ItemSlot>) -> Opportunity {
-        self.commit_with(effect, hint, None)
+        self.commit_told(effect, hint, Told::NOTHING)
     }
 
-    /// As `commit`, with the text of a decision for the event.
-    fn commit_with(
+    /// As `commit`, with what the event tells beyond the effect.
+    fn commit_told(
         &mut self,
         effect: &Effect<'_>,
         hint: Option<ItemSlot>,
-        decision: Option<&[u8]>,
+        told: &Told<'_>,
     ) -> Opportunity {
         let at = self.stamp();
         let now = self.now.time.min(at);
@@ -165,7 +166,7 @@ impl Turn<'_> {
         self.out.record.push(when, effect);
         self.line.follow(self.store, line);
         if let Some(draft) = draft {
-            let event = draft.finish(self.store, effect, decision);
+            let event = draft.finish(self.store, effect, told);
             self.log_event(event);
         }
         if let Some(notice) = notice(effect) {
