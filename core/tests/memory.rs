@@ -70,7 +70,7 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
         fill(&mut queue, &mut out, |_| 0);
         let first = Cancel {
             id: &id(0),
-            rev: None,
+            ..Cancel::default()
         };
         assert!(run(&mut queue, 0, first, &mut out));
         out.clear();
@@ -102,8 +102,7 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
                 let resolve = Resolve {
                     id: &id,
                     token,
-                    rev: None,
-                    decision: None,
+                    ..Resolve::default()
                 };
                 run(&mut queue, 2, resolve, &mut out);
             }

@@ -320,7 +320,7 @@ fn what_goes_is_not_counted() {
         let id = format!("item{i}");
         let cancel = Cancel {
             id: id.as_bytes(),
-            rev: None,
+            ..Cancel::default()
         };
         assert!(run(&mut queue, 1, cancel));
         assert!(queue.unblock(Time(T0), CallId(i as u64), format!("m{i}").as_bytes()));

@@ -236,6 +236,12 @@ impl Command {
             let stream = args.iter_mut().find(follows);
             stream.expect("a syntax with EVENTS").kind = Kind::Key(1);
         }
+        for arg in &mut args {
+            if arg.token.as_deref() == Some("REVS") {
+                let each = arg.sub.iter_mut();
+                each.for_each(|rev| rev.summary = Some("once for each item"));
+            }
+        }
         if self.keys == Keys::ChangesCounted {
             // What must be given once or more beside the keys is given for each of them.
             let repeated = |arg: &&mut Arg| arg.multiple && !arg.optional && arg.token.is_some();

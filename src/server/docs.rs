@@ -45,7 +45,7 @@ pub enum Kind {
 }
 
 /// Reads a syntax line: `word` an argument, `WORD` a token, `[…]` optional, `<a | b>` one of,
-/// `x [x …]` once or more, `[x …]` any number of times, `[WORD …]…` and `<WORD …>…` an option and an
+/// `x [x …]` once or more (`x y [x y …]` as well, which is a block called `x`), `[x …]` any number of times, `[WORD …]…` and `<WORD …>…` an option and an
 /// argument that may be repeated with their words. What is called `numtags` counts the `tag` behind it.
 /// `integers` are the words that stand for integers; other words stand for texts. Such lines are
 /// ours, so a malformed one is a bug and panics at load.
@@ -109,10 +109,14 @@ impl Reader<'_> {
             inner.pop();
         }
         let again = self.words.next_if_eq(&"…").is_some();
-        match args.last_mut() {
-            // `x [x …]`
-            Some(last) if any_number && inner.len() == 1 && inner[0].name == last.name => {
-                last.multiple = true;
+        let before = args.len().checked_sub(inner.len());
+        let names = |args: &[Arg]| args.iter().map(|arg| arg.name.clone()).collect::<Vec<_>>();
+        match before {
+            // `x [x …]`, `x y [x y …]`
+            Some(at) if any_number && names(&args[at..]) == names(&inner) => {
+                let mut arg = group(args.split_off(at));
+                arg.multiple = true;
+                args.push(arg);
             }
             _ => {
                 let mut arg = group(inner);
@@ -300,6 +304,17 @@ mod tests {
         assert_eq!(args[1].token.as_deref(), Some("LIMIT"));
         assert!(args[1].multiple && !args[1].optional);
         assert!(args[2].multiple && args[2].optional);
+        let pairs = parse(
+            "key numitems item token [item token …] [REVS rev [rev …]]",
+            &[],
+        );
+        assert_eq!(pairs.len(), 4);
+        let names = pairs[2].sub.iter().map(|arg| &*arg.name);
+        assert_eq!(names.collect::<Vec<_>>(), ["item", "token"]);
+        assert!(pairs[2].kind == Kind::Block && pairs[2].name == "item");
+        assert!(pairs[2].multiple && !pairs[2].optional && pairs[2].token.is_none());
+        let revs = &pairs[3];
+        assert!(revs.optional && !revs.multiple && revs.sub[0].multiple);
         let gcra = &args[1].sub[1].sub[1];
         assert_eq!((gcra.kind, &*gcra.name), (Kind::Block, "gcra"));
         assert_eq!(gcra.sub[0].token.as_deref(), Some("BURST"));

@@ -38,6 +38,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("cost", 1, 1 << 53),
     ("max", 1, 1 << 53),
     ("priority", i32::MIN as i64, i32::MAX as i64),
+    ("step", i32::MIN as i64, i32::MAX as i64),
     ("token", 0, i64::MAX),
     ("rev", 0, i64::MAX),
     ("n", 1, 1000),
@@ -105,8 +106,11 @@ fn what_follows_the_docs_is_no_syntax_error(kind: Kind) {
                     format!("{reply:?}").contains("is internal"),
                     "{about}: {reply:?}"
                 ),
-                // How many words a board takes depends on the board.
-                false if format!("{reply:?}").contains("COLUMNS") => {}
+                // How many words a board takes depends on the board; STEP and PRIORITY exclude each other.
+                false
+                    if ["COLUMNS", "STEP goes with"]
+                        .iter()
+                        .any(|w| format!("{reply:?}").contains(w)) => {}
                 false => assert_ne!(reply.err_code(), "ERR", "{about}: {reply:?}"),
             }
         }
@@ -125,9 +129,13 @@ fn hints_say_what_to_type(kind: Kind) {
         (
             "MODQ.UPDATE",
             "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] [TAGS numtags [tag [tag ...]]] \
-             [EXCLUDE nummoderators [moderator [moderator ...]]]",
+             [EXCLUDE nummoderators [moderator [moderator ...]]] [BY who]",
         ),
-        ("MODQ.REVIVE", "key item [item ...]|ALL [COUNT n]"),
+        ("MODQ.REVIVE", "key item [item ...]|ALL [COUNT n] [BY who]"),
+        (
+            "MODQ.MRESOLVE",
+            "key numitems item token [item token ...] [REVS rev [rev ...]] [VERDICT verdict] [DECISION decision]",
+        ),
         ("MODQ.LEN", "key [READY|LOCKED|DELAYED|DEAD]"),
         (
             "RATELIMIT.MCHECK",

@@ -178,7 +178,9 @@ impl<'a> Maker<'a> {
                     call.push(self.counted.to_arg());
                     self.times(next, self.counted, call);
                 }
-                None if arg.summary == "once for each key" => self.times(arg, self.counted, call),
+                None if arg.summary.starts_with("once for each") => {
+                    self.times(arg, self.counted, call);
+                }
                 None if arg.multiple => {
                     let times = 1 + self.random.below(3_usize);
                     self.times(arg, times, call);

@@ -35,6 +35,32 @@ pub struct Batch {
     pub events: Vec<Event>,
 }
 
+/// What an event tells beyond its effect: texts that no state is made of. Those given become fields.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told<'a> {
+    /// The outcome that machines compare.
+    pub verdict: Option<&'a [u8]>,
+    /// The text of a decision.
+    pub decision: Option<&'a [u8]>,
+    /// Why an item was cancelled.
+    pub reason: Option<&'a [u8]>,
+    /// Who did it.
+    pub by: Option<&'a [u8]>,
+    /// The item by which it was done to this one as well.
+    pub via: Option<&'a [u8]>,
+}
+
+impl Told<'static> {
+    /// Nothing.
+    pub(super) const NOTHING: &'static Told<'static> = &Told {
+        verdict: None,
+        decision: None,
+        reason: None,
+        by: None,
+        via: None,
+    };
+}
+
 /// An event whose effect is about to be applied.
 pub(super) struct Draft {
     event: Event,
@@ -142,19 +168,27 @@ impl After<'_> {
 }
 
 impl Draft {
-    /// Ends the event of an effect that was just applied. `decision` is the text of a RESOLVE.
-    pub(super) fn finish(
-        mut self,
-        store: &Store,
-        effect: &Effect<'_>,
-        decision: Option<&[u8]>,
-    ) -> Event {
-        let Some(slot) = store.find(&self.event.item) else {
-            if let Some(text) = decision {
-                self.set("decision", text);
+    /// Ends the event of an effect that was just applied, and adds what else is told.
+    pub(super) fn finish(mut self, store: &Store, effect: &Effect<'_>, told: &Told<'_>) -> Event {
+        if let Some(slot) = store.find(&self.event.item) {
+            self.tell_item(store, slot, effect);
+        }
+        for (name, text) in [
+            ("verdict", told.verdict),
+            ("decision", told.decision),
+            ("reason", told.reason),
+            ("by", told.by),
+            ("via", told.via),
+        ] {
+            if let Some(text) = text {
+                self.set(name, text);
             }
-            return self.event;
-        };
+        }
+        self.event
+    }
+
+    /// What there is to know of an item that is still there.
+    fn tell_item(&mut self, store: &Store, slot: ItemSlot, effect: &Effect<'_>) {
         let after = After {
             store,
             item: &store.items()[slot],
@@ -167,7 +201,6 @@ impl Draft {
             Effect::Bump { .. } | Effect::Change { .. } => self.tell_change(&after, effect),
             _ => self.tell_state(&after, effect),
         }
-        self.event
     }
 
     /// All there is to know of an item that came in.

@@ -56,9 +56,9 @@ pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
 pub use read::{ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, WaiterView};
 pub use record::Record;
 pub use request::{
-    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Gate, Join, Joined, Leave, Move, Now,
-    OnDuplicate, Pause, Release, Resolve, Revive, ReviveAll, Submit, Submitted, Undo, Unpause,
-    Update,
+    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Gate, Join, Joined, Leave, Many,
+    Move, Now, OnDuplicate, Pause, Release, Resolve, Resolved, Revive, ReviveAll, Submit,
+    Submitted, Undo, Unpause, Update,
 };
 pub use settings::{Late, Paused, Quorum, Settings, Sides};
 pub use store::{
@@ -76,14 +76,20 @@ pub const MAX_TAGS: usize = 64;
 pub const MAX_PAYLOAD: usize = 512 << 20;
 /// Most moderators named by EXCLUDE.
 pub const MAX_EXCLUDE: usize = 1000;
-/// Longest DECISION, bytes.
-pub const MAX_DECISION: usize = 64 * 1024;
+/// Most exclusions that one MSUBMIT makes: EXCLUDE names so many, times its items.
+pub const MAX_EXCLUDE_MANY: usize = 10_000;
+/// Most requests in one batch.
+pub const MAX_MANY: usize = 1000;
 /// Longest VERDICT, bytes.
 pub const MAX_VERDICT: usize = 255;
+/// Longest DECISION, bytes.
+pub const MAX_DECISION: usize = 64 * 1024;
 /// Longest GROUP, bytes.
 pub const MAX_GROUP: usize = 512;
 /// Most moderators who are barred from an appeal because they decided before.
 pub const MAX_DECIDERS: usize = 64;
+/// Longest REASON, bytes.
+pub const MAX_REASON: usize = 64 * 1024;
 /// Largest duration (LOCK, TTL, BLOCK, DELAY) and largest absolute BOOST, ms.
 pub const MAX_DURATION: u64 = 1 << 40;
 /// Largest AGING, ms.

@@ -95,6 +95,9 @@ pub struct Submit<'a> {
     pub excluded: Option<Names<'a>>,
     /// What to do if the id is there.
     pub on_duplicate: OnDuplicate,
+    /// What each further report adds to the priority, with `OnDuplicate::Bump`; `priority` is none
+    /// then.
+    pub step: Option<i32>,
 }
 
 /// What became of a SUBMIT.
@@ -115,12 +118,16 @@ pub enum Submitted {
 }
 
 /// CANCEL: removes an item in whatever state. Replies whether it did.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Cancel<'a> {
     /// The item.
     pub id: &'a [u8],
     /// Only if this is its revision.
     pub rev: Option<u64>,
+    /// Why, for its event.
+    pub reason: Option<&'a [u8]>,
+    /// Who does it, for its event.
+    pub by: Option<&'a [u8]>,
 }
 
 /// UPDATE: changes content or order of an item, never its state. Replies the new revision, or none
@@ -141,6 +148,8 @@ pub struct Update<'a> {
     pub tags: Option<Names<'a>>,
     /// Who may not have it from now on.
     pub excluded: Option<Names<'a>>,
+    /// Who does it, for its event.
+    pub by: Option<&'a [u8]>,
 }
 
 /// CLAIM: what a moderator holds, then what is new for them.
@@ -162,7 +171,7 @@ pub struct Claim<'a> {
 pub type Claimed = SmallVec<[ItemSlot; 4]>;
 
 /// RESOLVE: ends an item with a decision on it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Resolve<'a> {
     /// The item.
     pub id: &'a [u8],
@@ -243,7 +252,7 @@ pub struct Leave<'a> {
 }
 
 /// ASSIGN: locks an item for a named person, whatever their tags and capacity. Replies the token.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Assign<'a> {
     /// The item.
     pub id: &'a [u8],
@@ -251,6 +260,10 @@ pub struct Assign<'a> {
     pub moderator: &'a [u8],
     /// How long the lock lasts; none is the queue's setting.
     pub lock: Option<Millis>,
+    /// The token of its live lock, which ends in the same step. None: it must not be locked.
+    pub token: Option<Token>,
+    /// Who does it, for its events.
+    pub by: Option<&'a [u8]>,
 }
 
 /// PAUSE: refuses input, output or both from now on.
@@ -262,17 +275,21 @@ pub struct Pause(pub Sides);
 pub struct Unpause(pub Sides);
 
 /// REVIVE: makes dead items ready again. Replies how many were dead.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Revive<'a> {
     /// The items.
     pub ids: &'a [&'a [u8]],
+    /// Who does it, for the events.
+    pub by: Option<&'a [u8]>,
 }
 
 /// REVIVE … ALL: the same for the dead items that came first. Replies how many.
-#[derive(Debug, Clone, Copy)]
-pub struct ReviveAll {
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReviveAll<'a> {
     /// At most so many.
     pub count: usize,
+    /// Who does it, for the events.
+    pub by: Option<&'a [u8]>,
 }
 
 /// CONFIGURE: changes the settings that are given.
@@ -305,7 +322,7 @@ pub struct Configure<'a> {
 }
 
 /// MOVE: takes an item to another queue.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Move<'a> {
     /// The item.
     pub id: &'a [u8],
@@ -313,7 +330,14 @@ pub struct Move<'a> {
     pub token: Option<Token>,
     /// Its priority there; none keeps it.
     pub priority: Option<i32>,
+    /// Who does it, for its events.
+    pub by: Option<&'a [u8]>,
 }
+
+/// MSUBMIT, MRESOLVE, MEXTEND: requests of one kind, each as if sent on its own, in order. Replies
+/// what each does.
+#[derive(Debug, Clone)]
+pub struct Many<I>(pub I);
 
 /// Undoes a match whose client went away before it was answered. Replies whether the lock was
 /// still there.

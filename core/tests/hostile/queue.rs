@@ -133,6 +133,7 @@ fn change(pair: &mut Pair, id: &[u8], moderator: &[u8]) {
         id,
         moderator,
         lock: Some(Millis(50)),
+        ..Assign::default()
     };
     if let Ok(token) = pair.run(time, assign) {
         let span = Millis(70);
@@ -148,7 +149,14 @@ fn change(pair: &mut Pair, id: &[u8], moderator: &[u8]) {
         };
         pair.run(time, release).expect("it is locked");
     }
-    pair.run(time, Revive { ids: &[id] }).ok();
+    pair.run(
+        time,
+        Revive {
+            ids: &[id],
+            ..Revive::default()
+        },
+    )
+    .ok();
 }
 
 /// Claims for a moderator, decides on one of the items, and lets the rest expire.
@@ -181,6 +189,7 @@ fn work(pair: &mut Pair, moderator: &[u8]) {
             token,
             rev: None,
             decision: None,
+            ..Resolve::default()
         };
         pair.run(time, resolve).ok();
     }
@@ -226,13 +235,28 @@ fn exercise(queue: Queue) {
         ..Configure::default()
     };
     pair.run(START + 200, configure).ok();
-    pair.run(START + 200, ReviveAll { count: 3 }).ok();
+    pair.run(
+        START + 200,
+        ReviveAll {
+            count: 3,
+            ..ReviveAll::default()
+        },
+    )
+    .ok();
     pair.pass(START + (1 << 41));
     pair.check();
     // The clock is set back.
     pair.pass(START - 1000);
     for id in &ids {
-        pair.run(START + 300, Cancel { id, rev: None }).ok();
+        pair.run(
+            START + 300,
+            Cancel {
+                id,
+                rev: None,
+                ..Cancel::default()
+            },
+        )
+        .ok();
     }
     pair.check();
 }
@@ -318,6 +342,7 @@ impl Made {
                 tags: Some(tags[..n % 3].to_vec()),
                 excluded: Some(excluded[..n % 2 * 2].to_vec()),
                 on_duplicate: OnDuplicate::Error,
+                ..Submit::default()
             };
             self.run(1 + n as u64, submit);
         }
@@ -409,6 +434,7 @@ pub(super) fn records() -> Vec<Vec<u8>> {
         Cancel {
             id: b"x",
             rev: None,
+            ..Cancel::default()
         },
     );
     let claim = Claim {
@@ -419,7 +445,13 @@ pub(super) fn records() -> Vec<Vec<u8>> {
         new_only: true,
     };
     made.run(303, &claim);
-    made.run(400, ReviveAll { count: 5 });
+    made.run(
+        400,
+        ReviveAll {
+            count: 5,
+            ..ReviveAll::default()
+        },
+    );
     made.run(
         400,
         Leave {

@@ -1,6 +1,7 @@
 //! MODQ.*: moderation queues. A file for each kind of user; here are the arguments that several of
 //! the commands take.
 
+mod batches;
 mod moderators;
 mod producers;
 mod readers;
@@ -9,15 +10,18 @@ mod supervisors;
 use crate::server::args::{Parser, words};
 use crate::server::command::Command;
 use crate::server::context::Refusal;
-use modq_core::queue::{MAX_COUNT, MAX_DURATION, MAX_ID, MAX_TAG, MAX_TAGS};
+use modq_core::queue::{
+    MAX_COUNT, MAX_DECISION, MAX_DURATION, MAX_ID, MAX_TAG, MAX_TAGS, MAX_VERDICT,
+};
 use modq_core::units::{Millis, Token};
 use serde_bytes::Bytes;
 use std::ops::RangeInclusive;
 
 /// The commands, by who uses them.
-pub(super) static COMMANDS: [&[Command]; 4] = [
+pub(super) static COMMANDS: [&[Command]; 5] = [
     producers::COMMANDS,
     moderators::COMMANDS,
+    batches::COMMANDS,
     supervisors::COMMANDS,
     readers::COMMANDS,
 ];
@@ -91,4 +95,17 @@ fn token(parser: &mut Parser<'_>) -> Result<Token, Refusal> {
 
 fn rev(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
     parser.unsigned("REV", 0..=i64::MAX as u64)
+}
+
+fn verdict<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+    parser.bytes("VERDICT", 1..=MAX_VERDICT)
+}
+
+fn decision<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+    parser.bytes("DECISION", 0..=MAX_DECISION)
+}
+
+/// Who does something, for its event.
+fn by<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+    parser.bytes("BY", 1..=MAX_ID)
 }

@@ -1,7 +1,7 @@
 //! Commands of moderators, who take items and decide on them: CLAIM, MCLAIM, RESOLVE, RELEASE,
 //! EXTEND, and JOIN and LEAVE for the line of those who wait.
 
-use super::{count, delay, item, lock, moderator, ms, rev, tags, token};
+use super::{count, decision, delay, item, lock, moderator, ms, rev, tags, token, verdict};
 use crate::commands::counted_keys;
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
@@ -14,10 +14,11 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
 use modq_core::queue::{
-    Claim, Extend, Join, Joined, Leave, MAX_DECISION, MAX_DURATION, Now, Release, Resolve,
+    Claim, Extend, Join, Joined, Leave, MAX_DURATION, Now, Release, Resolve, Resolved,
 };
 use modq_core::units::Millis;
 use std::collections::HashSet;
+use std::ffi::CStr;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -53,7 +54,7 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
-        syntax: "key item token [REV rev] [DECISION decision]",
+        syntax: "key item token [REV rev] [VERDICT verdict] [DECISION decision]",
         integers: &["token", "rev"],
         summary: "Ends an item with a decision on it.",
         complexity: "O(log n) with n items",
@@ -254,6 +255,7 @@ fn wait_or_null(
 words! {
     enum ResolveOption {
         Rev = "REV",
+        Verdict = "VERDICT",
         Decision = "DECISION",
     }
 }
@@ -263,20 +265,24 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut resolve = Resolve {
         id: item(&mut parser)?,
         token: token(&mut parser)?,
-        rev: None,
-        decision: None,
+        ..Resolve::default()
     };
     while parser.more() {
         match parser.option()? {
             ResolveOption::Rev => resolve.rev = Some(rev(&mut parser)?),
-            ResolveOption::Decision => {
-                resolve.decision = Some(parser.bytes("DECISION", 0..=MAX_DECISION)?);
-            }
+            ResolveOption::Verdict => resolve.verdict = Some(verdict(&mut parser)?),
+            ResolveOption::Decision => resolve.decision = Some(decision(&mut parser)?),
         }
     }
-    run(ctx, args, resolve)?;
-    ctx.reply_ok();
+    ctx.reply_status(status(run(ctx, args, resolve)?));
     Ok(())
+}
+
+/// The reply to a RESOLVE.
+pub(super) fn status(resolved: Resolved) -> &'static CStr {
+    match resolved {
+        Resolved::Ended => c"OK",
+    }
 }
 
 words! {

@@ -1,6 +1,6 @@
 //! Commands of producers, who put items into queues: SUBMIT, CANCEL, UPDATE.
 
-use super::{MS, delay, item, priority, rev, tags};
+use super::{MS, by, delay, item, priority, rev, tags};
 use crate::host::queues::run;
 use crate::host::settings;
 use crate::server::args::{Args, Parser, words};
@@ -8,9 +8,10 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use modq_core::queue::{
-    Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_ID, OnDuplicate, Submit, Submitted, Update,
+    Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_REASON, OnDuplicate, Submit, Submitted, Update,
 };
 use serde_bytes::Bytes;
+use std::ffi::CStr;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -20,8 +21,9 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -4,
         syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS numtags [tag …]] \
-                 [EXCLUDE nummoderators [moderator …]] [ONDUP <KEEP | BUMP | REPLACE | ERROR>]",
-        integers: &["priority", "ms", "numtags", "nummoderators"],
+                 [EXCLUDE nummoderators [moderator …]] \
+                 [ONDUP <KEEP | BUMP [STEP step] | REPLACE | ERROR>]",
+        integers: &["priority", "ms", "numtags", "nummoderators", "step"],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         tips: "",
@@ -33,7 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -3,
-        syntax: "key item [REV rev]",
+        syntax: "key item [REV rev] [REASON reason] [BY who]",
         integers: &["rev"],
         summary: "Removes an item, if it is still at the given revision.",
         complexity: "O(log n) with n items",
@@ -47,7 +49,7 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
-                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]]",
+                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]] [BY who]",
         integers: &["rev", "priority", "ms", "numtags", "nummoderators"],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
@@ -56,13 +58,18 @@ pub(super) static COMMANDS: &[Command] = &[
     },
 ];
 
-fn payload<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+pub(super) fn payload<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
     parser.bytes("payload", 0..=settings::MAX_PAYLOAD.get() as usize)
 }
 
 fn boost(parser: &mut Parser<'_>) -> Result<i64, Refusal> {
     let most = MAX_DURATION as i64;
     parser.number_of("BOOST", -most..=most, MS)
+}
+
+fn step(parser: &mut Parser<'_>) -> Result<i32, Refusal> {
+    let range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+    parser.number("STEP", range).map(|step| step as i32)
 }
 
 fn exclude<'a>(parser: &mut Parser<'a>) -> Result<Vec<&'a Bytes>, Refusal> {
@@ -77,6 +84,7 @@ words! {
         Tags = "TAGS",
         Exclude = "EXCLUDE",
         OnDuplicate = "ONDUP",
+        Step = "STEP",
     }
 }
 
@@ -96,30 +104,55 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         payload: payload(&mut parser)?,
         ..Submit::default()
     };
+    submit_options(&mut parser, &mut submit)?;
+    ctx.reply_status(status(run(ctx, args, submit)?));
+    Ok(())
+}
+
+/// Reads the options of SUBMIT up to the end of the command.
+pub(super) fn submit_options<'a>(
+    parser: &mut Parser<'a>,
+    submit: &mut Submit<'a>,
+) -> Result<(), Refusal> {
     while parser.more() {
         match parser.option()? {
-            SubmitOption::Priority => submit.priority = Some(priority(&mut parser)?),
-            SubmitOption::Boost => submit.boost = Some(boost(&mut parser)?),
-            SubmitOption::Delay => submit.delay = delay(&mut parser)?,
-            SubmitOption::Tags => submit.tags = Some(tags(&mut parser)?),
-            SubmitOption::Exclude => submit.excluded = Some(exclude(&mut parser)?),
+            SubmitOption::Priority => submit.priority = Some(priority(parser)?),
+            SubmitOption::Boost => submit.boost = Some(boost(parser)?),
+            SubmitOption::Delay => submit.delay = delay(parser)?,
+            SubmitOption::Tags => submit.tags = Some(tags(parser)?),
+            SubmitOption::Exclude => submit.excluded = Some(exclude(parser)?),
             SubmitOption::OnDuplicate => submit.on_duplicate = parser.one_of("ONDUP")?,
+            SubmitOption::Step => submit.step = Some(step(parser)?),
         }
     }
-    ctx.reply_status(match run(ctx, args, submit)? {
+    if submit.step.is_some() {
+        let bumps = submit.on_duplicate == OnDuplicate::Bump;
+        if !bumps || submit.priority.is_some() {
+            return Err(Refusal::fixed(
+                "ERR STEP goes with ONDUP BUMP, and takes the place of PRIORITY",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The reply to a SUBMIT.
+pub(super) fn status(submitted: Submitted) -> &'static CStr {
+    match submitted {
         Submitted::Ready => c"READY",
         Submitted::Assigned => c"ASSIGNED",
         Submitted::Delayed => c"DELAYED",
         Submitted::Exists => c"EXISTS",
         Submitted::Bumped => c"BUMPED",
         Submitted::Replaced => c"REPLACED",
-    });
-    Ok(())
+    }
 }
 
 words! {
     enum CancelOption {
         Rev = "REV",
+        Reason = "REASON",
+        By = "BY",
     }
 }
 
@@ -127,11 +160,16 @@ fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let mut cancel = Cancel {
         id: item(&mut parser)?,
-        rev: None,
+        ..Cancel::default()
     };
     while parser.more() {
-        let CancelOption::Rev = parser.option()?;
-        cancel.rev = Some(rev(&mut parser)?);
+        match parser.option()? {
+            CancelOption::Rev => cancel.rev = Some(rev(&mut parser)?),
+            CancelOption::Reason => {
+                cancel.reason = Some(parser.bytes("REASON", 0..=MAX_REASON)?);
+            }
+            CancelOption::By => cancel.by = Some(by(&mut parser)?),
+        }
     }
     ctx.reply_integer(run(ctx, args, cancel)?.into());
     Ok(())
@@ -145,6 +183,7 @@ words! {
         Payload = "PAYLOAD",
         Tags = "TAGS",
         Exclude = "EXCLUDE",
+        By = "BY",
     }
 }
 
@@ -162,6 +201,7 @@ fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             UpdateOption::Payload => update.payload = Some(payload(&mut parser)?),
             UpdateOption::Tags => update.tags = Some(tags(&mut parser)?),
             UpdateOption::Exclude => update.excluded = Some(exclude(&mut parser)?),
+            UpdateOption::By => update.by = Some(by(&mut parser)?),
         }
     }
     match run(ctx, args, update)? {

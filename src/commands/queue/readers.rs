@@ -125,11 +125,11 @@ pub(super) static COMMANDS: &[Command] = &[
         flags: c"readonly",
         categories: c"read slow",
         keys: Keys::Reads,
-        arity: 2,
-        syntax: "key",
+        arity: -2,
+        syntax: "key [BRIEF]",
         integers: &[],
         summary: "Counts, ages, totals and percentiles of a queue.",
-        complexity: "O(1) in the number of items; O(n) for the n tag combinations and priorities",
+        complexity: "O(1) in the number of items; O(n) for the n tag combinations and priorities, with BRIEF O(1)",
         tips: "nondeterministic_output",
         handler: entry(stats),
     },
@@ -345,7 +345,19 @@ fn waiters(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum StatsOption {
+        Brief = "BRIEF",
+    }
+}
+
 fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
+    let mut parser = Parser::new(args, 2);
+    let mut is_brief = false;
+    while parser.more() {
+        let StatsOption::Brief = parser.option()?;
+        is_brief = true;
+    }
     let mut key = Key::<QueueKey>::open(ctx, args.string(1), Mode::Read)?;
     let now = clock::now().time;
     let bytes = key.get().map_or(0, Stored::memory_bytes);
@@ -374,15 +386,18 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ("oldest_item_ms", queue.oldest_item(now).0),
     ];
     let totals = totals(queue);
-    ctx.reply_map(numbers.len() + totals.len() + 4);
+    let maps = if is_brief { 0 } else { 2 };
+    ctx.reply_map(numbers.len() + totals.len() + 2 + maps);
     for (name, n) in numbers.into_iter().chain(totals) {
         ctx.field(name).reply_integer(n as i64);
     }
     ctx.field("paused")
         .reply_bytes(queue.paused().name().as_bytes());
     ctx.field("bytes").reply_integer(bytes as i64);
-    reply_ready_by_tag(ctx, queue);
-    reply_ready_by_priority(ctx, queue);
+    if !is_brief {
+        reply_ready_by_tag(ctx, queue);
+        reply_ready_by_priority(ctx, queue);
+    }
     Ok(())
 }
 

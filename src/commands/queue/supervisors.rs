@@ -1,6 +1,6 @@
 //! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
 
-use super::{item, lock, moderator, ms, only_count, priority};
+use super::{by, count, item, lock, moderator, ms, priority, token};
 use crate::host::queues::{read, run, run_move};
 use crate::host::streams::{create_stream, is_exhausted};
 use crate::server::args::{Args, Parser, Words, words};
@@ -12,7 +12,6 @@ use modq_core::queue::{
     Assign, Configure, Error, Late, MAX_AGING, MAX_COUNT, Move, Pause, Revive, ReviveAll, Sides,
     Unpause,
 };
-use modq_core::units::Token;
 use std::ops::RangeInclusive;
 
 pub(super) static COMMANDS: &[Command] = &[
@@ -22,9 +21,9 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
-        syntax: "key item moderator [LOCK ms]",
-        integers: &["ms"],
-        summary: "Locks an item for a named moderator, whatever their tags.",
+        syntax: "key item moderator [LOCK ms] [TOKEN token] [BY who]",
+        integers: &["ms", "token"],
+        summary: "Locks an item for a named moderator, whatever their tags, or hands it over.",
         complexity: "O(log n) with n items",
         tips: "nondeterministic_output",
         handler: entry(assign),
@@ -35,7 +34,7 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write slow",
         keys: Keys::ChangesTwo,
         arity: -4,
-        syntax: "source destination item [TOKEN token] [PRIORITY priority]",
+        syntax: "source destination item [TOKEN token] [PRIORITY priority] [BY who]",
         integers: &["token", "priority"],
         summary: "Moves an item to another queue.",
         complexity: "O(log n) with n items",
@@ -74,7 +73,7 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write slow",
         keys: Keys::Changes,
         arity: -3,
-        syntax: "key <item [item …] | ALL [COUNT n]>",
+        syntax: "key <item [item …] | ALL [COUNT n]> [BY who]",
         integers: &["n"],
         summary: "Makes dead items ready again.",
         complexity: "O(log n) for each, with n items",
@@ -100,6 +99,8 @@ pub(super) static COMMANDS: &[Command] = &[
 words! {
     enum AssignOption {
         Lock = "LOCK",
+        Token = "TOKEN",
+        By = "BY",
     }
 }
 
@@ -108,11 +109,14 @@ fn assign(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut assign = Assign {
         id: item(&mut parser)?,
         moderator: moderator(&mut parser)?,
-        lock: None,
+        ..Assign::default()
     };
     while parser.more() {
-        let AssignOption::Lock = parser.option()?;
-        assign.lock = Some(lock(&mut parser)?);
+        match parser.option()? {
+            AssignOption::Lock => assign.lock = Some(lock(&mut parser)?),
+            AssignOption::Token => assign.token = Some(token(&mut parser)?),
+            AssignOption::By => assign.by = Some(by(&mut parser)?),
+        }
     }
     let token = run(ctx, args, assign)?;
     ctx.reply_integer(token.0 as i64);
@@ -123,6 +127,7 @@ words! {
     enum MoveOption {
         Token = "TOKEN",
         Priority = "PRIORITY",
+        By = "BY",
     }
 }
 
@@ -130,16 +135,13 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 3);
     let mut request = Move {
         id: item(&mut parser)?,
-        token: None,
-        priority: None,
+        ..Move::default()
     };
     while parser.more() {
         match parser.option()? {
-            MoveOption::Token => {
-                let token = parser.unsigned("TOKEN", 0..=i64::MAX as u64)?;
-                request.token = Some(Token(token));
-            }
+            MoveOption::Token => request.token = Some(token(&mut parser)?),
             MoveOption::Priority => request.priority = Some(priority(&mut parser)?),
+            MoveOption::By => request.by = Some(by(&mut parser)?),
         }
     }
     if args.get(1) == args.get(2) {
@@ -183,28 +185,51 @@ fn unpause(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+words! {
+    enum ReviveAllOption {
+        Count = "COUNT",
+        By = "BY",
+    }
+}
+
 fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let first = item(&mut parser)?;
-    // ALL, if nothing or COUNT follows, stands for all items. An item that is called "all" can be
+    // ALL, if nothing or an option follows, stands for all items. An item that is called "all" can be
     // revived by naming it twice.
-    let rest_is_count = parser
-        .peek()
-        .is_none_or(|word| word.eq_ignore_ascii_case(b"COUNT"));
-    if first.eq_ignore_ascii_case(b"ALL") && rest_is_count {
-        let count = only_count(&mut parser, MAX_COUNT as usize)?;
-        let revived = run(ctx, args, ReviveAll { count })?;
+    let rest_is_options = !parser.more() || parser.peek_option::<ReviveAllOption>().is_some();
+    if first.eq_ignore_ascii_case(b"ALL") && rest_is_options {
+        let mut all = ReviveAll {
+            count: MAX_COUNT as usize,
+            by: None,
+        };
+        while parser.more() {
+            match parser.option()? {
+                ReviveAllOption::Count => all.count = count(&mut parser)?,
+                ReviveAllOption::By => all.by = Some(by(&mut parser)?),
+            }
+        }
+        let revived = run(ctx, args, all)?;
         ctx.reply_integer(revived as i64);
         return Ok(());
     }
+    // BY, if it is the last word but one, is no item.
+    let by_at = args.count() - 2;
+    let mut who = None;
     let mut ids = vec![first];
     while parser.more() {
+        if parser.position() == by_at && parser.peek_option() == Some(ReviveAllOption::By) {
+            parser.word("BY")?;
+            who = Some(by(&mut parser)?);
+            break;
+        }
         ids.push(item(&mut parser)?);
         if ids.len() > MAX_COUNT as usize {
             return Err(Refusal::fixed("ERR at most 1000 items can be named"));
         }
     }
-    let revived = run(ctx, args, Revive { ids: &ids })?;
+    let revive = Revive { ids: &ids, by: who };
+    let revived = run(ctx, args, revive)?;
     ctx.reply_integer(revived as i64);
     Ok(())
 }

@@ -82,7 +82,7 @@ impl Turn<'_> {
         slot: ItemSlot,
         moderator: &[u8],
         lock: Millis,
-        how: How,
+        how: How<'_>,
     ) -> Token {
         let item = self.store.items()[slot].id().into();
         let token = self.lock_for(slot, moderator, lock, how);
@@ -91,7 +91,7 @@ impl Turn<'_> {
             item,
             moderator: moderator.into(),
             token,
-            assign: how == How::Assign,
+            assign: matches!(how, How::Assign { .. }),
         });
         token
     }

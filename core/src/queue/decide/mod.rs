@@ -5,6 +5,7 @@
 //! applies one effect, records it, writes its event, and has the line follow. Whatever an effect
 //! makes possible is then matched (`matching`).
 
+mod batch;
 mod clock;
 mod locks;
 mod matching;
@@ -142,10 +143,10 @@ impl Turn<'_> {
     /// Applies and records one effect. It was decided against this very state, so it fits. `hint`
     /// is where its item is, if that is known.
     fn commit(&mut self, effect: &Effect<'_>, hint: Option<ItemSlot>) -> Opportunity {
-        self.commit_told(effect, hint, &Told::default())
+        self.commit_told(effect, hint, Told::NOTHING)
     }
 
-    /// As `commit`, with what its event tells beyond it.
+    /// As `commit`, with what the event tells beyond the effect.
     fn commit_told(
         &mut self,
         effect: &Effect<'_>,

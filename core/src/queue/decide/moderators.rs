@@ -3,6 +3,7 @@
 use super::{Request, Turn};
 use crate::queue::MAX_CLAIM_BYTES;
 use crate::queue::effect::Effect;
+use crate::queue::event::Told;
 use crate::queue::line::CallId;
 use crate::queue::outcome::{Answer, BeforeMatch};
 use crate::queue::read;
@@ -17,13 +18,13 @@ const DEFAULT_TTL: Millis = Millis(30_000);
 
 /// How a moderator came to hold a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum How<'a> {
     /// They asked in this very call.
     Claim,
     /// By a match with an item or a place in line.
     Match,
-    /// A supervisor gave it to them.
-    Assign,
+    /// A supervisor gave it to them; the event says who, if they said so.
+    Assign { by: Option<&'a [u8]> },
 }
 
 /// What a moderator holds, then what is new for them.
@@ -112,7 +113,7 @@ impl Turn<'_> {
         slot: ItemSlot,
         moderator: &[u8],
         lock: Millis,
-        how: How,
+        how: How<'_>,
     ) -> Token {
         // The effect would borrow the item's own id, so it is copied first.
         let id = SmallVec::<[u8; 64]>::from_slice(self.store.items()[slot].id());
@@ -121,14 +122,27 @@ impl Turn<'_> {
             _ => self.joined_at(moderator),
         };
         let token = self.next_token();
+        let (assign, by) = match how {
+            How::Assign { by } => (true, by),
+            How::Claim | How::Match => (false, None),
+        };
         let effect = Effect::Lock {
             id: &id,
             moderator,
             token,
             deadline: self.now.time + lock,
-            assign: how == How::Assign,
+            assign,
         };
-        self.commit(&effect, Some(slot));
+        match by {
+            None => self.commit(&effect, Some(slot)),
+            by => {
+                let told = Told {
+                    by,
+                    ..Told::default()
+                };
+                self.commit_told(&effect, Some(slot), &told)
+            }
+        };
         if self.line.blocked() > 0 {
             let undo = (how == How::Match).then_some(BeforeMatch { joined_at });
             self.answer_calls(moderator, &id, token, how, undo);
@@ -147,7 +161,7 @@ impl Turn<'_> {
         moderator: &[u8],
         id: &[u8],
         token: Token,
-        how: How,
+        how: How<'_>,
         undo: Option<BeforeMatch>,
     ) {
         // Looked up anew: the lock may be what makes them known.

@@ -2,6 +2,7 @@
 
 use super::{Request, Turn};
 use crate::queue::effect::{Effect, Names};
+use crate::queue::event::Told;
 use crate::queue::request::{Cancel, Error, OnDuplicate, Submit, Submitted, Update};
 use crate::queue::store::{ItemSlot, Opportunity, Rev, Store};
 use crate::units::Millis;
@@ -58,7 +59,10 @@ impl Turn<'_> {
             OnDuplicate::Bump => (
                 Effect::Bump {
                     id: submit.id,
-                    priority: item.priority.max(submit.priority.unwrap_or(i32::MIN)),
+                    priority: match submit.step {
+                        Some(step) => item.priority.saturating_add(step),
+                        None => item.priority.max(submit.priority.unwrap_or(i32::MIN)),
+                    },
                     boost: item.boost().max(submit.boost.unwrap_or(i64::MIN)),
                 },
                 Submitted::Bumped,
@@ -100,7 +104,14 @@ impl Request for Cancel<'_> {
             return Ok(false);
         }
         turn.admit()?;
-        turn.commit_and_match(&Effect::Cancel { id: self.id }, Some(slot));
+        let told = Told {
+            reason: self.reason,
+            by: self.by,
+            ..Told::default()
+        };
+        let effect = Effect::Cancel { id: self.id };
+        let opportunity = turn.commit_told(&effect, Some(slot), &told);
+        turn.seize(opportunity);
         Ok(true)
     }
 }
@@ -141,7 +152,11 @@ impl Request for Update<'_> {
             reports: None,
         };
         turn.admit()?;
-        let opportunity = turn.commit(&effect, Some(slot));
+        let told = Told {
+            by: self.by,
+            ..Told::default()
+        };
+        let opportunity = turn.commit_told(&effect, Some(slot), &told);
         let rev = turn.store.items()[slot].rev;
         if let Opportunity::Item(slot) = opportunity {
             turn.match_item(slot);

@@ -3,6 +3,7 @@
 use super::{COMMAND_STEPS, Turn};
 use crate::queue::Queue;
 use crate::queue::effect::{Effect, Ending, Excluded, MoveIn, MovedReview, MovedVote, Terms};
+use crate::queue::event::Told;
 use crate::queue::outcome::Outcome;
 use crate::queue::request::{Error, Gate, Move, Now};
 use crate::queue::store::{ItemSlot, ModeratorSlot, State};
@@ -47,8 +48,18 @@ pub fn relocate(
     to.admit()?;
     receive(&from, &mut to, slot, &request);
     from.give_above(to.store.last_token(), before.max(from.store.last_token()));
-    from.commit_and_match(&Effect::MoveOut { id: request.id }, Some(slot));
+    let effect = Effect::MoveOut { id: request.id };
+    let opportunity = from.commit_told(&effect, Some(slot), &told(&request));
+    from.seize(opportunity);
     Ok(())
+}
+
+/// What the events of both queues tell.
+fn told<'a>(request: &Move<'a>) -> Told<'a> {
+    Told {
+        by: request.by,
+        ..Told::default()
+    }
 }
 
 /// Takes in an item that was checked on both sides.
@@ -76,7 +87,8 @@ fn receive(from: &Turn<'_>, to: &mut Turn<'_>, slot: ItemSlot, request: &Move<'_
         last_token: store.last_token(),
         review: from.review_to_move(slot),
     }));
-    to.commit_and_match(&effect, None);
+    let opportunity = to.commit_told(&effect, None, &told(request));
+    to.seize(opportunity);
 }
 
 impl Turn<'_> {

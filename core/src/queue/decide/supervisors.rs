@@ -3,21 +3,26 @@
 use super::moderators::How;
 use super::{COMMAND_STEPS, Request, Turn};
 use crate::queue::effect::Effect;
+use crate::queue::event::Told;
 use crate::queue::request::{Assign, Configure, Error, Gate, Pause, Revive, ReviveAll, Unpause};
 use crate::queue::settings::{Paused, Settings};
-use crate::queue::store::State;
+use crate::queue::store::{ItemSlot, ModeratorSlot, Opportunity, State};
 use crate::units::Token;
 
-/// Locks an item for a named person, whatever their tags and capacity.
+/// Locks an item for a named person, whatever their tags and capacity. Whoever holds it hands it over
+/// if the token is theirs.
 ///
-/// Errors: `NoItem`; `Locked`; `Excluded`; `TokensExhausted`; `Events`, `TryAgain`.
+/// Errors: `NoItem`; `Locked`, or with a token that is not the live lock's `Stale`; `Excluded`;
+/// `TokensExhausted`; `Events`, `TryAgain`.
 impl Request for Assign<'_> {
     type Reply = Token;
 
     fn run(self, turn: &mut Turn<'_>) -> Result<Token, Error> {
         let slot = turn.find(self.id)?;
-        if turn.is_locked(slot) {
-            return Err(Error::Locked);
+        match self.token {
+            None if turn.is_locked(slot) => return Err(Error::Locked),
+            Some(token) if turn.live(slot, token).is_none() => return Err(Error::Stale),
+            _ => {}
         }
         let known = turn.store.moderators().find(self.moderator);
         if known.is_some_and(|m| turn.store.is_barred(slot, m)) {
@@ -28,7 +33,35 @@ impl Request for Assign<'_> {
         }
         turn.admit()?;
         let lock = self.lock.unwrap_or(turn.store.settings().lock);
-        Ok(turn.hand_to(slot, self.moderator, lock, How::Assign))
+        let told = Told {
+            by: self.by,
+            ..Told::default()
+        };
+        let freed = self.token.and_then(|_| turn.take_back(slot, &told));
+        let token = turn.hand_to(slot, self.moderator, lock, How::Assign { by: self.by });
+        if let Some(moderator) = freed {
+            turn.match_moderator(moderator);
+        }
+        Ok(token)
+    }
+}
+
+impl Turn<'_> {
+    /// Ends the lock on an item that somebody else is about to be given, so it goes to nobody in line
+    /// meanwhile. Answers who may take another now; they may be forgotten by the time they are
+    /// matched, and the slot another's: harmless, since whoever has it is matched only if they wait.
+    fn take_back(&mut self, slot: ItemSlot, told: &Told<'_>) -> Option<ModeratorSlot> {
+        // The effect would borrow the item's own id, so it is copied first.
+        let id: Box<[u8]> = self.store.items()[slot].id().into();
+        let effect = Effect::Release {
+            id: &id,
+            skip: false,
+            due: None,
+        };
+        match self.commit_told(&effect, Some(slot), told) {
+            Opportunity::Moderator(moderator) | Opportunity::Both(_, moderator) => Some(moderator),
+            Opportunity::None | Opportunity::Item(_) => None,
+        }
     }
 }
 
@@ -72,11 +105,16 @@ impl Turn<'_> {
         slot.is_some_and(|slot| self.store.items()[slot].state == State::Dead)
     }
 
-    fn revive(&mut self, id: &[u8]) -> Result<bool, Error> {
+    fn revive(&mut self, id: &[u8], by: Option<&[u8]>) -> Result<bool, Error> {
         let dead = self.is_dead(id);
         if dead {
             self.admit()?;
-            self.commit_and_match(&Effect::Revive { id }, None);
+            let told = Told {
+                by,
+                ..Told::default()
+            };
+            let opportunity = self.commit_told(&Effect::Revive { id }, None, &told);
+            self.seize(opportunity);
         }
         Ok(dead)
     }
@@ -91,7 +129,7 @@ impl Request for Revive<'_> {
     fn run(self, turn: &mut Turn<'_>) -> Result<usize, Error> {
         let mut revived = 0;
         for id in self.ids {
-            revived += usize::from(turn.revive(id)?);
+            revived += usize::from(turn.revive(id, self.by)?);
         }
         Ok(revived)
     }
@@ -100,7 +138,7 @@ impl Request for Revive<'_> {
 /// Makes the dead items that came first ready again, and replies how many.
 ///
 /// Errors: `Events`, `TryAgain`.
-impl Request for ReviveAll {
+impl Request for ReviveAll<'_> {
     type Reply = usize;
 
     fn run(self, turn: &mut Turn<'_>) -> Result<usize, Error> {
@@ -108,7 +146,7 @@ impl Request for ReviveAll {
         let ids = dead.map(|(_, slot)| turn.store.items()[*slot].id().into());
         let ids: Vec<Box<[u8]>> = ids.collect();
         for id in &ids {
-            turn.revive(id)?;
+            turn.revive(id, self.by)?;
         }
         Ok(ids.len())
     }

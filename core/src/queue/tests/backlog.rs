@@ -190,8 +190,9 @@ pub(super) fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, o
         Op::Leave(m, release) => {
             q.leave(now, m.as_bytes(), *release, out).unwrap();
         }
-        Op::Assign(id, m, lock) => {
-            let _ = q.assign(now, id.as_bytes(), m.as_bytes(), *lock, out);
+        Op::Assign(id, m, lock, aim) => {
+            let token = aim.as_ref().map(|_| token(q, id));
+            let _ = q.hand_over(now, id.as_bytes(), token, m.as_bytes(), *lock, out);
         }
         Op::Pause(input, output) => q.pause(now, *input, *output, out),
         Op::Revive(id) => {

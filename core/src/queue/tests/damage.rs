@@ -190,8 +190,7 @@ fn numbers_used_up_by_damage_stop_what_needs_them_and_nothing_else() {
     let (mut to, mut to_out) = (Queue::default(), Outcome::default());
     let request = Move {
         id: b"b",
-        token: None,
-        priority: None,
+        ..Move::default()
     };
     let moved = q.move_to(at(6), &mut to, request, &mut out, &mut to_out);
     assert_eq!(moved, Ok(()));

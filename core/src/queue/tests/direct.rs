@@ -29,7 +29,12 @@ impl Queue {
         rev: Option<u64>,
         out: &mut Outcome,
     ) -> Result<bool, Error> {
-        self.direct(now, Cancel { id, rev }, out)
+        let cancel = Cancel {
+            id,
+            rev,
+            ..Cancel::default()
+        };
+        self.direct(now, cancel, out)
     }
 
     /// The id that `update` has already is not looked at.
@@ -60,13 +65,13 @@ impl Queue {
         token: u64,
         rev: Option<u64>,
         out: &mut Outcome,
-    ) -> Result<(), Error> {
-        let (token, decision) = (Token(token), None);
+    ) -> Result<Resolved, Error> {
+        let token = Token(token);
         let resolve = Resolve {
             id,
             token,
             rev,
-            decision,
+            ..Resolve::default()
         };
         self.direct(now, resolve, out)
     }
@@ -130,11 +135,25 @@ impl Queue {
         lock: Option<u64>,
         out: &mut Outcome,
     ) -> Result<u64, Error> {
-        let lock = lock.map(Millis);
+        self.hand_over(now, id, None, moderator, lock, out)
+    }
+
+    /// ASSIGN, of a locked item with its token.
+    pub(super) fn hand_over(
+        &mut self,
+        now: Now,
+        id: &[u8],
+        token: Option<u64>,
+        moderator: &[u8],
+        lock: Option<u64>,
+        out: &mut Outcome,
+    ) -> Result<u64, Error> {
         let assign = Assign {
             id,
             moderator,
-            lock,
+            lock: lock.map(Millis),
+            token: token.map(Token),
+            by: None,
         };
         Ok(self.direct(now, assign, out)?.0)
     }
@@ -146,7 +165,11 @@ impl Queue {
     }
 
     pub(super) fn revive(&mut self, now: Now, id: &[u8], out: &mut Outcome) -> Result<bool, Error> {
-        let revived = self.direct(now, Revive { ids: &[id] }, out)?;
+        let revive = Revive {
+            ids: &[id],
+            by: None,
+        };
+        let revived = self.direct(now, revive, out)?;
         Ok(revived == 1)
     }
 
@@ -156,7 +179,7 @@ impl Queue {
         count: usize,
         out: &mut Outcome,
     ) -> Result<usize, Error> {
-        self.direct(now, ReviveAll { count }, out)
+        self.direct(now, ReviveAll { count, by: None }, out)
     }
 
     /// Sets all settings anew.
@@ -197,7 +220,7 @@ impl Queue {
         let request = Move {
             id,
             token: token.map(Token),
-            priority: None,
+            ..Move::default()
         };
         let mut out = Outcome::default();
         let turn = self.turn(now, Gate::Open, &mut out);

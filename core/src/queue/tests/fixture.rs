@@ -117,8 +117,8 @@ pub(super) fn exercise(mut q: Queue) {
             let mut to_out = Outcome::default();
             let request = Move {
                 id: id.as_bytes(),
-                token: None,
                 priority: Some(3),
+                ..Move::default()
             };
             let moved = q.move_to(now, &mut other, request, &mut out, &mut to_out);
             assert_eq!(moved, Ok(()));

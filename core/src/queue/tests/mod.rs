@@ -15,6 +15,7 @@ use serde_bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 mod backlog;
+mod batches;
 mod chunks;
 mod classes;
 mod crowds;

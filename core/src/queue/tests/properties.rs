@@ -99,6 +99,7 @@ fn every_reply_and_every_view_is_the_models() {
         "back in line",
         "claim",
         "extend",
+        "hand over",
         "hang up",
         "join assigned",
         "leave",
@@ -197,6 +198,7 @@ proptest! {
             let named = match &step.op {
                 Op::Resolve(id, token, _)
                 | Op::Release(id, token, ..)
+                | Op::Assign(id, _, _, Some(token))
                 | Op::Move(id, Some(token), _) => Some(aim(id, token)),
                 _ => None,
             };
@@ -211,7 +213,7 @@ proptest! {
                     continue;
                 }
                 let ended = match &step.op {
-                    Op::Resolve(..) | Op::Release(..) | Op::Move(..) => {
+                    Op::Resolve(..) | Op::Release(..) | Op::Assign(..) | Op::Move(..) => {
                         named == Some((id.as_str(), *token))
                     }
                     Op::Cancel(cancelled, _) => cancelled == id,

@@ -22,6 +22,7 @@ fn to_move(id: &str, token: Option<Token>) -> Move<'_> {
         id: id.as_bytes(),
         token,
         priority: None,
+        ..Move::default()
     }
 }
 

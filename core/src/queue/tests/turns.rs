@@ -76,6 +76,7 @@ fn a_command_first_does_at_most_32_steps_of_what_is_overdue() {
         token: Token(1),
         rev: None,
         decision: None,
+        ..Resolve::default()
     };
     // A refused request keeps what was caught up, and records it.
     let mut replica = copy(&q);
@@ -375,10 +376,11 @@ fn the_text_of_a_decision_is_in_its_own_event_only() {
         token: q.last_token(),
         rev: None,
         decision: Some(b"fine"),
+        ..Resolve::default()
     };
     // The other's lock is overdue: it expires and goes to who waits, before the decision.
     let (reply, out) = handle(&mut q, NOW + 10, Gate::Open, resolve);
-    assert_eq!(reply, Ok(()));
+    assert_eq!(reply, Ok(Resolved::Ended));
     let [Batch { events, .. }] = &out.events[..] else {
         panic!("{:?}", out.events);
     };
@@ -463,7 +465,11 @@ fn no_item_changes_while_its_event_cannot_be_written() {
     is_gated(|_| item("new"));
     is_gated(|_| bump.clone());
     is_gated(|_| replace.clone());
-    is_gated(|_| Cancel { id: b"ready", rev });
+    is_gated(|_| Cancel {
+        id: b"ready",
+        rev,
+        ..Cancel::default()
+    });
     is_gated(|_| update.clone());
     is_gated(|_| &claim);
     is_gated(|token| Resolve {
@@ -471,6 +477,7 @@ fn no_item_changes_while_its_event_cannot_be_written() {
         token,
         rev,
         decision: None,
+        ..Resolve::default()
     });
     is_gated(|token| Release {
         id,
@@ -492,9 +499,16 @@ fn no_item_changes_while_its_event_cannot_be_written() {
         id: b"ready",
         moderator: b"n",
         lock: None,
+        ..Assign::default()
     });
-    is_gated(|_| Revive { ids: &[b"dead"] });
-    is_gated(|_| ReviveAll { count: 5 });
+    is_gated(|_| Revive {
+        ids: &[b"dead"],
+        ..Revive::default()
+    });
+    is_gated(|_| ReviveAll {
+        count: 5,
+        ..ReviveAll::default()
+    });
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn an_update_with_the_payload_it_has_leaves_a_late_decision_acceptable() {
     let rev = line.run(|q, now, out| q.update(now, b"i", change, out));
     assert_eq!(rev, Ok(Some(2)));
     let decided = line.run(|q, now, out| q.resolve(now, b"i", token, None, out));
-    assert_eq!(decided, Ok(()));
+    assert_eq!(decided, Ok(Resolved::Ended));
 }
 
 #[test]

@@ -65,7 +65,10 @@ impl Model {
             OnDuplicate::Error => return Err(Error::Exists),
             OnDuplicate::Bump => {
                 item.reports += 1;
-                item.priority = item.priority.max(submit.priority.unwrap_or(i32::MIN));
+                item.priority = match submit.step {
+                    Some(step) => item.priority.saturating_add(step),
+                    None => item.priority.max(submit.priority.unwrap_or(i32::MIN)),
+                };
                 item.boost = item.boost.max(submit.boost.unwrap_or(i64::MIN));
                 Submitted::Bumped
             }
@@ -183,7 +186,7 @@ impl Model {
         id: &str,
         token: u64,
         rev: Option<u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<Resolved, Error> {
         let index = self.find(id).ok_or(Error::NoItem)?;
         let late = self.items[index]
             .late
@@ -201,7 +204,7 @@ impl Model {
         self.totals.resolved += 1;
         self.items.remove(index);
         self.settle(now);
-        Ok(())
+        Ok(Resolved::Ended)
     }
 
     pub(crate) fn release(
@@ -298,18 +301,30 @@ impl Model {
         &mut self,
         now: Now,
         id: &str,
+        token: Option<u64>,
         moderator: &str,
         lock: Option<u64>,
     ) -> Result<u64, Error> {
         let index = self.find(id).ok_or(Error::NoItem)?;
         let item = &self.items[index];
-        if matches!(item.phase, Phase::Locked(_)) {
-            return Err(Error::Locked);
+        let held = matches!(item.phase, Phase::Locked(_));
+        match token {
+            Some(token) => drop(self.live(index, token)?),
+            None if held => return Err(Error::Locked),
+            None => {}
         }
         if item.excluded.iter().any(|(m, _)| m == moderator) {
             return Err(Error::Excluded);
         }
-        Ok(self.hand_to(id, moderator, lock, How::Assign, now))
+        if held {
+            self.items[index].phase = Phase::Ready;
+            self.totals.released += 1;
+            self.stamp(now);
+        }
+        let token = self.hand_to(id, moderator, lock, How::Assign, now);
+        // Whoever had it may take another.
+        self.settle(now);
+        Ok(token)
     }
 
     pub(crate) fn pause(&mut self, now: Now, input: bool, output: bool) {

@@ -81,7 +81,10 @@ fn single_items_are_judged_by_the_clock_while_deferred_work_lags() {
     // At the deadline the token is no longer the live lock's.
     let now = at(desk.ms + 10);
     let stale = Err(Error::Stale);
-    assert_eq!(q.resolve(now, b"i", token, None, &mut out), stale);
+    assert_eq!(
+        q.resolve(now, b"i", token, None, &mut out),
+        Err(Error::Stale)
+    );
     assert_eq!(q.release(now, b"i", token, false, 0, &mut out), stale);
     assert_eq!(q.extend(now, b"i", token, 5, &mut out), Err(Error::Stale));
     assert_eq!(q.check_move_out(now, b"i", Some(token)), stale);
@@ -94,7 +97,8 @@ fn single_items_are_judged_by_the_clock_while_deferred_work_lags() {
     let mut settings = q.settings().clone();
     settings.late = Late::Accept;
     q.configure(now, settings, &mut out).unwrap();
-    assert_eq!(q.resolve(now, b"i", token, None, &mut out), Ok(()));
+    let ended = q.resolve(now, b"i", token, None, &mut out);
+    assert_eq!(ended, Ok(Resolved::Ended));
 }
 
 #[test]

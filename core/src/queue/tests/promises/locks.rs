@@ -38,7 +38,7 @@ fn resolve_with_rev_keeps_the_lock_when_the_content_changed() {
     assert!(!desk.recorded);
     assert_eq!(desk.holder("i").as_deref(), Some("m"));
     assert_eq!(with(&mut desk, token + 1, 1), Err(Error::Stale));
-    assert_eq!(with(&mut desk, token, 2), Ok(()));
+    assert_eq!(with(&mut desk, token, 2), Ok(Resolved::Ended));
 }
 
 #[test]

@@ -141,6 +141,7 @@ impl Desk {
 
     fn resolve(&mut self, id: &str, token: u64) -> Result<(), Error> {
         self.run(|q, now, out| q.resolve(now, id.as_bytes(), token, None, out))
+            .map(drop)
     }
 
     fn release(&mut self, id: &str, token: u64, skip: bool, delay: u64) -> Result<(), Error> {
@@ -161,6 +162,11 @@ impl Desk {
 
     fn assign(&mut self, id: &str, moderator: &str) -> Result<u64, Error> {
         self.run(|q, now, out| q.assign(now, id.as_bytes(), moderator.as_bytes(), None, out))
+    }
+
+    fn hand_over(&mut self, id: &str, token: u64, moderator: &str) -> Result<u64, Error> {
+        let (id, moderator) = (id.as_bytes(), moderator.as_bytes());
+        self.run(|q, now, out| q.hand_over(now, id, Some(token), moderator, None, out))
     }
 
     fn pause(&mut self, input: bool, output: bool) {
@@ -220,6 +226,7 @@ impl Desk {
             id: id.as_bytes(),
             token: token.map(Token),
             priority,
+            by: None,
         };
         let mut to_out = Outcome::default();
         let moved = self.run(|q, now, out| q.move_to(now, to, request, out, &mut to_out));

@@ -33,6 +33,7 @@ fn submit_keeps_all_its_options() {
         tags: tags(&["b", "a", "b"]),
         excluded: tags(&["y", "x", "y"]),
         on_duplicate: OnDuplicate::Error,
+        ..Submit::default()
     };
     desk.submit_with(submit).unwrap();
     let expected = ItemView {
@@ -321,6 +322,7 @@ fn update_changes_what_is_given_and_never_the_state() {
         payload: Some(b"new"),
         tags: tags(&[]),
         excluded: tags(&[]),
+        ..Update::default()
     };
     assert_eq!(desk.update("i", all), Ok(Some(2)));
     let view = desk.get("i");
@@ -377,4 +379,38 @@ fn a_skip_outlives_exclusions_that_name_the_same_moderator() {
     assert_eq!(desk.excluded("i"), ["c", "a"]);
     desk.update("i", exclude(&[])).unwrap();
     assert!(desk.excluded("i").is_empty(), "EXCLUDE 0 clears skips too");
+}
+
+#[test]
+fn each_further_report_adds_the_step_to_the_priority() {
+    let mut desk = Desk::new();
+    let report = |step| Submit {
+        on_duplicate: OnDuplicate::Bump,
+        step: Some(step),
+        ..item("i")
+    };
+    assert_eq!(desk.submit_with(report(5)), Ok(Submitted::Ready));
+    assert_eq!(desk.get("i").priority, 0, "a new item starts at 0");
+    for (step, priority) in [
+        (5, 5),
+        (-7, -2),
+        (0, -2),
+        (i32::MAX, i32::MAX - 2),
+        (i32::MAX, i32::MAX),
+        (i32::MIN, -1),
+        (i32::MIN, i32::MIN),
+    ] {
+        assert_eq!(desk.submit_with(report(step)), Ok(Submitted::Bumped));
+        assert_eq!(desk.get("i").priority, priority, "{step}");
+    }
+    assert_eq!((desk.get("i").reports, desk.get("i").rev.0), (8, 8));
+    // Boost is the larger of the two as ever.
+    for (boost, expected) in [(9, 9), (4, 9)] {
+        desk.submit_with(Submit {
+            boost: Some(boost),
+            ..report(1)
+        })
+        .unwrap();
+        assert_eq!(desk.get("i").boost, expected);
+    }
 }

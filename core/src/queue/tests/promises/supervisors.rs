@@ -159,3 +159,78 @@ fn matches_left_to_the_next_tick_are_made_by_a_promoted_replica_and_after_a_load
         verify(&heir);
     }
 }
+
+#[test]
+fn assign_with_the_token_hands_a_locked_item_over_and_nobody_comes_between() {
+    let mut desk = Desk::new();
+    desk.configure(|s| s.capacity = 1).unwrap();
+    desk.submit_with(Submit {
+        excluded: tags(&["x"]),
+        ..item("i")
+    })
+    .unwrap();
+    desk.submit("next").unwrap();
+    let token = desk.take("ann", "i");
+    // Whoever waits longest may take it, and ann waits for another.
+    desk.pause(false, true);
+    desk.join(&Join {
+        tags: tags(&[]),
+        ..join("bob")
+    });
+    desk.cancel("next", None);
+    desk.pause(false, false);
+    desk.wait(0);
+    desk.join(&Join {
+        count: Some(2),
+        ..join("ann")
+    });
+    assert_eq!(desk.line(), ["bob", "ann"]);
+    assert_eq!(desk.hand_over("none", token, "zoe"), Err(Error::NoItem));
+    assert_eq!(desk.hand_over("i", token + 1, "zoe"), Err(Error::Stale));
+    assert_eq!(desk.hand_over("i", token, "x"), Err(Error::Excluded));
+    assert!(!desk.recorded);
+    let after = desk.hand_over("i", token, "zoe").unwrap();
+    assert!(after > token);
+    assert_eq!(desk.matches, [("i".into(), "zoe".into())]);
+    assert_eq!(desk.notices, [Notice::Release, Notice::Assign]);
+    assert_eq!(desk.line(), ["bob", "ann"]);
+    assert_eq!(desk.queue.stats().released, 1);
+    assert_eq!(desk.resolve("i", token), Err(Error::Stale));
+    desk.resolve("i", after).unwrap();
+    // Not locked, dead or past its deadline: the token is nobody's.
+    desk.submit("other").unwrap();
+    desk.wait(0);
+    assert_eq!(desk.holder("other").as_deref(), Some("bob"));
+    let token = desk.get("other").lock.map(|lock| lock.token.0).unwrap();
+    desk.release("other", token, false, 1_000_000).unwrap();
+    assert_eq!(desk.hand_over("other", token, "zoe"), Err(Error::Stale));
+}
+
+#[test]
+fn whoever_had_what_is_handed_over_may_take_another() {
+    let mut desk = Desk::new();
+    desk.configure(|s| s.capacity = 1).unwrap();
+    desk.submit("first").unwrap();
+    let token = desk.take("ann", "first");
+    desk.join(&Join {
+        count: Some(2),
+        ..join("ann")
+    });
+    desk.submit("second").unwrap();
+    assert_eq!(desk.state("second"), State::Ready, "ann has all she may");
+    // To herself: she still has all she may.
+    let token = desk.hand_over("first", token, "ann").unwrap();
+    assert_eq!(desk.state("second"), State::Ready);
+    desk.join(&Join {
+        count: Some(2),
+        ..join("ann")
+    });
+    desk.hand_over("first", token, "bob").unwrap();
+    assert_eq!(
+        desk.matches,
+        [
+            ("first".into(), "bob".into()),
+            ("second".into(), "ann".into())
+        ]
+    );
+}

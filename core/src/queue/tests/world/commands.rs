@@ -26,6 +26,7 @@ fn kind(op: &Op, reply: &str) -> &'static str {
         (Op::Extend(..), true) => "extend",
         (Op::Join(_), _) if reply == "Assigned" => "join assigned",
         (Op::Leave(..), true) => "leave",
+        (Op::Assign(_, _, _, Some(_)), true) => "hand over",
         (Op::Assign(..), true) => "assign",
         (Op::Revive(_), true) => "revive",
         (Op::Update(_), true) => "update",
@@ -95,7 +96,7 @@ impl Command<'_> {
             Op::Extend(id, aim, ms) => self.extend(id, aim, *ms),
             Op::Join(join) => self.join(&join.request()),
             Op::Leave(m, release) => self.leave(m, *release),
-            Op::Assign(id, m, lock) => self.assign(id, m, *lock),
+            Op::Assign(id, m, lock, aim) => self.assign(id, m, *lock, aim.as_ref()),
             Op::Pause(input, output) => self.pause(*input, *output),
             Op::Revive(id) => self.revive(id),
             Op::ReviveAll(count) => self.revive_all(*count),
@@ -200,12 +201,25 @@ impl Command<'_> {
         })
     }
 
-    fn assign(&mut self, id: &str, m: &str, lock: Option<u64>) -> Replies {
+    fn assign(
+        &mut self,
+        id: &'static str,
+        m: &str,
+        lock: Option<u64>,
+        aim: Option<&Aim>,
+    ) -> Replies {
+        let (id, token) = match aim {
+            Some(aim) => {
+                let (id, token) = self.side.aim(id, aim);
+                (id, Some(token))
+            }
+            None => (id, None),
+        };
         let Trio { queue, model, .. } = &mut *self.side;
         let (item, moderator) = (id.as_bytes(), m.as_bytes());
         show(
-            queue.assign(self.now, item, moderator, lock, &mut self.out),
-            model.assign(self.now, id, m, lock),
+            queue.hand_over(self.now, item, token, moderator, lock, &mut self.out),
+            model.assign(self.now, id, token, m, lock),
             Result::is_err,
         )
     }
@@ -264,6 +278,7 @@ impl Command<'_> {
             id: id.as_bytes(),
             token: token.map(Token),
             priority,
+            by: None,
         };
         let (from, to) = (&mut *self.side, &mut *self.other);
         let (out, to_out) = (&mut self.out, &mut self.other_out);

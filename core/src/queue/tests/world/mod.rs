@@ -10,6 +10,7 @@ mod ops;
 
 use clients::Register;
 use ops::given;
+pub(super) use ops::{BatchOp, SubmitOp, batches};
 pub(super) use ops::{Clock, Op, Step, WaitOp, steps};
 
 pub(super) const ITEMS: [&str; 5] = ["i0", "i1", "i2", "i3", "i4"];
@@ -93,7 +94,7 @@ impl Trio {
             .unwrap_or((id, 1))
     }
 
-    fn rev(&self, id: &str, which: &ops::Seen) -> Option<u64> {
+    pub(super) fn rev(&self, id: &str, which: &ops::Seen) -> Option<u64> {
         let rev = self.model.item(id).map_or(1, |i| i.rev);
         match which {
             ops::Seen::Any => None,

@@ -36,6 +36,7 @@ pub(crate) struct SubmitOp {
     tags: Lot,
     excluded: Lot,
     pub on_duplicate: OnDuplicate,
+    step: Option<i32>,
 }
 
 impl SubmitOp {
@@ -49,6 +50,7 @@ impl SubmitOp {
             tags: given(&self.tags),
             excluded: given(&self.excluded),
             on_duplicate: self.on_duplicate,
+            step: self.step,
         }
     }
 }
@@ -74,6 +76,7 @@ impl UpdateOp {
             payload: self.payload.map(str::as_bytes),
             tags: given(&self.tags),
             excluded: given(&self.excluded),
+            by: None,
         }
     }
 }
@@ -175,7 +178,8 @@ pub(crate) enum Op {
     Extend(&'static str, Aim, u64),
     Join(JoinOp),
     Leave(&'static str, bool),
-    Assign(&'static str, &'static str, Option<u64>),
+    /// With the token that the item is locked with, if any.
+    Assign(&'static str, &'static str, Option<u64>, Option<Aim>),
     Pause(bool, bool),
     Revive(&'static str),
     ReviveAll(usize),
@@ -228,15 +232,15 @@ fn lot<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = Lot> {
     )
 }
 
-fn pick<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = &'static str> {
+pub(crate) fn pick<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = &'static str> {
     (0..N).prop_map(move |i| all[i])
 }
 
-fn durations() -> impl Strategy<Value = u64> {
+pub(crate) fn durations() -> impl Strategy<Value = u64> {
     prop_oneof![1u64..40, Just(10), Just(20)]
 }
 
-fn aims() -> impl Strategy<Value = Aim> {
+pub(crate) fn aims() -> impl Strategy<Value = Aim> {
     prop_oneof![
         6 => Just(Aim::Live),
         3 => Just(Aim::Late),
@@ -244,7 +248,7 @@ fn aims() -> impl Strategy<Value = Aim> {
     ]
 }
 
-fn revs() -> impl Strategy<Value = Seen> {
+pub(crate) fn revs() -> impl Strategy<Value = Seen> {
     prop_oneof![
         4 => Just(Seen::Any),
         2 => Just(Seen::Present),
@@ -268,7 +272,7 @@ fn boosts() -> impl Strategy<Value = Option<i64>> {
     )
 }
 
-fn submits() -> impl Strategy<Value = Op> {
+pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
     let all = (
         pick(ITEMS),
         pick(PAYLOADS),
@@ -283,19 +287,22 @@ fn submits() -> impl Strategy<Value = Op> {
             Just(OnDuplicate::Replace),
             Just(OnDuplicate::Error)
         ],
+        priorities(),
     );
     all.prop_map(
-        |(id, payload, priority, boost, delay, tags, excluded, on_duplicate)| {
-            Op::Submit(SubmitOp {
+        |(id, payload, priority, boost, delay, tags, excluded, on_duplicate, step)| {
+            let step = step.filter(|_| on_duplicate == OnDuplicate::Bump);
+            SubmitOp {
                 id,
                 payload,
-                priority,
+                priority: priority.filter(|_| step.is_none()),
                 boost,
                 delay,
                 tags,
                 excluded,
                 on_duplicate,
-            })
+                step,
+            }
         },
     )
 }
@@ -404,7 +411,7 @@ fn configures() -> impl Strategy<Value = Op> {
 pub(crate) fn ops() -> impl Strategy<Value = Op> {
     let delay = || prop_oneof![2 => Just(0), 1 => durations()];
     prop_oneof![
-        24 => submits(),
+        24 => submits().prop_map(Op::Submit),
         2 => (pick(ITEMS), revs()).prop_map(|(id, rev)| Op::Cancel(id, rev)),
         8 => updates(),
         16 => claims(),
@@ -414,8 +421,8 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
         3 => (pick(ITEMS), aims(), durations()).prop_map(|(id, t, ms)| Op::Extend(id, t, ms)),
         16 => joins(),
         4 => (pick(MODERATORS), any::<bool>()).prop_map(|(m, release)| Op::Leave(m, release)),
-        5 => (pick(ITEMS), pick(MODERATORS), option::of(durations()))
-            .prop_map(|(id, m, lock)| Op::Assign(id, m, lock)),
+        6 => (pick(ITEMS), pick(MODERATORS), option::of(durations()), option::weighted(0.4, aims()))
+            .prop_map(|(id, m, lock, t)| Op::Assign(id, m, lock, t)),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(i, o)| Op::Pause(i, o)),
         2 => Just(Op::Pause(false, false)),
         3 => pick(ITEMS).prop_map(Op::Revive),
@@ -448,4 +455,21 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         (ops(), at, clock).prop_map(|(op, at, clock)| Step { op, at, clock }),
         most / 2..most,
     )
+}
+
+/// A batch of what one command asks for.
+#[derive(Debug, Clone)]
+pub(crate) enum BatchOp {
+    Submit(Vec<SubmitOp>),
+    Resolve(Vec<(&'static str, Aim, Seen)>),
+    Extend(Vec<(&'static str, Aim)>, u64),
+}
+
+pub(crate) fn batches() -> impl Strategy<Value = BatchOp> {
+    prop_oneof![
+        vec(submits(), 1..8).prop_map(BatchOp::Submit),
+        vec((pick(ITEMS), aims(), revs()), 1..8).prop_map(BatchOp::Resolve),
+        (vec((pick(ITEMS), aims()), 1..8), durations())
+            .prop_map(|(all, ms)| BatchOp::Extend(all, ms)),
+    ]
 }
