@@ -46,6 +46,7 @@ impl From<Error> for Refusal {
         Refusal::fixed(match error {
             Error::NoItem => "NOITEM no such item in the queue",
             Error::Stale => "STALE the token is not that of a live lock on the item",
+            Error::VerdictNeeded => "ERR several must agree on the item: name a VERDICT",
             Error::Locked => "STALE the item is locked",
             Error::Changed => "CHANGED the item is no longer at this revision; the lock is kept",
             Error::Exists => "EXISTS the item is in the queue already",

@@ -4,8 +4,9 @@
 //! An event is begun by [`draft`] before its effect is applied, since some of what it tells is gone
 //! afterwards (whose lock ended), and ended by [`Draft::finish`] after that.
 
-use super::effect::Effect;
-use super::store::{Item, ItemSlot, Lock, Rare, Rev, State, Store};
+use super::effect::{Effect, Ending};
+use super::settings::Quorum;
+use super::store::{Item, ItemSlot, Lock, Rare, Rev, State, Store, TagList};
 use crate::units::Time;
 use std::borrow::Cow;
 
@@ -65,6 +66,8 @@ impl Told<'static> {
 pub(super) struct Draft {
     event: Event,
     was_dead: bool,
+    had_votes: bool,
+    had_tags: TagList,
 }
 
 /// The name of an effect's event, and its item; none if it is no transition of an item.
@@ -127,6 +130,15 @@ fn lock_named(store: &Store, slot: ItemSlot, effect: &Effect<'_>) -> Option<Lock
     }
 }
 
+/// Whose verdict an effect is, if it says so itself.
+fn verdict_by<'e>(effect: &'e Effect<'_>) -> Option<&'e Ending<'e>> {
+    match effect {
+        Effect::Resolve { end, .. } => end.as_ref(),
+        Effect::Vote { by, .. } => Some(by),
+        _ => None,
+    }
+}
+
 /// Begins the event of an effect that is about to be applied; none if it is no transition of an
 /// item.
 pub(super) fn draft(store: &Store, at: Time, effect: &Effect<'_>) -> Option<Draft> {
@@ -141,8 +153,13 @@ pub(super) fn draft(store: &Store, at: Time, effect: &Effect<'_>) -> Option<Draf
             fields: Vec::new(),
         },
         was_dead: slot.is_some_and(|slot| store.items()[slot].state == State::Dead),
+        had_votes: slot.is_some_and(|slot| !store.votes(slot).is_empty()),
+        had_tags: slot.map_or(TagList::EMPTY, |slot| store.items()[slot].tags),
     };
-    if let Some(lock) = slot.and_then(|slot| lock_named(store, slot, effect)) {
+    if let Some(by) = verdict_by(effect) {
+        draft.set("moderator", by.moderator);
+        draft.number("token", by.token.0);
+    } else if let Some(lock) = slot.and_then(|slot| lock_named(store, slot, effect)) {
         draft.set("moderator", &*store.moderators()[lock.moderator].name);
         draft.number("token", lock.token.0);
     }
@@ -152,6 +169,7 @@ pub(super) fn draft(store: &Store, at: Time, effect: &Effect<'_>) -> Option<Draf
 /// An item after its transition, as events tell it.
 struct After<'s> {
     store: &'s Store,
+    slot: ItemSlot,
     item: &'s Item,
     rare: Cow<'s, Rare>,
 }
@@ -165,13 +183,49 @@ impl After<'_> {
     fn tags(&self) -> Vec<u8> {
         json_array(self.store.tags().names(self.item.tags))
     }
+
+    fn quorum(&self) -> String {
+        let Quorum { k, n } = self.store.quorum(self.slot);
+        format!("[{k},{n}]")
+    }
+
+    fn deciders(&self) -> Vec<u8> {
+        let deciders = self.store.review(self.slot).map(|review| &review.deciders);
+        let names = deciders.into_iter().flatten();
+        json_array(names.map(|m| &*self.store.moderators()[*m].name))
+    }
+
+    /// The votes that stand as rows of moderator, verdict and time.
+    fn votes(&self) -> Vec<u8> {
+        let mut out = vec![b'['];
+        for vote in self.store.votes(self.slot) {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            let name = &*self.store.moderators()[vote.moderator].name;
+            out.extend(json_array([name, &vote.verdict].into_iter()));
+            out.pop();
+            out.extend(format!(",{}]", vote.at.0).bytes());
+        }
+        out.push(b']');
+        out
+    }
 }
 
 impl Draft {
     /// Ends the event of an effect that was just applied, and adds what else is told.
     pub(super) fn finish(mut self, store: &Store, effect: &Effect<'_>, told: &Told<'_>) -> Event {
-        if let Some(slot) = store.find(&self.event.item) {
-            self.tell_item(store, slot, effect);
+        match effect {
+            Effect::Report { id } => {
+                let reports = store.reports_of_record(id);
+                self.number("reports", reports);
+            }
+            Effect::Forget { .. } => {}
+            _ => {
+                if let Some(slot) = store.find(&self.event.item) {
+                    self.tell_item(store, slot, effect);
+                }
+            }
         }
         for (name, text) in [
             ("verdict", told.verdict),
@@ -191,6 +245,7 @@ impl Draft {
     fn tell_item(&mut self, store: &Store, slot: ItemSlot, effect: &Effect<'_>) {
         let after = After {
             store,
+            slot,
             item: &store.items()[slot],
             // Borrowed: hundreds may be excluded, and most events do not tell them.
             rare: store.rare(slot).map_or_else(Cow::default, Cow::Borrowed),
@@ -222,6 +277,44 @@ impl Draft {
         self.number("reports", rare.reports);
         self.number("deliveries", item.deliveries);
         self.number("expiries", rare.expiries);
+        self.tell_terms(after);
+    }
+
+    /// By whom an item that came in is to be decided, and how it was decided where it comes from.
+    fn tell_terms(&mut self, after: &After<'_>) {
+        let After { store, slot, .. } = after;
+        let group = store.group_name(*slot);
+        if !group.is_empty() {
+            self.set("group", group);
+        }
+        let Some(review) = store.review(*slot) else {
+            return;
+        };
+        if review.quorum != Quorum::ONE {
+            self.set("quorum", after.quorum());
+        }
+        if !review.deciders.is_empty() {
+            self.set("deciders", after.deciders());
+        }
+        if !review.votes.is_empty() {
+            self.set("votes", after.votes());
+            self.number("contested", u8::from(review.contested));
+        }
+    }
+
+    /// That the votes are void and the item is no longer contested, if it is so.
+    fn tell_void(&mut self, after: &After<'_>) {
+        if self.had_votes && after.store.votes(after.slot).is_empty() {
+            self.set("votes", after.votes());
+            self.number("contested", 0);
+        }
+    }
+
+    /// The tags of an item, if they are others than before.
+    fn tell_tags(&mut self, after: &After<'_>) {
+        if after.item.tags != self.had_tags {
+            self.set("tags", after.tags());
+        }
     }
 
     /// What BUMP, REPLACE or UPDATE set, and whether it made a dead item ready.
@@ -238,6 +331,9 @@ impl Draft {
                 boost,
                 tags,
                 excluded,
+                quorum,
+                group,
+                reports,
                 ..
             } => {
                 if priority.is_some() {
@@ -248,10 +344,22 @@ impl Draft {
                 }
                 if tags.is_some() {
                     self.set("tags", after.tags());
+                } else {
+                    self.tell_tags(after);
                 }
                 if excluded.is_some() {
                     self.set("excluded", after.excluded());
                 }
+                if quorum.is_some() {
+                    self.set("quorum", after.quorum());
+                }
+                if let Some(group) = group {
+                    self.set("group", *group);
+                }
+                if let Some(reports) = reports {
+                    self.number("reports", reports);
+                }
+                self.tell_void(after);
             }
             _ => {}
         }
@@ -290,9 +398,24 @@ impl Draft {
                     self.set("excluded", by);
                 }
             }
-            Effect::Expire { .. } | Effect::Revive { .. } => {
+            Effect::Expire { .. } => {
                 self.state(after);
                 self.number("expiries", rare.expiries);
+            }
+            Effect::Revive { .. } => {
+                self.state(after);
+                self.number("expiries", rare.expiries);
+                self.tell_tags(after);
+                self.tell_void(after);
+            }
+            Effect::Vote { .. } => {
+                self.state(after);
+                self.number("expiries", rare.expiries);
+                self.tell_tags(after);
+            }
+            Effect::Split { .. } => {
+                self.state(after);
+                self.tell_tags(after);
             }
             Effect::Due { .. } => self.state(after),
             Effect::Delay { due, .. } => self.number("due", due.0),

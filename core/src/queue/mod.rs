@@ -53,12 +53,14 @@ pub use effect::{Effect, Ending, Excluded, MoveIn, MovedReview, MovedVote, Names
 pub use event::{Batch, Event};
 pub use line::{Block, CallId};
 pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
-pub use read::{ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, WaiterView};
+pub use read::{
+    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, VoteView, WaiterView,
+};
 pub use record::Record;
 pub use request::{
     Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Gate, Join, Joined, Leave, Many,
-    Move, Now, OnDuplicate, Pause, Release, Resolve, Resolved, Revive, ReviveAll, Submit,
-    Submitted, Undo, Unpause, Update,
+    Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve, Resolved, Revive, ReviveAll,
+    Submit, Submitted, Undo, Unpause, Update,
 };
 pub use settings::{Late, Paused, Quorum, Settings, Sides};
 pub use store::{

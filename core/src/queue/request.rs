@@ -76,6 +76,22 @@ pub enum OnDuplicate {
     Error,
 }
 
+/// What SUBMIT does with an id that is not in the queue and whose decision is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDecided {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Counts one report more.
+    Count,
+    /// As `Keep` if the payload is the one that was decided, as `Again` otherwise.
+    Changed,
+    /// Takes it as a new item.
+    Again,
+    /// Takes it as a new item that nobody is given who decided before.
+    Appeal,
+}
+
 /// SUBMIT: puts an item into the queue.
 #[derive(Debug, Clone, Default)]
 pub struct Submit<'a> {
@@ -95,6 +111,12 @@ pub struct Submit<'a> {
     pub excluded: Option<Names<'a>>,
     /// What to do if the id is there.
     pub on_duplicate: OnDuplicate,
+    /// What to do if the id is not there, but its decision is remembered.
+    pub on_decided: OnDecided,
+    /// How many must agree on it; none is the queue's setting.
+    pub quorum: Option<Quorum>,
+    /// The group it belongs to; empty is none.
+    pub group: Option<&'a [u8]>,
     /// What each further report adds to the priority, with `OnDuplicate::Bump`; `priority` is none
     /// then.
     pub step: Option<i32>,
@@ -115,6 +137,8 @@ pub enum Submitted {
     Bumped,
     /// It was there, and has the new content.
     Replaced,
+    /// It was decided, and that stands.
+    Decided,
 }
 
 /// CANCEL: removes an item in whatever state. Replies whether it did.
@@ -148,6 +172,12 @@ pub struct Update<'a> {
     pub tags: Option<Names<'a>>,
     /// Who may not have it from now on.
     pub excluded: Option<Names<'a>>,
+    /// How many must agree on it from now on.
+    pub quorum: Option<Quorum>,
+    /// The group it belongs to from now on; empty is none.
+    pub group: Option<&'a [u8]>,
+    /// How often it counts as reported.
+    pub reports: Option<u32>,
     /// Who does it, for its event.
     pub by: Option<&'a [u8]>,
 }

@@ -11,7 +11,8 @@ use crate::server::args::{Parser, words};
 use crate::server::command::Command;
 use crate::server::context::Refusal;
 use modq_core::queue::{
-    MAX_COUNT, MAX_DECISION, MAX_DURATION, MAX_ID, MAX_TAG, MAX_TAGS, MAX_VERDICT,
+    MAX_COUNT, MAX_DECISION, MAX_DURATION, MAX_GROUP, MAX_ID, MAX_TAG, MAX_TAGS, MAX_VERDICT,
+    Quorum,
 };
 use modq_core::units::{Millis, Token};
 use serde_bytes::Bytes;
@@ -91,6 +92,24 @@ fn lock(parser: &mut Parser<'_>) -> Result<Millis, Refusal> {
 
 fn token(parser: &mut Parser<'_>) -> Result<Token, Refusal> {
     parser.unsigned("token", 0..=i64::MAX as u64).map(Token)
+}
+
+/// How many must agree, out of how many votes.
+fn quorum(parser: &mut Parser<'_>) -> Result<Quorum, Refusal> {
+    let range = 1..=u64::from(Quorum::MAX);
+    let k = parser.unsigned("QUORUM", range.clone())? as u8;
+    let n = parser.unsigned("QUORUM", range)? as u8;
+    let quorum = Quorum { k, n };
+    match quorum.fits() {
+        true => Ok(quorum),
+        false => Err(Refusal::fixed(
+            "ERR QUORUM asks for more equal votes than there may be",
+        )),
+    }
+}
+
+fn group<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+    parser.bytes("GROUP", 1..=MAX_GROUP)
 }
 
 fn rev(parser: &mut Parser<'_>) -> Result<u64, Refusal> {

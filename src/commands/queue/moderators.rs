@@ -282,6 +282,8 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 pub(super) fn status(resolved: Resolved) -> &'static CStr {
     match resolved {
         Resolved::Ended => c"OK",
+        Resolved::Voted => c"VOTED",
+        Resolved::Split => c"SPLIT",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Commands of producers, who put items into queues: SUBMIT, CANCEL, UPDATE.
 
-use super::{MS, by, delay, item, priority, rev, tags};
+use super::{MS, by, delay, group, item, priority, quorum, rev, tags};
 use crate::host::queues::run;
 use crate::host::settings;
 use crate::server::args::{Args, Parser, words};
@@ -8,7 +8,8 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use modq_core::queue::{
-    Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_ID, MAX_REASON, OnDuplicate, Submit, Submitted, Update,
+    Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_GROUP, MAX_ID, MAX_REASON, OnDecided, OnDuplicate,
+    Submit, Submitted, Update,
 };
 use serde_bytes::Bytes;
 use std::ffi::CStr;
@@ -22,8 +23,17 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -4,
         syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS numtags [tag …]] \
                  [EXCLUDE nummoderators [moderator …]] \
-                 [ONDUP <KEEP | BUMP [STEP step] | REPLACE | ERROR>]",
-        integers: &["priority", "ms", "numtags", "nummoderators", "step"],
+                 [ONDUP <KEEP | BUMP [STEP step] | REPLACE | ERROR>] \
+                 [ONDECIDED <KEEP | COUNT | CHANGED | AGAIN | APPEAL>] [QUORUM k n] [GROUP group]",
+        integers: &[
+            "priority",
+            "ms",
+            "numtags",
+            "nummoderators",
+            "step",
+            "k",
+            "n",
+        ],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         tips: "",
@@ -49,8 +59,18 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
-                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]] [BY who]",
-        integers: &["rev", "priority", "ms", "numtags", "nummoderators"],
+                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]] [QUORUM k n] \
+                 [GROUP group] [REPORTS reports] [BY who]",
+        integers: &[
+            "rev",
+            "priority",
+            "ms",
+            "numtags",
+            "nummoderators",
+            "k",
+            "n",
+            "reports",
+        ],
         summary: "Changes content or order of an item, never its state.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         tips: "",
@@ -85,6 +105,19 @@ words! {
         Exclude = "EXCLUDE",
         OnDuplicate = "ONDUP",
         Step = "STEP",
+        OnDecided = "ONDECIDED",
+        Quorum = "QUORUM",
+        Group = "GROUP",
+    }
+}
+
+words! {
+    impl for OnDecided {
+        Keep = "KEEP",
+        Count = "COUNT",
+        Changed = "CHANGED",
+        Again = "AGAIN",
+        Appeal = "APPEAL",
     }
 }
 
@@ -123,6 +156,9 @@ pub(super) fn submit_options<'a>(
             SubmitOption::Exclude => submit.excluded = Some(exclude(parser)?),
             SubmitOption::OnDuplicate => submit.on_duplicate = parser.one_of("ONDUP")?,
             SubmitOption::Step => submit.step = Some(step(parser)?),
+            SubmitOption::OnDecided => submit.on_decided = parser.one_of("ONDECIDED")?,
+            SubmitOption::Quorum => submit.quorum = Some(quorum(parser)?),
+            SubmitOption::Group => submit.group = Some(group(parser)?),
         }
     }
     if submit.step.is_some() {
@@ -145,6 +181,7 @@ pub(super) fn status(submitted: Submitted) -> &'static CStr {
         Submitted::Exists => c"EXISTS",
         Submitted::Bumped => c"BUMPED",
         Submitted::Replaced => c"REPLACED",
+        Submitted::Decided => c"DECIDED",
     }
 }
 
@@ -183,6 +220,9 @@ words! {
         Payload = "PAYLOAD",
         Tags = "TAGS",
         Exclude = "EXCLUDE",
+        Quorum = "QUORUM",
+        Group = "GROUP",
+        Reports = "REPORTS",
         By = "BY",
     }
 }
@@ -201,6 +241,13 @@ fn update(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             UpdateOption::Payload => update.payload = Some(payload(&mut parser)?),
             UpdateOption::Tags => update.tags = Some(tags(&mut parser)?),
             UpdateOption::Exclude => update.excluded = Some(exclude(&mut parser)?),
+            UpdateOption::Quorum => update.quorum = Some(quorum(&mut parser)?),
+            // An empty name takes it out.
+            UpdateOption::Group => update.group = Some(parser.bytes("GROUP", 0..=MAX_GROUP)?),
+            UpdateOption::Reports => {
+                let reports = parser.unsigned("REPORTS", 1..=1 << 31)?;
+                update.reports = Some(reports as u32);
+            }
             UpdateOption::By => update.by = Some(by(&mut parser)?),
         }
     }

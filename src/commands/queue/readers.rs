@@ -1,5 +1,6 @@
 //! Commands that only read a queue: CONFIG, GET, LEN, PEEK, POSITION, LIST, HELD, WAITERS, STATS, WHY.
 
+use super::supervisors::reply_quorum;
 use super::supervisors::show_settings;
 use super::{PAGE, count, item, moderator, only_count, tags};
 use crate::host::clock;
@@ -13,7 +14,7 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
 use crate::server::types::Stored;
-use modq_core::queue::{Kind, Queue, State};
+use modq_core::queue::{Durations, ItemView, Kind, Queue, State};
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -163,7 +164,7 @@ fn get(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         let Some(view) = queue.get(id, now) else {
             return false;
         };
-        ctx.reply_map(16);
+        ctx.reply_map(21);
         ctx.field("item").reply_bytes(view.item);
         ctx.field("state").reply_bytes(view.state.name().as_bytes());
         ctx.field("payload").reply_bytes(view.payload);
@@ -194,12 +195,34 @@ fn get(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
             ctx.field(name).reply_array(list.len());
             list.iter().for_each(|word| ctx.reply_bytes(word));
         }
+        reply_review(ctx, &view);
         true
     })?;
     if found != Some(true) {
         ctx.reply_null();
     }
     Ok(())
+}
+
+/// How an item is decided, and by whom it was so far.
+fn reply_review(ctx: Context<'_>, view: &ItemView<'_>) {
+    reply_quorum(ctx.field("quorum"), view.quorum);
+    ctx.field("votes").reply_array(view.votes.len());
+    for vote in &view.votes {
+        ctx.reply_array(3);
+        ctx.reply_bytes(vote.moderator);
+        ctx.reply_bytes(vote.verdict);
+        ctx.reply_integer(vote.at.0 as i64);
+    }
+    ctx.field("contested").reply_integer(view.contested.into());
+    match view.group {
+        [] => ctx.field("group").reply_null(),
+        group => ctx.field("group").reply_bytes(group),
+    }
+    ctx.field("deciders").reply_array(view.deciders.len());
+    for name in &view.deciders {
+        ctx.reply_bytes(name);
+    }
 }
 
 fn len(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
@@ -384,16 +407,23 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ("deferred", queue.overdue(now) as u64),
         ("oldest_ready_ms", queue.oldest_ready(now).0),
         ("oldest_item_ms", queue.oldest_item(now).0),
+        ("voting", queue.voting() as u64),
+        ("contested", queue.contested() as u64),
+        ("oldest_contested_ms", queue.oldest_contested(now).0),
+        ("decided", queue.decided(now) as u64),
     ];
     let totals = totals(queue);
     let maps = if is_brief { 0 } else { 2 };
-    ctx.reply_map(numbers.len() + totals.len() + 2 + maps);
+    ctx.reply_map(numbers.len() + totals.len() + 4 + maps);
     for (name, n) in numbers.into_iter().chain(totals) {
         ctx.field(name).reply_integer(n as i64);
     }
     ctx.field("paused")
         .reply_bytes(queue.paused().name().as_bytes());
     ctx.field("bytes").reply_integer(bytes as i64);
+    let stats = queue.stats();
+    reply_durations(ctx.field("wait_ms_histogram"), &stats.waits);
+    reply_durations(ctx.field("handle_ms_histogram"), &stats.handles);
     if !is_brief {
         reply_ready_by_tag(ctx, queue);
         reply_ready_by_priority(ctx, queue);
@@ -402,7 +432,7 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 /// What has become of the items of a queue, and how long it took.
-fn totals(queue: &Queue) -> [(&'static str, u64); 12] {
+fn totals(queue: &Queue) -> [(&'static str, u64); 17] {
     let stats = queue.stats();
     let (wait, handle) = (&stats.wait, &stats.handle);
     [
@@ -418,7 +448,23 @@ fn totals(queue: &Queue) -> [(&'static str, u64); 12] {
         ("handle_ms_p50", handle.percentile(50)),
         ("handle_ms_p95", handle.percentile(95)),
         ("handle_ms_p99", handle.percentile(99)),
+        ("votes", stats.votes),
+        ("splits", stats.splits),
+        ("records_evicted", stats.records_evicted),
+        ("wait_ms_sum", stats.waits.sum),
+        ("handle_ms_sum", stats.handles.sum),
     ]
+}
+
+/// Rows of upper bound and how many took no longer.
+fn reply_durations(ctx: Context<'_>, durations: &Durations) {
+    let rows: Vec<(i64, u64)> = durations.rows().collect();
+    ctx.reply_array(rows.len());
+    for (bound, count) in rows {
+        ctx.reply_array(2);
+        ctx.reply_integer(bound);
+        ctx.reply_integer(count as i64);
+    }
 }
 
 /// How many tag combinations and priorities STATS shows at most.

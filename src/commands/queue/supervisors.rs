@@ -1,6 +1,6 @@
 //! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
 
-use super::{by, count, item, lock, moderator, ms, priority, token};
+use super::{by, count, item, lock, moderator, ms, priority, quorum, token};
 use crate::host::queues::{read, run, run_move};
 use crate::host::streams::{create_stream, is_exhausted};
 use crate::server::args::{Args, Parser, Words, words};
@@ -9,8 +9,8 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Found, Name, look};
 use modq_core::queue::{
-    Assign, Configure, Error, Late, MAX_AGING, MAX_COUNT, Move, Pause, Revive, ReviveAll, Sides,
-    Unpause,
+    Assign, Configure, Error, Late, MAX_AGING, MAX_COUNT, MAX_DURATION, MAX_TAG, Move, Pause,
+    Quorum, Revive, ReviveAll, Sides, Unpause,
 };
 use std::ops::RangeInclusive;
 
@@ -87,8 +87,9 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::ChangesEvents,
         arity: -2,
         syntax: "key [LOCK ms] [MAXEXPIRIES n] [MAXLEN n] [CAPACITY n] [LATE <ACCEPT | REJECT>] \
-                 [AGING ms] [EVENTS stream] [EVENTSMAXLEN n]",
-        integers: &["ms", "n"],
+                 [AGING ms] [EVENTS stream] [EVENTSMAXLEN n] [QUORUM k n] [SPLITTAG tag] \
+                 [RETAIN ms] [RETAINMAX n]",
+        integers: &["ms", "n", "k"],
         summary: "Sets a queue up, or shows how it is.",
         complexity: "O(1); O(n) with n moderators in line if CAPACITY changes",
         tips: "",
@@ -234,14 +235,32 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Replies [k, n].
+pub(super) fn reply_quorum(ctx: Context<'_>, quorum: Quorum) {
+    ctx.reply_array(2);
+    ctx.reply_integer(quorum.k.into());
+    ctx.reply_integer(quorum.n.into());
+}
+
 /// Where the keys of CONFIGURE are: the queue, and the stream that EVENTS names.
 fn keys_with_events(args: Args<'_>) -> Vec<usize> {
-    let names = (2..args.count()).step_by(2);
-    let stream = names
-        .filter(|at| ConfigureOption::find(args.get(*at)) == Some(ConfigureOption::Events))
-        .map(|at| at + 1)
-        .filter(|at| *at < args.count() && !args.get(*at).is_empty());
-    (1..args.count().min(2)).chain(stream).collect()
+    let mut keys: Vec<usize> = (1..args.count().min(2)).collect();
+    let mut at = 2;
+    while at < args.count() {
+        let option = ConfigureOption::find(args.get(at));
+        let stream = at + 1;
+        if option == Some(ConfigureOption::Events)
+            && stream < args.count()
+            && !args.get(stream).is_empty()
+        {
+            keys.push(stream);
+        }
+        at += match option {
+            Some(ConfigureOption::Quorum) => 3,
+            _ => 2,
+        };
+    }
+    keys
 }
 
 words! {
@@ -254,6 +273,10 @@ words! {
         Aging = "AGING",
         Events = "EVENTS",
         EventsMaxLen = "EVENTSMAXLEN",
+        Quorum = "QUORUM",
+        SplitTag = "SPLITTAG",
+        Retain = "RETAIN",
+        RetainMax = "RETAINMAX",
     }
 }
 
@@ -281,6 +304,17 @@ fn read_settings<'a>(parser: &mut Parser<'a>) -> Result<Configure<'a>, Refusal> 
             ConfigureOption::Events => given.events = Some(parser.word("EVENTS")?),
             ConfigureOption::EventsMaxLen => {
                 given.events_max_len = Some(parser.unsigned("EVENTSMAXLEN", ANY)?);
+            }
+            ConfigureOption::Quorum => given.quorum = Some(quorum(parser)?),
+            // An empty one is none.
+            ConfigureOption::SplitTag => {
+                given.split_tag = Some(parser.bytes("SPLITTAG", 0..=MAX_TAG)?);
+            }
+            ConfigureOption::Retain => {
+                given.retain = Some(ms(parser, "RETAIN", 0..=MAX_DURATION)?);
+            }
+            ConfigureOption::RetainMax => {
+                given.retain_max = Some(parser.unsigned("RETAINMAX", 0..=MAX_DURATION)?);
             }
         }
     }
@@ -322,7 +356,7 @@ fn configure(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 pub(super) fn show_settings(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let found = read(ctx, args, |queue, _| queue.settings().clone())?;
     let settings = found.unwrap_or_default();
-    ctx.reply_map(8);
+    ctx.reply_map(12);
     for (name, n) in [
         ("lock", settings.lock.0),
         ("maxexpiries", settings.max_expiries),
@@ -339,5 +373,10 @@ pub(super) fn show_settings(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refu
     ctx.field("events").reply_bytes(&settings.events);
     ctx.field("eventsmaxlen")
         .reply_integer(settings.events_max_len as i64);
+    reply_quorum(ctx.field("quorum"), settings.quorum);
+    ctx.field("splittag").reply_bytes(&settings.split_tag);
+    ctx.field("retain").reply_integer(settings.retain.0 as i64);
+    ctx.field("retainmax")
+        .reply_integer(settings.retain_max as i64);
     Ok(())
 }

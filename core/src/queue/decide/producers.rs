@@ -1,9 +1,10 @@
 //! What producers ask for: SUBMIT, CANCEL, UPDATE.
 
 use super::{Request, Turn};
-use crate::queue::effect::{Effect, Names};
+use crate::queue::effect::{Effect, Names, Terms};
 use crate::queue::event::Told;
 use crate::queue::request::{Cancel, Error, OnDuplicate, Submit, Submitted, Update};
+use crate::queue::settings::Quorum;
 use crate::queue::store::{ItemSlot, Opportunity, Rev, Store};
 use crate::units::Millis;
 use std::collections::HashSet;
@@ -34,7 +35,7 @@ impl Request for Submit<'_> {
             due,
             tags: self.tags.unwrap_or_default(),
             excluded: self.excluded.unwrap_or_default(),
-            terms: None,
+            terms: turn.terms(self.quorum, self.group, Vec::new()),
         };
         let matched = turn.commit_and_match(&effect, None);
         Ok(match (due, matched) {
@@ -46,6 +47,25 @@ impl Request for Submit<'_> {
 }
 
 impl Turn<'_> {
+    /// By whom a new item is to be decided, if that is not the first verdict of anybody.
+    fn terms<'a>(
+        &self,
+        quorum: Option<Quorum>,
+        group: Option<&'a [u8]>,
+        deciders: Names<'a>,
+    ) -> Option<Box<Terms<'a>>> {
+        let quorum = quorum.unwrap_or(self.store.settings().quorum);
+        let group = group.unwrap_or(&[]);
+        let is_plain = quorum == Quorum::ONE && group.is_empty() && deciders.is_empty();
+        (!is_plain).then(|| {
+            Box::new(Terms {
+                quorum,
+                group,
+                deciders,
+            })
+        })
+    }
+
     /// When something comes due that is delayed by `delay`, if it is.
     pub(super) fn due_after(&self, delay: Millis) -> Option<crate::units::Time> {
         (!delay.is_zero()).then(|| self.now.time + delay)
@@ -76,15 +96,25 @@ impl Turn<'_> {
                     boost: submit.boost,
                     tags: submit.tags,
                     excluded: submit.excluded,
-                    quorum: None,
-                    group: None,
+                    quorum: submit.quorum,
+                    group: submit.group,
                     reports: None,
                 },
                 Submitted::Replaced,
             ),
         };
         self.admit()?;
-        self.commit_and_match(&effect, Some(slot));
+        let opportunity = self.commit(&effect, Some(slot));
+        let counts_anew = matches!(
+            &effect,
+            Effect::Change {
+                quorum: Some(_),
+                ..
+            }
+        );
+        if !(counts_anew && self.count_anew(slot, Told::NOTHING)) {
+            self.seize(opportunity);
+        }
         Ok(reply)
     }
 }
@@ -136,7 +166,13 @@ impl Request for Update<'_> {
         let boost = self.boost.filter(|b| *b != item.boost());
         let tags = self.tags.filter(|t| !has_tags(store, slot, t));
         let excluded = self.excluded.filter(|e| !excludes(store, slot, e));
-        if (payload, priority, boost, &tags, &excluded) == (None, None, None, &None, &None) {
+        let quorum = self.quorum.filter(|q| *q != store.quorum(slot));
+        let group = self.group.filter(|g| *g != store.group_name(slot));
+        let counted = store.rare(slot).map_or(1, |rare| rare.reports);
+        let reports = self.reports.filter(|n| *n != counted);
+        let content = (payload, priority, boost, &tags, &excluded);
+        let terms = (quorum, group, reports);
+        if content == (None, None, None, &None, &None) && terms == (None, None, None) {
             return Ok(Some(rev));
         }
         let effect = Effect::Change {
@@ -147,9 +183,9 @@ impl Request for Update<'_> {
             boost,
             tags,
             excluded,
-            quorum: None,
-            group: None,
-            reports: None,
+            quorum,
+            group,
+            reports,
         };
         turn.admit()?;
         let told = Told {
@@ -158,6 +194,9 @@ impl Request for Update<'_> {
         };
         let opportunity = turn.commit_told(&effect, Some(slot), &told);
         let rev = turn.store.items()[slot].rev;
+        if quorum.is_some() && turn.count_anew(slot, &told) {
+            return Ok(Some(rev));
+        }
         if let Opportunity::Item(slot) = opportunity {
             turn.match_item(slot);
         }

@@ -187,11 +187,7 @@ impl Turn<'_> {
             return Resolved::Ended;
         }
         let split = counted == Count::Split;
-        let effect = Effect::Vote {
-            id: &id,
-            by,
-            split,
-        };
+        let effect = Effect::Vote { id: &id, by, split };
         let told = Told {
             verdict: Some(given.verdict),
             ..told

@@ -5,7 +5,9 @@ mod list;
 mod views;
 mod why;
 
-pub use views::{ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, WaiterView};
+pub use views::{
+    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, VoteView, WaiterView,
+};
 
 use super::settings::{Paused, Settings};
 use super::store::{
@@ -302,7 +304,14 @@ impl Queue {
         let rare = store.rare(slot);
         let (state, expiries) = self.judged(slot, now);
         let excluded = store.excluded(slot).iter();
-        let excluded = excluded.map(|e| &*store.moderators()[e.moderator].name);
+        let name = |m: ModeratorSlot| &*store.moderators()[m].name;
+        let excluded = excluded.map(|e| name(e.moderator));
+        let votes = store.votes(slot).iter().map(|vote| VoteView {
+            moderator: name(vote.moderator),
+            verdict: &vote.verdict,
+            at: vote.at,
+        });
+        let deciders = store.review(slot).map(|review| &review.deciders);
         Some(ItemView {
             item: item.id(),
             state,
@@ -318,7 +327,37 @@ impl Queue {
             lock: self.live_lock_view(slot, now),
             tags: store.tags().names(item.tags).collect(),
             excluded: excluded.collect(),
+            quorum: store.quorum(slot),
+            votes: votes.collect(),
+            contested: store.is_contested(slot),
+            group: store.group_name(slot),
+            deciders: deciders.into_iter().flatten().map(|m| name(*m)).collect(),
         })
+    }
+
+    /// How many items have votes and are not contested.
+    #[must_use]
+    pub fn voting(&self) -> usize {
+        self.store.reviews().voting()
+    }
+
+    /// How many items are contested.
+    #[must_use]
+    pub fn contested(&self) -> usize {
+        self.store.reviews().contested().len()
+    }
+
+    /// The largest age since submit of the contested items.
+    #[must_use]
+    pub fn oldest_contested(&self, now: Time) -> Millis {
+        let first = self.store.reviews().contested().first();
+        first.map_or(Millis::ZERO, |(submitted, _)| now.since(*submitted))
+    }
+
+    /// How many records of decided items can be read.
+    #[must_use]
+    pub fn decided(&self, now: Time) -> usize {
+        self.store.records_live(now)
     }
 
     /// The ready items in the order they would be claimed, by this moderator if one is named.

@@ -1,6 +1,7 @@
 //! What readers are shown.
 
-use crate::queue::store::{Rev, State};
+use crate::queue::settings::Quorum;
+use crate::queue::store::{Barring, Rev, State};
 use crate::units::{Time, Token};
 
 /// A lock as CLAIM and HELD answer it.
@@ -66,6 +67,27 @@ pub struct ItemView<'a> {
     pub tags: Vec<&'a [u8]>,
     /// Who may not have it.
     pub excluded: Vec<&'a [u8]>,
+    /// How many must agree on it.
+    pub quorum: Quorum,
+    /// The votes that stand, in their order.
+    pub votes: Vec<VoteView<'a>>,
+    /// They cannot agree any more.
+    pub contested: bool,
+    /// The group it belongs to; empty is none.
+    pub group: &'a [u8],
+    /// Who may not have it because they decided before.
+    pub deciders: Vec<&'a [u8]>,
+}
+
+/// A vote as GET answers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VoteView<'a> {
+    /// Who voted.
+    pub moderator: &'a [u8],
+    /// For what.
+    pub verdict: &'a [u8],
+    /// When.
+    pub at: Time,
 }
 
 /// An item as LIST answers it.
@@ -121,12 +143,26 @@ pub enum Reason {
     Tags,
     /// They are excluded from it.
     Excluded,
+    /// They have voted on it.
+    Voted,
+    /// They decided the item that it is an appeal of.
+    Decider,
     /// They hold as many locks as they may.
     Capacity,
     /// The queue hands out nothing.
     Paused,
     /// Others come first.
     Behind,
+}
+
+impl From<Barring> for Reason {
+    fn from(barring: Barring) -> Reason {
+        match barring {
+            Barring::Excluded => Reason::Excluded,
+            Barring::Voted => Reason::Voted,
+            Barring::Decider => Reason::Decider,
+        }
+    }
 }
 
 impl Reason {
@@ -137,6 +173,8 @@ impl Reason {
             Reason::State => "state",
             Reason::Tags => "tags",
             Reason::Excluded => "excluded",
+            Reason::Voted => "voted",
+            Reason::Decider => "decider",
             Reason::Capacity => "capacity",
             Reason::Paused => "paused",
             Reason::Behind => "behind",

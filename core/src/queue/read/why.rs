@@ -35,8 +35,9 @@ impl Queue {
         if !self.is_covered(slot, &candidate) {
             reasons.push(Reason::Tags);
         }
-        if self.is_excluded(slot, &candidate) {
-            reasons.push(Reason::Excluded);
+        if let Some(known) = known {
+            let barrings = self.store.barrings(slot, known);
+            reasons.extend(barrings.into_iter().map(Reason::from));
         }
         let capacity = self.store.settings().capacity;
         let held = known.map_or(0, |m| held(&self.store, m, now).count() as u64);
@@ -58,9 +59,9 @@ impl Queue {
         candidate.sets.iter().any(|set| covers(set, needed))
     }
 
-    fn is_excluded(&self, slot: ItemSlot, candidate: &Candidate) -> bool {
+    fn is_barred(&self, slot: ItemSlot, candidate: &Candidate) -> bool {
         let known = candidate.known;
-        known.is_some_and(|m| self.store.is_excluded(slot, m))
+        known.is_some_and(|m| self.store.is_barred(slot, m))
     }
 
     /// Whether another item comes first: one that is ready, or one that would be, had what is
@@ -80,7 +81,7 @@ impl Queue {
                 self.judged(other, now).0 == State::Ready
                     && comes_first(other)
                     && self.is_covered(other, candidate)
-                    && !self.is_excluded(other, candidate)
+                    && !self.is_barred(other, candidate)
             }
         })
     }

@@ -270,6 +270,12 @@ impl Store {
         lives.then(|| record.verdict())
     }
 
+    /// How often a decided item was reported; 0 if there is no record of it.
+    pub(in crate::queue) fn reports_of_record(&self, item: &[u8]) -> u32 {
+        let record = self.decided.find(item);
+        record.map_or(0, |slot| self.decided.all[slot].reports)
+    }
+
     /// Whether there is a record of an item, even one that can no longer be read.
     pub(super) fn has_record(&self, item: &[u8]) -> bool {
         self.decided.find(item).is_some()
