@@ -44,6 +44,30 @@ fn with_skips(known: &str, skipped: &str) -> String {
     format!("[{}]", all.join(","))
 }
 
+/// Fields that tell of an event and not of what its item is afterwards.
+const NO_STATE: [&str; 9] = [
+    "ev", "key", "item", "at", "verdict", "decision", "reason", "by", "via",
+];
+
+/// The votes `known`, a list of rows, with one more at its end.
+fn with_vote(known: &str, vote: &str) -> String {
+    let rows = known.strip_suffix(']').expect("a list");
+    let comma = if rows == "[" { "" } else { "," };
+    format!("{rows}{comma}{vote}]")
+}
+
+/// A list as events tell it.
+fn json(value: &Value) -> String {
+    match value {
+        Value::Array(all) => {
+            let all: Vec<String> = all.iter().map(json).collect();
+            format!("[{}]", all.join(","))
+        }
+        Value::Int(n) => n.to_string(),
+        other => format!("\"{}\"", other.text()),
+    }
+}
+
 impl Folded {
     /// Takes in the next event of the queue.
     #[track_caller]
@@ -52,6 +76,14 @@ impl Folded {
         match &*event["ev"] {
             "submit" => count("submitted"),
             "resolve" => count("resolved"),
+            "vote" => count("votes"),
+            "split" => {
+                // By a verdict, or because more votes are asked for than there can be.
+                if event.contains_key("verdict") {
+                    count("votes");
+                }
+                count("splits");
+            }
             "cancel" => count("cancelled"),
             "release" => count("released"),
             "expire" => count("expired"),
@@ -76,8 +108,19 @@ impl Folded {
         let item = &mut self.items.get_mut(&id).expect("it is there").fields;
         let known = item.get("excluded").cloned();
         let told = event.iter();
-        let told = told.filter(|(f, _)| !["ev", "key", "item", "at"].contains(&f.as_str()));
+        let told = told.filter(|(f, _)| !NO_STATE.contains(&f.as_str()));
         item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
+        if let ("vote" | "split", Some(verdict)) = (&*event["ev"], event.get("verdict")) {
+            let vote = format!(
+                "[\"{}\",\"{verdict}\",{}]",
+                event["moderator"], event["at"]
+            );
+            let votes = item.entry("votes".into()).or_insert("[]".into());
+            *votes = with_vote(votes, &vote);
+        }
+        if event["ev"] == "split" {
+            item.insert("contested".into(), "1".into());
+        }
         if let (Some(known), "release") = (known, &*event["ev"]) {
             let skipped = event.get("excluded").map_or("[]", |list| list);
             item.insert("excluded".into(), with_skips(&known, skipped));
@@ -93,6 +136,12 @@ impl Folded {
         let mut known = self.clone();
         for item in known.items.values_mut() {
             item.fields.retain(|_, value| value != "[]");
+            // What holds where nobody said otherwise.
+            let entry = |known: &mut Fields, field: &str, value: &str| {
+                known.entry(field.into()).or_insert(value.into());
+            };
+            entry(&mut item.fields, "quorum", "[1,1]");
+            entry(&mut item.fields, "contested", "0");
             item.fields.entry("due".into()).or_insert("0".into());
         }
         known
@@ -119,10 +168,7 @@ pub fn asked(c: &mut Client, key: &str) -> Folded {
                         _ if field == "payload" || field == "item" => continue,
                         _ if value.is_null() => continue,
                         Value::Array(names) if names.is_empty() => continue,
-                        Value::Array(names) => {
-                            let names = names.iter().map(|n| format!("\"{}\"", n.text()));
-                            format!("[{}]", names.collect::<Vec<_>>().join(","))
-                        }
+                        list @ Value::Array(_) => json(list),
                         Value::Int(n) => n.to_string(),
                         other => other.text(),
                     };
@@ -144,6 +190,8 @@ pub fn asked(c: &mut Client, key: &str) -> Folded {
         "released",
         "expired",
         "died",
+        "votes",
+        "splits",
     ] {
         let n = stats.field(name).int();
         if n > 0 {

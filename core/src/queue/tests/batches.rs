@@ -118,14 +118,14 @@ fn a_batch_is_its_requests_one_by_one() {
                     let all = all.iter().map(world::SubmitOp::request);
                     done[0] += check(&mut worlds, *gate, all.collect());
                 }
-                BatchOp::Resolve(all) => {
+                BatchOp::Resolve(all, verdict) => {
                     let all = all.iter().map(|(id, aim, rev)| {
                         let (id, token) = side.aim(id, aim);
                         Resolve {
                             id: id.as_bytes(),
                             token: Token(token),
                             rev: side.rev(id, rev),
-                            verdict: Some(b"keep"),
+                            verdict: verdict.map(str::as_bytes),
                             decision: None,
                         }
                     });

@@ -76,6 +76,15 @@ impl Queue {
         self.direct(now, resolve, out)
     }
 
+    pub(super) fn resolve_with(
+        &mut self,
+        now: Now,
+        resolve: Resolve<'_>,
+        out: &mut Outcome,
+    ) -> Result<Resolved, Error> {
+        self.direct(now, resolve, out)
+    }
+
     pub(super) fn release(
         &mut self,
         now: Now,

@@ -57,11 +57,33 @@ pub(super) fn no_ready_item_has_a_taker_in_line(queue: &Queue, now: Now) {
                 let view = queue.get(item.id(), now.time).expect("there");
                 let eligible = view.state == State::Ready
                     && view.tags.iter().all(|t| offered.contains(t))
-                    && !view.excluded.contains(&&*m.name);
+                    && !view.excluded.contains(&&*m.name)
+                    && !view.deciders.contains(&&*m.name)
+                    && view.votes.iter().all(|vote| vote.moderator != &*m.name);
                 assert!(!eligible, "{} waits for {}", text(&m.name), text(item.id()));
             }
         }
     }
+}
+
+/// How an item is being decided.
+struct Reviewed {
+    quorum: Quorum,
+    contested: bool,
+    verdicts: Vec<String>,
+}
+
+fn reviews(queue: &Queue) -> BTreeMap<String, Reviewed> {
+    let store = &queue.store;
+    let all = store.items().iter().map(|(slot, item)| {
+        let reviewed = Reviewed {
+            quorum: store.quorum(slot),
+            contested: store.is_contested(slot),
+            verdicts: store.votes(slot).iter().map(|v| text(&v.verdict)).collect(),
+        };
+        (text(item.id()), reviewed)
+    });
+    all.collect()
 }
 
 /// A property that also looks back over all its cases.
@@ -111,10 +133,13 @@ fn every_reply_and_every_view_is_the_models() {
         "resolve late",
         "revive",
         "skip",
+        "split",
         "submit",
         "submit assigned",
         "undo",
         "update",
+        "vote",
+        "vote again",
         "wait",
     ];
     assert!(seen.keys().eq(&expected), "{seen:?}");
@@ -196,7 +221,7 @@ proptest! {
             world.before(step);
             let aim = |id, which| world.sides[step.at].aim(id, which);
             let named = match &step.op {
-                Op::Resolve(id, token, _)
+                Op::Resolve(id, token, ..)
                 | Op::Release(id, token, ..)
                 | Op::Assign(id, _, _, Some(token))
                 | Op::Move(id, Some(token), _) => Some(aim(id, token)),
@@ -248,6 +273,61 @@ proptest! {
                     s.submitted + moved_in[i],
                     q.len() as u64 + s.resolved + s.cancelled + moved_out[i]
                 );
+            }
+        }
+    }
+
+    /// But for what I1 says of order keys: a vote is no exception there.
+    #[test]
+    fn i7_voters_are_distinct_hold_nothing_they_voted_on_and_agree_when_it_ends(
+        steps in steps(80),
+    ) {
+        let mut world = World::new();
+        // Whose quorum is another than at submit: then its votes may be more than it takes.
+        let mut requoted = HashSet::new();
+        for step in &steps {
+            world.before(step);
+            let resolved = world.sides[step.at].queue.stats().resolved;
+            let before = reviews(&world.sides[step.at].queue);
+            let named = match &step.op {
+                Op::Resolve(id, aim, ..) => Some(world.sides[step.at].aim(id, aim).0),
+                _ => None,
+            };
+            world.run(step);
+            match &step.op {
+                Op::Update(update) => drop(requoted.insert(update.id)),
+                Op::Submit(submit) => drop(requoted.insert(submit.id)),
+                _ => {}
+            }
+            let queue = &world.sides[step.at].queue;
+            if let (Op::Resolve(_, _, _, verdict), true) =
+                (&step.op, queue.stats().resolved > resolved)
+            {
+                let review = &before[named.expect("of a RESOLVE")];
+                let verdict = verdict.unwrap_or("");
+                let equal = review.verdicts.iter().filter(|v| *v == verdict).count() + 1;
+                let requoted = requoted.contains(named.expect("of a RESOLVE"));
+                let agreed = equal >= review.quorum.k.into();
+                prop_assert!(agreed || review.contested || requoted);
+            }
+            let store = &queue.store;
+            for (slot, item) in store.items().iter() {
+                let votes = store.votes(slot);
+                let voters: HashSet<_> = votes.iter().map(|vote| vote.moderator).collect();
+                prop_assert_eq!(voters.len(), votes.len());
+                if let Some(lock) = store.lock(slot) {
+                    prop_assert!(!voters.contains(&lock.moderator), "holds what they voted on");
+                }
+                let id = text(item.id());
+                let quorum = store.quorum(slot);
+                if store.is_contested(slot) || requoted.contains(id.as_str()) {
+                    continue;
+                }
+                prop_assert!(votes.is_empty() || votes.len() < quorum.n.into());
+                for vote in votes {
+                    let equal = votes.iter().filter(|v| v.verdict == vote.verdict).count();
+                    prop_assert!(equal < quorum.k.into());
+                }
             }
         }
     }

@@ -40,6 +40,10 @@ impl Model {
                 Phase::Ready
             },
             late: None,
+            quorum: submit.quorum.unwrap_or(self.settings.quorum),
+            votes: Vec::new(),
+            contested: false,
+            added_tag: false,
         });
         self.totals.submitted += 1;
         if delay > 0 {
@@ -60,6 +64,7 @@ impl Model {
         submit: &Submit<'_>,
     ) -> Result<Submitted, Error> {
         let item = &mut self.items[index];
+        let was_contested = item.contested;
         let reply = match submit.on_duplicate {
             OnDuplicate::Keep => return Ok(Submitted::Exists),
             OnDuplicate::Error => return Err(Error::Exists),
@@ -73,13 +78,19 @@ impl Model {
                 Submitted::Bumped
             }
             OnDuplicate::Replace => {
-                item.payload = text(submit.payload);
+                let payload = text(submit.payload);
+                if payload != item.payload {
+                    item.void();
+                }
+                item.payload = payload;
                 item.late = None;
                 item.priority = submit.priority.unwrap_or(item.priority);
                 item.boost = submit.boost.unwrap_or(item.boost);
                 if let Some(tags) = strings(&submit.tags) {
                     item.tags = once(&tags);
+                    item.added_tag = false;
                 }
+                item.quorum = submit.quorum.unwrap_or(item.quorum);
                 if let Some(excluded) = strings(&submit.excluded) {
                     exclude(item, &excluded);
                 }
@@ -87,11 +98,15 @@ impl Model {
             }
         };
         item.rev += 1;
-        if item.phase == Phase::Dead {
+        if item.phase == Phase::Dead && !item.contested {
             item.phase = Phase::Ready;
             item.expiries = 0;
         }
+        debug_assert!(was_contested || !item.contested);
         self.stamp(now);
+        if submit.on_duplicate == OnDuplicate::Replace && submit.quorum.is_some() {
+            self.count_anew(now, index);
+        }
         self.settle(now);
         Ok(reply)
     }
@@ -132,10 +147,18 @@ impl Model {
         if let Some(payload) = update.payload.map(text).filter(|p| *p != before.payload) {
             item.payload = payload;
             item.late = None;
+            if item.contested && item.phase == Phase::Dead {
+                item.phase = Phase::Ready;
+                item.expiries = 0;
+            }
+            item.void();
         }
-        if let Some(tags) = strings(&update.tags) {
+        if let Some(tags) = strings(&update.tags).filter(|tags| once(tags) != before.tags) {
             item.tags = once(&tags);
+            item.added_tag = false;
         }
+        item.quorum = update.quorum.unwrap_or(item.quorum);
+        item.reports = update.reports.unwrap_or(item.reports);
         if let Some(excluded) = strings(&update.excluded) {
             exclude(item, &excluded);
         }
@@ -144,7 +167,11 @@ impl Model {
             return Ok(Some(before.rev));
         }
         item.rev += 1;
+        let counts_anew = item.quorum != before.quorum;
         self.stamp(now);
+        if counts_anew {
+            self.count_anew(now, index);
+        }
         self.settle(now);
         Ok(Some(before.rev + 1))
     }
@@ -173,38 +200,11 @@ impl Model {
         rows
     }
 
-    fn live(&self, index: usize, token: u64) -> Result<HeldLock, Error> {
+    pub(super) fn live(&self, index: usize, token: u64) -> Result<HeldLock, Error> {
         match &self.items[index].phase {
             Phase::Locked(lock) if lock.token == token => Ok(lock.clone()),
             _ => Err(Error::Stale),
         }
-    }
-
-    pub(crate) fn resolve(
-        &mut self,
-        now: Now,
-        id: &str,
-        token: u64,
-        rev: Option<u64>,
-    ) -> Result<Resolved, Error> {
-        let index = self.find(id).ok_or(Error::NoItem)?;
-        let late = self.items[index]
-            .late
-            .filter(|(t, _)| *t == token && self.settings.late == Late::Accept);
-        let started = match (self.live(index, token), late) {
-            (Ok(lock), _) => lock.at,
-            (Err(_), Some((_, at))) => at,
-            (Err(error), None) => return Err(error),
-        };
-        if rev.is_some_and(|rev| rev != self.items[index].rev) {
-            return Err(Error::Changed);
-        }
-        let at = self.stamp(now);
-        self.totals.handle.record(at - started);
-        self.totals.resolved += 1;
-        self.items.remove(index);
-        self.settle(now);
-        Ok(Resolved::Ended)
     }
 
     pub(crate) fn release(
@@ -313,7 +313,7 @@ impl Model {
             None if held => return Err(Error::Locked),
             None => {}
         }
-        if item.excluded.iter().any(|(m, _)| m == moderator) {
+        if item.bars(moderator) {
             return Err(Error::Excluded);
         }
         if held {
@@ -345,6 +345,9 @@ impl Model {
         }
         item.phase = Phase::Ready;
         item.expiries = 0;
+        if item.contested {
+            item.void();
+        }
         self.stamp(now);
         self.settle(now);
         true
@@ -354,7 +357,7 @@ impl Model {
         let mut dead: Vec<(u64, String)> = self
             .items
             .iter()
-            .filter(|i| i.phase == Phase::Dead)
+            .filter(|i| i.phase == Phase::Dead && !i.contested)
             .map(|i| (i.seq, i.id.clone()))
             .collect();
         dead.sort();

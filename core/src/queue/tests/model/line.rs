@@ -37,6 +37,7 @@ impl Model {
         if item.deliveries == 0 {
             let since = item.waiting_since();
             self.totals.wait.record(at.saturating_sub(since));
+            self.totals.waits.record(at.saturating_sub(since));
         }
         item.deliveries += 1;
         item.late = None;
@@ -294,7 +295,7 @@ impl Model {
         let max = self.settings.max_expiries;
         let item = &mut self.items[index];
         if let Phase::Locked(lock) = &item.phase {
-            item.late = Some((lock.token, lock.at));
+            item.late = Some((lock.token, lock.at, lock.moderator.clone()));
             item.expiries += 1;
             self.totals.expired += 1;
             if max > 0 && u64::from(item.expiries) >= max {

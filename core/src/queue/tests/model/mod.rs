@@ -4,6 +4,7 @@ use super::*;
 
 mod commands;
 mod line;
+mod verdicts;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HeldLock {
@@ -43,11 +44,32 @@ pub(super) struct ModelItem {
     /// And whether by SKIP.
     pub excluded: Vec<(String, bool)>,
     pub phase: Phase,
-    /// Token and time of the last lock, if it ended by its deadline and may still decide.
-    pub late: Option<(u64, u64)>,
+    /// Token, time and holder of the last lock, if it ended by its deadline and may still decide.
+    pub late: Option<(u64, u64, String)>,
+    pub quorum: Quorum,
+    pub votes: Vec<ModelVote>,
+    pub contested: bool,
+    /// The last tag came by the split.
+    pub added_tag: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ModelVote {
+    pub moderator: String,
+    pub token: u64,
+    pub verdict: String,
+    pub at: u64,
+    /// It was answered SPLIT.
+    pub split: bool,
 }
 
 impl ModelItem {
+    /// Whether it may not go to somebody, whatever they offer.
+    fn bars(&self, moderator: &str) -> bool {
+        self.excluded.iter().any(|(m, _)| m == moderator)
+            || self.votes.iter().any(|vote| vote.moderator == moderator)
+    }
+
     /// Submitted, or the last due time if that is later.
     fn waiting_since(&self) -> u64 {
         self.submitted.max(self.due.unwrap_or(0))
@@ -108,6 +130,10 @@ pub(super) struct Totals {
     pub died: u64,
     pub wait: Histogram,
     pub handle: Histogram,
+    pub votes: u64,
+    pub splits: u64,
+    pub waits: Durations,
+    pub handles: Durations,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,9 +239,7 @@ impl Model {
     /// Ready items that a moderator who offers `tags` may take, capacity and pause aside.
     pub(super) fn ready_for(&self, moderator: &str, tags: &[String]) -> Vec<String> {
         self.in_order(|i| {
-            i.phase == Phase::Ready
-                && i.tags.iter().all(|t| tags.contains(t))
-                && i.excluded.iter().all(|(m, _)| m != moderator)
+            i.phase == Phase::Ready && i.tags.iter().all(|t| tags.contains(t)) && !i.bars(moderator)
         })
     }
 

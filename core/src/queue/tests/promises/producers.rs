@@ -51,6 +51,11 @@ fn submit_keeps_all_its_options() {
         lock: None,
         tags: vec![b"b", b"a"],
         excluded: vec![b"y", b"x"],
+        quorum: Quorum::ONE,
+        votes: Vec::new(),
+        contested: false,
+        group: b"",
+        deciders: Vec::new(),
     };
     assert_eq!(desk.queue.get(b"\0id\xff", Time(desk.ms)), Some(expected));
 }

@@ -19,7 +19,10 @@ fn kind(op: &Op, reply: &str) -> &'static str {
         (Op::Submit(_), _) if reply.contains("Assigned") => "submit assigned",
         (Op::Submit(_), true) => "submit",
         (Op::Claim(_), _) if reply != "[]" => "claim",
-        (Op::Resolve(_, Aim::Late, _), true) => "resolve late",
+        (Op::Resolve(_, Aim::Voted, ..), true) => "vote again",
+        (Op::Resolve(..), true) if reply.contains("Voted") => "vote",
+        (Op::Resolve(..), true) if reply.contains("Split") => "split",
+        (Op::Resolve(_, Aim::Late, ..), true) => "resolve late",
         (Op::Resolve(..), true) => "resolve",
         (Op::Release(_, _, true, _), true) => "skip",
         (Op::Release(..), true) => "release",
@@ -91,7 +94,7 @@ impl Command<'_> {
             Op::Cancel(id, rev) => self.cancel(id, rev),
             Op::Update(update) => self.update(update),
             Op::Claim(claim) => self.claim(&claim.request()),
-            Op::Resolve(id, aim, rev) => self.resolve(id, aim, rev),
+            Op::Resolve(id, aim, rev, verdict) => self.resolve(id, aim, rev, *verdict),
             Op::Release(id, aim, skip, delay) => self.release(id, aim, *skip, *delay),
             Op::Extend(id, aim, ms) => self.extend(id, aim, *ms),
             Op::Join(join) => self.join(&join.request()),
@@ -154,14 +157,28 @@ impl Command<'_> {
         show(rows, model.claim(self.now, claim), Vec::is_empty)
     }
 
-    fn resolve(&mut self, id: &'static str, aim: &Aim, rev: &Seen) -> Replies {
+    fn resolve(
+        &mut self,
+        id: &'static str,
+        aim: &Aim,
+        rev: &Seen,
+        verdict: Option<&str>,
+    ) -> Replies {
         let (id, token) = self.side.aim(id, aim);
         let rev = self.side.rev(id, rev);
         let Trio { queue, model, .. } = &mut *self.side;
+        let resolve = Resolve {
+            id: id.as_bytes(),
+            token: Token(token),
+            rev,
+            verdict: verdict.map(str::as_bytes),
+            decision: None,
+        };
+        let again = matches!(aim, Aim::Voted);
         show(
-            queue.resolve(self.now, id.as_bytes(), token, rev, &mut self.out),
-            model.resolve(self.now, id, token, rev),
-            Result::is_err,
+            queue.resolve_with(self.now, resolve, &mut self.out),
+            model.resolve(self.now, &resolve),
+            |reply| reply.is_err() || again,
         )
     }
 

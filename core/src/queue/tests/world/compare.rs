@@ -1,10 +1,18 @@
 //! Everything a reader of a queue sees, against what the model says.
 
-use super::super::model::ModelItem;
+use super::super::model::{ModelItem, ModelVote};
 use super::*;
 
 fn list(ids: Vec<&[u8]>) -> Vec<String> {
     ids.into_iter().map(text).collect()
+}
+
+fn vote(vote: &ModelVote) -> VoteView<'_> {
+    VoteView {
+        moderator: vote.moderator.as_bytes(),
+        verdict: vote.verdict.as_bytes(),
+        at: Time(vote.at),
+    }
 }
 
 fn view<'m>(id: &'m str, item: &'m ModelItem) -> ItemView<'m> {
@@ -36,6 +44,11 @@ fn view<'m>(id: &'m str, item: &'m ModelItem) -> ItemView<'m> {
         lock,
         tags: item.tags.iter().map(String::as_bytes).collect(),
         excluded: item.excluded.iter().map(|(m, _)| m.as_bytes()).collect(),
+        quorum: item.quorum,
+        votes: item.votes.iter().map(vote).collect(),
+        contested: item.contested,
+        group: b"",
+        deciders: Vec::new(),
     }
 }
 
@@ -46,7 +59,7 @@ impl Trio {
         self.compare_offers(now);
         self.compare_counts();
         self.compare_line();
-        self.compare_totals();
+        self.compare_totals(now);
     }
 
     fn compare_items(&self, now: Now) {
@@ -116,9 +129,12 @@ impl Trio {
             let all = model.items.iter().filter(|i| i.phase == Phase::Ready);
             all.filter(|i| i.tags.iter().any(|t| t == tag)).count()
         };
-        let expected: Vec<(String, usize)> = TAGS
-            .iter()
-            .map(|t| (t.to_string(), ready_with(t)))
+        // Those of splits too.
+        let tags = model.items.iter().flat_map(|i| &i.tags);
+        let tags: BTreeSet<&String> = tags.collect();
+        let expected: Vec<(String, usize)> = tags
+            .into_iter()
+            .map(|t| (t.clone(), ready_with(t)))
             .filter(|(_, n)| *n > 0)
             .collect();
         assert_eq!(by_tag, expected);
@@ -150,7 +166,7 @@ impl Trio {
         assert_eq!(queue.next_due(), model.next_due());
     }
 
-    fn compare_totals(&self) {
+    fn compare_totals(&self, now: Now) {
         let (queue, model) = (&self.queue, &self.model);
         assert_eq!(queue.last_token().0, model.last_token);
         let paused = queue.paused();
@@ -169,5 +185,14 @@ impl Trio {
             (totals.released, totals.expired, totals.died)
         );
         assert_eq!((&got.wait, &got.handle), (&totals.wait, &totals.handle));
+        assert_eq!((got.waits, got.handles), (totals.waits, totals.handles));
+        assert_eq!((got.votes, got.splits), (totals.votes, totals.splits));
+        let voting = |i: &&ModelItem| !i.votes.is_empty() && !i.contested;
+        let items = &model.items;
+        assert_eq!(queue.voting(), items.iter().filter(voting).count());
+        let contested = items.iter().filter(|i| i.contested);
+        assert_eq!(queue.contested(), contested.clone().count());
+        let oldest = contested.map(|i| now.time.since(Time(i.submitted))).max();
+        assert_eq!(queue.oldest_contested(now.time), oldest.unwrap_or_default());
     }
 }

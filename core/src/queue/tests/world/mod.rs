@@ -87,7 +87,8 @@ impl Trio {
         let mut ids = ITEMS.iter().cycle().skip(from).take(ITEMS.len());
         let token = |id: &str| match which {
             ops::Aim::Live => self.model.lock(id).map(|lock| lock.token),
-            ops::Aim::Late => Some(self.model.item(id)?.late?.0),
+            ops::Aim::Late => Some(self.model.item(id)?.late.as_ref()?.0),
+            ops::Aim::Voted => Some(self.model.item(id)?.votes.first()?.token),
             ops::Aim::Wrong => Some(self.model.last_token + 1),
         };
         ids.find_map(|id| Some((*id, token(id)?)))

@@ -13,6 +13,8 @@ const PAYLOADS: [&str; 3] = ["", "text", "a longer text"];
 pub(crate) enum Aim {
     Live,
     Late,
+    /// That of the first vote that stands.
+    Voted,
     Wrong,
 }
 
@@ -37,6 +39,7 @@ pub(crate) struct SubmitOp {
     excluded: Lot,
     pub on_duplicate: OnDuplicate,
     step: Option<i32>,
+    quorum: Option<Quorum>,
 }
 
 impl SubmitOp {
@@ -51,6 +54,9 @@ impl SubmitOp {
             excluded: given(&self.excluded),
             on_duplicate: self.on_duplicate,
             step: self.step,
+            quorum: self.quorum,
+            on_decided: OnDecided::Keep,
+            group: None,
         }
     }
 }
@@ -64,6 +70,8 @@ pub(crate) struct UpdateOp {
     payload: Option<&'static str>,
     tags: Lot,
     excluded: Lot,
+    quorum: Option<Quorum>,
+    reports: Option<u32>,
 }
 
 impl UpdateOp {
@@ -76,6 +84,9 @@ impl UpdateOp {
             payload: self.payload.map(str::as_bytes),
             tags: given(&self.tags),
             excluded: given(&self.excluded),
+            quorum: self.quorum,
+            group: None,
+            reports: self.reports,
             by: None,
         }
     }
@@ -151,6 +162,8 @@ pub(crate) struct ConfigureOp {
     capacity: u64,
     late_accept: bool,
     pub aging: u64,
+    quorum: Quorum,
+    split_tag: &'static str,
 }
 
 impl ConfigureOp {
@@ -162,6 +175,8 @@ impl ConfigureOp {
             capacity: self.capacity,
             late: late(self.late_accept),
             aging: self.aging,
+            quorum: self.quorum,
+            split_tag: self.split_tag.into(),
             ..Settings::default()
         }
     }
@@ -173,7 +188,7 @@ pub(crate) enum Op {
     Cancel(&'static str, Seen),
     Update(UpdateOp),
     Claim(ClaimOp),
-    Resolve(&'static str, Aim, Seen),
+    Resolve(&'static str, Aim, Seen, Option<&'static str>),
     Release(&'static str, Aim, bool, u64),
     Extend(&'static str, Aim, u64),
     Join(JoinOp),
@@ -244,6 +259,7 @@ pub(crate) fn aims() -> impl Strategy<Value = Aim> {
     prop_oneof![
         6 => Just(Aim::Live),
         3 => Just(Aim::Late),
+        1 => Just(Aim::Voted),
         1 => Just(Aim::Wrong),
     ]
 }
@@ -272,6 +288,18 @@ fn boosts() -> impl Strategy<Value = Option<i64>> {
     )
 }
 
+/// Mostly such that votes agree or split within the few moderators there are.
+fn quorums() -> impl Strategy<Value = Quorum> {
+    (1u8..4, 0u8..2).prop_map(|(k, more)| Quorum { k, n: k + more })
+}
+
+pub(crate) fn verdicts() -> impl Strategy<Value = Option<&'static str>> {
+    option::weighted(
+        0.9,
+        prop_oneof![3 => Just("keep"), 2 => Just("remove"), 1 => Just("?")],
+    )
+}
+
 pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
     let all = (
         pick(ITEMS),
@@ -288,9 +316,10 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
             Just(OnDuplicate::Error)
         ],
         priorities(),
+        option::weighted(0.4, quorums()),
     );
     all.prop_map(
-        |(id, payload, priority, boost, delay, tags, excluded, on_duplicate, step)| {
+        |(id, payload, priority, boost, delay, tags, excluded, on_duplicate, step, quorum)| {
             let step = step.filter(|_| on_duplicate == OnDuplicate::Bump);
             SubmitOp {
                 id,
@@ -302,6 +331,7 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
                 excluded,
                 on_duplicate,
                 step,
+                quorum,
             }
         },
     )
@@ -316,18 +346,26 @@ fn updates() -> impl Strategy<Value = Op> {
         option::weighted(0.3, pick(PAYLOADS)),
         lot(TAGS),
         lot(MODERATORS),
+        (
+            option::weighted(0.3, quorums()),
+            option::weighted(0.1, 1u32..4),
+        ),
     );
-    all.prop_map(|(id, rev, priority, boost, payload, tags, excluded)| {
-        Op::Update(UpdateOp {
-            id,
-            rev,
-            priority,
-            boost,
-            payload,
-            tags,
-            excluded,
-        })
-    })
+    all.prop_map(
+        |(id, rev, priority, boost, payload, tags, excluded, terms)| {
+            Op::Update(UpdateOp {
+                id,
+                rev,
+                priority,
+                boost,
+                payload,
+                tags,
+                excluded,
+                quorum: terms.0,
+                reports: terms.1,
+            })
+        },
+    )
 }
 
 fn claims() -> impl Strategy<Value = Op> {
@@ -393,9 +431,11 @@ fn configures() -> impl Strategy<Value = Op> {
         prop_oneof![2 => Just(0u64), 1 => 1u64..3],
         any::<bool>(),
         prop_oneof![2 => Just(0u64), 1 => 1u64..20, 1 => Just(MAX_AGING)],
+        prop_oneof![2 => Just(Quorum::ONE), 1 => quorums()],
+        prop_oneof![Just(""), Just(TAGS[0]), Just("senior")],
     );
     all.prop_map(
-        |(lock, max_expiries, max_len, capacity, late_accept, aging)| {
+        |(lock, max_expiries, max_len, capacity, late_accept, aging, quorum, split_tag)| {
             Op::Configure(ConfigureOp {
                 lock,
                 max_expiries,
@@ -403,6 +443,8 @@ fn configures() -> impl Strategy<Value = Op> {
                 capacity,
                 late_accept,
                 aging,
+                quorum,
+                split_tag,
             })
         },
     )
@@ -415,7 +457,8 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
         2 => (pick(ITEMS), revs()).prop_map(|(id, rev)| Op::Cancel(id, rev)),
         8 => updates(),
         16 => claims(),
-        8 => (pick(ITEMS), aims(), revs()).prop_map(|(id, t, r)| Op::Resolve(id, t, r)),
+        14 => (pick(ITEMS), aims(), revs(), verdicts())
+            .prop_map(|(id, t, r, v)| Op::Resolve(id, t, r, v)),
         10 => (pick(ITEMS), aims(), any::<bool>(), delay())
             .prop_map(|(id, t, skip, delay)| Op::Release(id, t, skip, delay)),
         3 => (pick(ITEMS), aims(), durations()).prop_map(|(id, t, ms)| Op::Extend(id, t, ms)),
@@ -461,14 +504,15 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
 #[derive(Debug, Clone)]
 pub(crate) enum BatchOp {
     Submit(Vec<SubmitOp>),
-    Resolve(Vec<(&'static str, Aim, Seen)>),
+    Resolve(Vec<(&'static str, Aim, Seen)>, Option<&'static str>),
     Extend(Vec<(&'static str, Aim)>, u64),
 }
 
 pub(crate) fn batches() -> impl Strategy<Value = BatchOp> {
     prop_oneof![
         vec(submits(), 1..8).prop_map(BatchOp::Submit),
-        vec((pick(ITEMS), aims(), revs()), 1..8).prop_map(BatchOp::Resolve),
+        (vec((pick(ITEMS), aims(), revs()), 1..8), verdicts())
+            .prop_map(|(all, verdict)| BatchOp::Resolve(all, verdict)),
         (vec((pick(ITEMS), aims()), 1..8), durations())
             .prop_map(|(all, ms)| BatchOp::Extend(all, ms)),
     ]

@@ -1,0 +1,162 @@
+//! The model's verdicts: votes, splits, and how an item ends.
+
+use super::*;
+
+impl ModelItem {
+    /// The votes are void, and it is no longer contested.
+    pub(super) fn void(&mut self) {
+        self.votes.clear();
+        self.contested = false;
+        if self.added_tag {
+            self.tags.pop();
+        }
+        self.added_tag = false;
+    }
+}
+
+/// What votes come to.
+enum Count {
+    Agreed(String),
+    Split,
+    Open,
+}
+
+/// By the words of the specification: of several verdicts with k votes the one just given, else the
+/// most votes, else the earliest.
+fn count(votes: &[ModelVote], quorum: Quorum, just_given: Option<&str>) -> Count {
+    let (k, n) = (usize::from(quorum.k), usize::from(quorum.n));
+    let of = |verdict: &str| votes.iter().filter(|v| v.verdict == verdict).count();
+    if let Some(verdict) = just_given.filter(|verdict| of(verdict) >= k) {
+        return Count::Agreed(verdict.into());
+    }
+    let mut best = None;
+    for vote in votes {
+        if best.is_none_or(|best: &str| of(&vote.verdict) > of(best)) {
+            best = Some(&*vote.verdict);
+        }
+    }
+    match best {
+        Some(best) if of(best) >= k => Count::Agreed(best.into()),
+        Some(best) if of(best) + n.saturating_sub(votes.len()) < k => Count::Split,
+        _ => Count::Open,
+    }
+}
+
+impl Model {
+    pub(crate) fn resolve(&mut self, now: Now, resolve: &Resolve<'_>) -> Result<Resolved, Error> {
+        let token = resolve.token.0;
+        let verdict = resolve.verdict.map(text);
+        let index = self.find(&text(resolve.id)).ok_or(Error::NoItem)?;
+        let item = &self.items[index];
+        let named = verdict.clone().unwrap_or_default();
+        let as_before = |vote: &ModelVote| match vote.verdict == named {
+            true if vote.split => Ok(Resolved::Split),
+            true => Ok(Resolved::Voted),
+            false => Err(Error::Stale),
+        };
+        let late = item.late.clone();
+        let late = late.filter(|(t, ..)| *t == token && self.settings.late == Late::Accept);
+        let (moderator, started, is_live) = match (self.live(index, token), late) {
+            (Ok(lock), _) => (lock.moderator, lock.at, true),
+            (Err(_), Some((_, at, moderator))) => (moderator, at, false),
+            (Err(error), None) => {
+                let mut votes = item.votes.iter();
+                let vote = votes.find(|vote| vote.token == token && token > 0);
+                return vote.map_or(Err(error), as_before);
+            }
+        };
+        if let Some(vote) = item.votes.iter().find(|v| v.moderator == moderator) {
+            return as_before(vote);
+        }
+        if item.quorum.k > 1 && verdict.is_none() {
+            return Err(Error::VerdictNeeded);
+        }
+        if resolve.rev.is_some_and(|rev| rev != item.rev) {
+            return Err(Error::Changed);
+        }
+        let at = self.stamp(now);
+        self.totals.handle.record(at - started);
+        if is_live {
+            self.totals.handles.record(at - started);
+        }
+        let resolved = self.give_verdict(index, moderator, token, named, at);
+        self.settle(now);
+        Ok(resolved)
+    }
+
+    /// A verdict that counts; the match comes after it.
+    pub(super) fn give_verdict(
+        &mut self,
+        index: usize,
+        moderator: String,
+        token: u64,
+        verdict: String,
+        at: u64,
+    ) -> Resolved {
+        let item = &mut self.items[index];
+        let vote = ModelVote {
+            moderator,
+            token,
+            verdict,
+            at,
+            split: false,
+        };
+        let mut votes = item.votes.clone();
+        votes.push(vote.clone());
+        let counted = match item.contested {
+            true => Count::Agreed(vote.verdict.clone()),
+            false => count(&votes, item.quorum, Some(&vote.verdict)),
+        };
+        if let Count::Agreed(_) = counted {
+            self.totals.resolved += 1;
+            self.items.remove(index);
+            return Resolved::Ended;
+        }
+        if item.late.as_ref().is_some_and(|(t, ..)| *t == token) {
+            item.late = None;
+        }
+        item.votes = votes;
+        item.expiries = 0;
+        item.phase = Phase::Ready;
+        self.totals.votes += 1;
+        if let Count::Split = counted {
+            item.votes.last_mut().expect("just given").split = true;
+            self.split(index);
+            return Resolved::Split;
+        }
+        Resolved::Voted
+    }
+
+    fn split(&mut self, index: usize) {
+        let item = &mut self.items[index];
+        let tag = text(&self.settings.split_tag);
+        item.contested = true;
+        item.phase = match tag.is_empty() {
+            true => Phase::Dead,
+            false => Phase::Ready,
+        };
+        if !tag.is_empty() && !item.tags.contains(&tag) {
+            item.tags.push(tag);
+            item.added_tag = true;
+        }
+        self.totals.splits += 1;
+    }
+
+    /// The quorum of an item has changed: its votes are counted anew, unless it is locked.
+    pub(super) fn count_anew(&mut self, now: Now, index: usize) {
+        let item = &self.items[index];
+        if matches!(item.phase, Phase::Locked(_)) || item.contested || item.votes.is_empty() {
+            return;
+        }
+        self.stamp(now);
+        let item = &self.items[index];
+        match count(&item.votes, item.quorum, None) {
+            Count::Agreed(_) => {
+                self.totals.resolved += 1;
+                self.items.remove(index);
+            }
+            Count::Split => self.split(index),
+            Count::Open => {}
+        }
+    }
+}
