@@ -76,7 +76,9 @@ impl Folded {
         let item = &mut self.items.get_mut(&id).expect("it is there").fields;
         let known = item.get("excluded").cloned();
         let told = event.iter();
-        let told = told.filter(|(f, _)| !["ev", "key", "item", "at"].contains(&f.as_str()));
+        // Who did it is no part of the state.
+        let no_state = ["ev", "key", "item", "at", "by", "via"];
+        let told = told.filter(|(f, _)| !no_state.contains(&f.as_str()));
         item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
         if let (Some(known), "release") = (known, &*event["ev"]) {
             let skipped = event.get("excluded").map_or("[]", |list| list);

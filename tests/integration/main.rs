@@ -11,6 +11,7 @@ mod golden;
 mod memory;
 mod modq_announcements;
 mod modq_audit;
+mod modq_batches;
 mod modq_claims;
 mod modq_clock;
 mod modq_clock_ahead;
