@@ -14,7 +14,8 @@ enum Way {
 
 const WAYS: [Way; 4] = [Way::Resp2, Way::Resp3, Way::Multi, Way::Lua];
 
-/// Sends a line in one of the ways; a client of RESP3 is one already.
+/// Sends a line in one of the ways; a client of RESP3 is one already. What a script gets as strings (on Valkey 9.1, for
+/// errors) is shown as the errors that they are.
 fn send(c: &mut Client, way: Way, line: &str) -> Value {
     match way {
         Way::Resp2 | Way::Resp3 => c.line(line),
@@ -23,7 +24,13 @@ fn send(c: &mut Client, way: Way, line: &str) -> Value {
             let words: Vec<&str> = line.split(' ').collect();
             let script = "return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))";
             let eval = [&["EVAL", script, "1", words[1], words[0]], &words[2..]].concat();
-            c.cmd(&eval)
+            let is_text = |each: &Value| matches!(each, Value::Bulk(_));
+            let reply = c.cmd(&eval);
+            let error = |each: &Value| match is_text(each) {
+                true => Value::Error(each.text()),
+                false => each.clone(),
+            };
+            Value::Array(reply.items().iter().map(error).collect())
         }
     }
 }
@@ -117,6 +124,21 @@ fn each_lock_is_extended_and_resolved_as_if_alone(kind: Kind) {
         let stats = c.line(&format!("MODQ.STATS {q}"));
         assert_eq!(stats.field("resolved"), Value::Int(4));
     }
+}
+
+/// A script that looks at each reply: an error is a table with `err`, and a string where Lua has no such thing.
+fn a_script_sees_which_were_refused(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    submit(&mut c, "q b p");
+    let script = "local r = redis.call('MODQ.MSUBMIT', KEYS[1], 3, 'a', 'p', 'b', 'p', 'c', 'p', 'ONDUP', 'ERROR') \
+                  return {r[1].ok, type(r[2]) == 'table' and r[2].err or r[2], r[3].ok, #r}";
+    let reply = cmd!(c, "EVAL", script, 1, "q");
+    let exists = "EXISTS the item is in the queue already";
+    assert_eq!(reply, arr!["READY", exists, "READY", 3]);
+    let returned = "return redis.call('MODQ.MEXTEND', KEYS[1], 5, 1, 'none', 5)";
+    let reply = cmd!(c, "EVAL", returned, 1, "q");
+    let is_text = matches!(reply[0], Value::Bulk(_));
+    assert_eq!(is_text, kind == Kind::Valkey91, "{reply:?}");
 }
 
 /// Lines that are refused, and what the error names.
@@ -393,4 +415,5 @@ matrix!(
     a_batch_serves_who_waits_in_their_order,
     a_batch_is_one_record_and_a_replica_has_the_same,
     a_verdict_is_told_of_each,
+    a_script_sees_which_were_refused,
 );

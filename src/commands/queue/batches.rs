@@ -83,7 +83,7 @@ fn reply_each<T>(ctx: Context<'_>, replies: Vec<Result<T, Error>>, reply: impl F
     for each in replies {
         match each {
             Ok(done) => reply(done),
-            Err(error) => ctx.refuse(&error.into()),
+            Err(error) => ctx.refuse_one(&error.into()),
         }
     }
 }
