@@ -20,6 +20,7 @@ mod modq_crowd;
 mod modq_events;
 mod modq_events_folded;
 mod modq_events_refused;
+mod modq_hand_over;
 mod modq_line;
 mod modq_loading;
 mod modq_moderators;
