@@ -48,7 +48,7 @@ fn assign_hands_a_locked_item_over(kind: Kind) {
 fn revive_takes_who_did_it(kind: Kind) {
     let (_server, mut c) = desk(kind);
     c.expect_ok("MODQ.CONFIGURE q MAXEXPIRIES 1");
-    let mut dead = |c: &mut Client, items: &[&str]| {
+    let dead = |c: &mut Client, items: &[&str]| {
         for item in items {
             if c.cmd(&["MODQ.GET", "q", item]).is_null() {
                 submit(c, &format!("q {item} p"));
