@@ -1,5 +1,6 @@
 //! Measures the module against its targets and prints one table; `docs/benchmarks.md` says how to read it.
 
+mod batches;
 mod latency;
 mod limits;
 mod load;
@@ -143,6 +144,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("ratelimit GCRA, denied", limits::limit),
     ("modq cycle", throughput::cycle),
     ("modq cycle, backlog", throughput::cycle),
+    ("modq batches", batches::batches),
     ("modq writes, many and few items", writes::writes),
     ("modq blocked claim", latency::blocked),
     ("rank add and get", throughput::rank),

@@ -7,7 +7,7 @@ use super::turns::{median, ms};
 use super::works::{Modq, PAYLOAD, name16};
 use super::{BUSY, Bench, grouped};
 use modq_testkit::wire::{Cursor, push};
-use modq_testkit::{Client, Random, cmd, processor_time};
+use modq_testkit::{Client, Random, Value, cmd, processor_time};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -297,6 +297,9 @@ const ROUND: &str = "
     MODQ.RESOLVE q $item $token DECISION fine
     MODQ.CLAIM q $mod COUNT 1000 LOCK 20
     MODQ.HELD q $mod COUNT 1000
+    MODQ.MEXTEND q 60000 $claimed
+    MODQ.MRESOLVE q $claimed
+    MODQ.MSUBMIT q $batch
     MODQ.CANCEL q $new
     MODQ.GET q $any
     MODQ.LEN q
@@ -307,6 +310,7 @@ const ROUND: &str = "
     MODQ.LIST q READY COUNT 1000
     MODQ.LIST q LOCKED COUNT 1000
     MODQ.STATS q
+    MODQ.STATS q BRIEF
     MODQ.WAITERS q COUNT 1000
     MODQ.WHY q $any $mod
     MODQ.MCLAIM 2 none q $mod NEW LOCK 20
@@ -323,6 +327,13 @@ const ROUND: &str = "
     MODQ.MOVE other q $new
 ";
 
+/// A thousand new items with their payloads, after their number.
+fn batch(first: u64) -> Vec<String> {
+    let name = |n| String::from_utf8_lossy(&name16(n)).into_owned();
+    let items = (first..first + 1000).flat_map(|n| [name(n), "payload".into()]);
+    ["1000".to_owned()].into_iter().chain(items).collect()
+}
+
 fn round(
     client: &mut Client,
     lines: &[&str],
@@ -334,22 +345,28 @@ fn round(
     let moderator = format!("m{}", random.below(1000));
     let new = text(1 << 45 | random.below(1 << 40));
     let (mut item, mut token) = (String::new(), String::new());
+    // How many the last CLAIM answered, and of each item and token.
+    let mut claimed = Vec::new();
     for line in lines {
         let words: Vec<String> = line
             .split(' ')
-            .map(|word| match word {
-                "$new" => new.clone(),
-                "$any" => text(random.below(many)),
-                "$item" => item.clone(),
-                "$token" => token.clone(),
-                "$mod" => moderator.clone(),
-                word => word.to_owned(),
+            .flat_map(|word| match word {
+                "$new" => vec![new.clone()],
+                "$any" => vec![text(random.below(many))],
+                "$item" => vec![item.clone()],
+                "$token" => vec![token.clone()],
+                "$mod" => vec![moderator.clone()],
+                "$claimed" => claimed.clone(),
+                "$batch" => batch(1 << 44 | random.below(1 << 40)),
+                word => vec![word.to_owned()],
             })
             .collect();
         let reply = client.cmd(&words);
         if line.starts_with("MODQ.CLAIM") && !reply.is_null() {
-            let claim = &reply[0];
-            (item, token) = (claim[0].text(), claim[2].int().to_string());
+            let pair = |claim: &Value| [claim[0].text(), claim[2].int().to_string()];
+            [item, token] = pair(&reply[0]);
+            claimed = vec![reply.items().len().to_string()];
+            claimed.extend(reply.items().iter().flat_map(pair));
         }
         // Items locked by the way, or resolved, are nothing to worry about.
         if !["", "STALE", "NOITEM", "EXISTS"].contains(&reply.err_code()) {

@@ -87,7 +87,7 @@ impl<F: FnMut(&mut Random, &mut Vec<u8>)> Work for Plain<F> {
 }
 
 /// What an item went by when it was taken: its name, or where it stands, and what proves that we hold it.
-type Taken = (Vec<u8>, Vec<u8>);
+pub(crate) type Taken = (Vec<u8>, Vec<u8>);
 
 /// A queue as the cycle sees it: an item goes in, comes out to a worker, and is done with.
 pub(crate) trait Cycled {

@@ -73,6 +73,11 @@ impl Flags {
         )
     }
 
+    /// A script runs the command.
+    pub fn is_script(self) -> bool {
+        self.has(raw::REDISMODULE_CTX_FLAGS_LUA)
+    }
+
     /// The server makes room for what is new by evicting what is old.
     pub fn evicts(self) -> bool {
         self.has(raw::REDISMODULE_CTX_FLAGS_EVICT)

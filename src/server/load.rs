@@ -7,10 +7,11 @@ use super::guard::guarded;
 use super::log::{self, log_notice, log_warning};
 use super::module::{LoadError, Module};
 use super::types::Types;
-use super::{clock, command, config, events, info};
+use super::{clock, command, config, events, info, reply};
 use redis_module::raw;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
@@ -87,6 +88,10 @@ pub unsafe fn on_load<M: Module>(
 fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError> {
     let mut options = raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS as c_int
         | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED as c_int;
+    // A function that came with Valkey 9.1, for its Lua.
+    if offers(c"ValkeyModule_ReplyWithCustomErrorFormat") {
+        reply::LUA_IS_A_MODULE.store(true, Relaxed);
+    }
     if is_valkey() {
         options |= VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION;
         clock::ask_the_server_too();
@@ -111,13 +116,16 @@ fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError
 }
 
 fn is_valkey() -> bool {
+    // Valkey offers its own names of the functions beside Redis's.
+    offers(c"ValkeyModule_Alloc")
+}
+
+/// Whether the server has a function of this name for modules.
+fn offers(name: &CStr) -> bool {
     type GetApi = unsafe extern "C" fn(*const c_char, *mut c_void) -> c_int;
     // SAFETY: read on the main thread after the server filled it in.
     let get_api: Option<GetApi> = unsafe { raw::RedisModule_GetApi };
     let mut found: *mut c_void = null_mut();
-    // Valkey offers its own names of the functions beside Redis's.
     // SAFETY: the server writes a pointer, or answers ERR for names it does not know.
-    get_api.is_some_and(|get_api| unsafe {
-        get_api(c"ValkeyModule_Alloc".as_ptr(), (&raw mut found).cast()) == OK
-    })
+    get_api.is_some_and(|get_api| unsafe { get_api(name.as_ptr(), (&raw mut found).cast()) == OK })
 }

@@ -3,6 +3,11 @@
 use super::api::api;
 use super::context::{Context, Refusal};
 use std::ffi::{CStr, CString, c_long};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// Scripts are run by Valkey's module for Lua, in 9.1 and later. It takes an error inside an array for the
+/// whole reply (`redis.call` raises it), though what stands beside it was done.
+pub(super) static LUA_IS_A_MODULE: AtomicBool = AtomicBool::new(false);
 
 impl Context<'_> {
     /// An integer.
@@ -77,6 +82,17 @@ impl Context<'_> {
     pub fn field(self, name: &'static str) -> Self {
         self.reply_bytes(name.as_bytes());
         self
+    }
+
+    /// An error in its place of an array; a script gets it as a string where its server can give it
+    /// no such error (see `LUA_IS_A_MODULE`).
+    #[cold]
+    pub fn refuse_one(self, refusal: &Refusal) {
+        if LUA_IS_A_MODULE.load(Relaxed) && self.flags().is_script() {
+            self.reply_bytes(refusal.text().as_bytes());
+        } else {
+            self.refuse(refusal);
+        }
     }
 
     /// The error that says why the command is refused.

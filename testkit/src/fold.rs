@@ -111,10 +111,7 @@ impl Folded {
         let told = told.filter(|(f, _)| !NO_STATE.contains(&f.as_str()));
         item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
         if let ("vote" | "split", Some(verdict)) = (&*event["ev"], event.get("verdict")) {
-            let vote = format!(
-                "[\"{}\",\"{verdict}\",{}]",
-                event["moderator"], event["at"]
-            );
+            let vote = format!("[\"{}\",\"{verdict}\",{}]", event["moderator"], event["at"]);
             let votes = item.entry("votes".into()).or_insert("[]".into());
             *votes = with_vote(votes, &vote);
         }

@@ -181,6 +181,61 @@ fn a_move_is_told_by_both_queues(kind: Kind) {
     assert!(told.contains(&("move_out", "q")) && told.contains(&("move_in", "r")));
 }
 
+fn who_and_why_is_told(kind: Kind) {
+    let (_server, mut c) = telling(kind, "MAXEXPIRIES 1");
+    c.expect_ok("MODQ.CONFIGURE {q}r EVENTS {q}ev");
+    submit(&mut c, "q i p");
+    told(
+        &mut c,
+        "MODQ.UPDATE q i PRIORITY 2 BY sue",
+        "ev=update key=q item=i rev=2 at priority=2 by=sue",
+    );
+    told(
+        &mut c,
+        "MODQ.ASSIGN q i ann BY sue LOCK 600000",
+        "ev=assign key=q item=i rev=2 at state=locked deliveries=1 moderator=ann token deadline by=sue",
+    );
+    let token = field(&mut c, "q", "i", "token").int();
+    told(
+        &mut c,
+        &format!("MODQ.ASSIGN q i bob by tom token {token}"),
+        "ev=assign key=q item=i rev=2 at state=locked deliveries=2 moderator=bob token deadline by=tom",
+    );
+    let entries = c.line("XREVRANGE ev + - COUNT 2");
+    assert_eq!(
+        shown(&entries[1]),
+        "ev=release key=q item=i rev=2 at moderator=ann token state=ready by=tom"
+    );
+    let token = field(&mut c, "q", "i", "token").int();
+    told(
+        &mut c,
+        &format!("MODQ.RESOLVE q i {token} DECISION why VERDICT keep"),
+        "ev=resolve key=q item=i rev=2 at moderator=bob token verdict=keep decision=why",
+    );
+    submit(&mut c, "q dead p");
+    claim(&mut c, "q m LOCK 1");
+    wait_until("it is dead", PATIENCE, || len(&mut c, "q DEAD") == 1);
+    told(
+        &mut c,
+        "MODQ.REVIVE q dead none BY sue",
+        "ev=revive key=q item=dead rev=1 at state=ready expiries=0 by=sue",
+    );
+    told(
+        &mut c,
+        "MODQ.CANCEL q dead REASON spam BY sue REV 1",
+        "ev=cancel key=q item=dead rev=1 at reason=spam by=sue",
+    );
+    c.expect_ok("RENAME q {q}s");
+    submit(&mut c, "{q}s j p");
+    let line = "MODQ.MOVE {q}s {q}r j BY sue";
+    c.expect_ok(line);
+    let out = shown(&c.line(LAST)[0]);
+    assert_eq!(out, "ev=move_out key={q}s item=j rev=1 at by=sue");
+    let entered = shown(&c.line("XREVRANGE {q}ev + - COUNT 1")[0]);
+    assert!(entered.starts_with("ev=move_in key={q}r item=j rev=2 at"));
+    assert!(entered.ends_with(" expiries=0 by=sue"), "{entered}");
+}
+
 fn what_changes_nothing_tells_nothing(kind: Kind) {
     let (_server, mut c) = telling(kind, "");
     submit(&mut c, "q i p");
@@ -283,6 +338,7 @@ matrix!(
     every_transition_is_told,
     dead_items_that_come_back_are_told,
     a_move_is_told_by_both_queues,
+    who_and_why_is_told,
     what_changes_nothing_tells_nothing,
     an_undone_match_is_told,
     the_stream_keeps_about_as_many_as_asked,

@@ -168,12 +168,27 @@ const REFUSED: &[(&str, &str)] = &[
     ("MODQ.SUBMIT q x p ONDUP", "ondup"),
     ("MODQ.SUBMIT q x p ONDUP MAYBE", "ondup"),
     ("MODQ.SUBMIT q x p ONDUP KEEP ONDUP KEEP", "ondup"),
+    ("MODQ.SUBMIT q x p ONDUP BUMP STEP", "step"),
+    ("MODQ.SUBMIT q x p ONDUP BUMP STEP x", "step"),
+    ("MODQ.SUBMIT q x p ONDUP BUMP STEP 2147483648", "step"),
+    ("MODQ.SUBMIT q x p ONDUP BUMP STEP -2147483649", "step"),
+    ("MODQ.SUBMIT q x p ONDUP BUMP STEP 1 STEP 1", "step"),
+    ("MODQ.SUBMIT q x p STEP 1", "step"),
+    ("MODQ.SUBMIT q x p ONDUP KEEP STEP 1", "step"),
+    ("MODQ.SUBMIT q i p ONDUP REPLACE STEP 1", "step"),
+    ("MODQ.SUBMIT q i p ONDUP BUMP STEP 1 PRIORITY 1", "step"),
     ("MODQ.SUBMIT q x p REV 1", ""),
     ("MODQ.SUBMIT q x p extra", ""),
     ("MODQ.SUBMIT q i p ONDUP REPLACE PRIORITY x", "priority"),
     ("MODQ.CANCEL q i REV", "rev"),
     ("MODQ.CANCEL q i REV x", "rev"),
     ("MODQ.CANCEL q i REV 1 REV 1", "rev"),
+    ("MODQ.CANCEL q i REASON", "reason"),
+    ("MODQ.CANCEL q i REASON a REASON b", "reason"),
+    ("MODQ.CANCEL q i BY", "by"),
+    ("MODQ.CANCEL q i BY a BY b", "by"),
+    ("MODQ.UPDATE q i PRIORITY 1 BY", "by"),
+    ("MODQ.UPDATE q i BY a BY b", "by"),
     ("MODQ.CANCEL q i extra", ""),
     ("MODQ.CANCEL q i 1", ""),
     ("MODQ.UPDATE q i REV", "rev"),
@@ -288,7 +303,13 @@ fn what_is_just_outside_is_refused(c: &mut Client) {
             assert_err!(cmd!(c, "MODQ.SUBMIT", "q", id, "p"), "ERR", "item");
             assert_err!(cmd!(c, "MODQ.CANCEL", "q", id), "ERR", "item");
             assert_err!(cmd!(c, "MODQ.UPDATE", "q", id), "ERR", "item");
+            assert_err!(cmd!(c, "MODQ.CANCEL", "q", "tags", "BY", id), "ERR", "BY");
+            let reply = cmd!(c, "MODQ.UPDATE", "q", "tags", "PRIORITY", 1, "BY", id);
+            assert_err!(reply, "ERR", "BY");
         }
+        let long = vec![b'r'; (64 << 10) + 1];
+        let reply = cmd!(c, "MODQ.CANCEL", "q", "tags", "REASON", long);
+        assert_err!(reply, "ERR", "REASON");
     });
 }
 

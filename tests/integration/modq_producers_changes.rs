@@ -134,6 +134,25 @@ fn bump_and_replace_keep_the_state_but_revive_the_dead(kind: Kind) {
     }
 }
 
+fn each_report_can_add_a_step(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    let mut report = |words: &str| c.line(&format!("MODQ.SUBMIT q i p {words}"));
+    assert_eq!(report("ONDUP BUMP STEP 7"), simple("READY"));
+    assert_eq!(report("step 7 ondup bump BOOST 9"), simple("BUMPED"));
+    assert_eq!(report("STEP -2147483648 ONDUP BUMP"), simple("BUMPED"));
+    assert_eq!(report("ONDUP BUMP STEP -8"), simple("BUMPED"));
+    let item = c.line("MODQ.GET q i");
+    let shown = ["priority", "boost", "reports", "rev"].map(|name| item.field(name).int());
+    assert_eq!(
+        shown,
+        [i64::from(i32::MIN), 9, 4, 4],
+        "it ends where it ends"
+    );
+    let most = "MODQ.SUBMIT q i p ONDUP BUMP STEP 2147483647";
+    assert_eq!(c.pipeline(&[most; 3]), vec![simple("BUMPED"); 3]);
+    assert_eq!(field(&mut c, "q", "i", "priority").int(), 2_147_483_647);
+}
+
 fn cancel_removes_in_any_state(kind: Kind) {
     let (_server, mut c) = desk(kind);
     submit(&mut c, "q dead p");
@@ -259,6 +278,7 @@ matrix!(
     bump_raises_and_ignores_the_rest,
     replace_takes_what_is_given,
     bump_and_replace_keep_the_state_but_revive_the_dead,
+    each_report_can_add_a_step,
     cancel_removes_in_any_state,
     update_changes_content_and_order_never_the_state,
     update_exclude_and_skips,

@@ -217,9 +217,39 @@ fn a_lock_past_its_deadline_decides_nothing(kind: Kind) {
     }
 }
 
+fn brief_stats_leave_out_the_maps(kind: Kind) {
+    let (server, mut c) = desk(kind);
+    every_state(&mut c);
+    submit(&mut c, "q tagged p TAGS 1 t PRIORITY 3");
+    for mut c in [c, server.client().hello3()] {
+        for key in ["q", "missing"] {
+            // What depends on the clock is there, whatever it says.
+            let names = |stats: &Value, varies: &[&str]| -> Vec<(String, String)> {
+                let pairs = stats.pairs().into_iter();
+                let pairs = pairs.map(|(name, value)| (name.text(), format!("{value:?}")));
+                let known = |(name, value): (String, String)| match varies.contains(&&*name) {
+                    true => (name, String::new()),
+                    false => (name, value),
+                };
+                pairs.map(known).collect()
+            };
+            let ages = ["oldest_ready_ms", "oldest_item_ms"];
+            let full = names(&c.line(&format!("MODQ.STATS {key}")), &ages);
+            let brief = names(&c.line(&format!("MODQ.STATS {key} brief")), &ages);
+            let maps = ["by_tag", "by_priority"];
+            let kept = full.iter().filter(|(name, _)| !maps.contains(&&**name));
+            assert_eq!(brief, kept.cloned().collect::<Vec<_>>());
+            assert_eq!(full.len(), brief.len() + 2);
+        }
+        assert_err!(c.line("MODQ.STATS q BRIEF BRIEF"), "ERR", "BRIEF");
+        assert_err!(c.line("MODQ.STATS q SHORT"), "ERR");
+    }
+}
+
 matrix!(
     get_shows_every_state,
     len_counts_states,
+    brief_stats_leave_out_the_maps,
     held_lists_live_locks,
     reading_changes_nothing,
     a_lock_past_its_deadline_is_not_reported,

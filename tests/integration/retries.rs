@@ -28,6 +28,8 @@ fn of_producers(kind: Kind) {
     assert_eq!(again(&mut c, "MODQ.UPDATE q b PRIORITY 3"), rev);
     assert!(again(&mut c, "MODQ.UPDATE q b PRIORITY 4 REV 2").is_null());
     assert_eq!(again(&mut c, "MODQ.CANCEL q b"), Value::Int(0));
+    let many = again(&mut c, "MODQ.MSUBMIT q 2 m1 p m2 p");
+    assert_eq!(many, Value::Array(vec![simple("EXISTS"), simple("EXISTS")]));
 }
 
 fn of_moderators(kind: Kind) {
@@ -50,6 +52,12 @@ fn of_moderators(kind: Kind) {
     assert_err!(again(&mut c, &release), "STALE");
     let resolve = format!("MODQ.RESOLVE q {} {}", second.id(), second.token);
     assert_err!(again(&mut c, &resolve), "NOITEM");
+    let third = claim(&mut c, "q other NEW");
+    let pair = format!("1 {} {}", third.id(), third.token);
+    let extended = again(&mut c, &format!("MODQ.MEXTEND q 60000 {pair}"));
+    assert!(extended[0].int() > 0);
+    let resolved = again(&mut c, &format!("MODQ.MRESOLVE q {pair}"));
+    assert_err!(&resolved[0], "NOITEM");
     assert_eq!(
         again(&mut c, "MODQ.JOIN q waits TTL 60000 COUNT 9").err_code(),
         ""
@@ -61,7 +69,10 @@ fn of_supervisors(kind: Kind) {
     let (_server, mut c) = desk(kind);
     submit(&mut c, "{q}1 a p");
     assert_err!(again(&mut c, "MODQ.MOVE {q}1 {q}2 a"), "NOITEM");
-    assert_err!(again(&mut c, "MODQ.ASSIGN {q}2 a m"), "STALE");
+    assert_err!(again(&mut c, "MODQ.ASSIGN {q}2 a l"), "STALE");
+    let token = c.line("MODQ.GET {q}2 a").field("token").int();
+    let hand_over = format!("MODQ.ASSIGN {{q}}2 a m TOKEN {token}");
+    assert_err!(again(&mut c, &hand_over), "STALE");
     let lock = c.line("MODQ.GET {q}2 a").field("moderator");
     assert_eq!(lock.text(), "m", "GET shows for whom");
     assert_eq!(again(&mut c, "MODQ.PAUSE {q}2"), ok());

@@ -3,7 +3,7 @@
 
 use super::moderators::status as status_of_resolve;
 use super::producers::{payload, status as status_of_submit, submit_options};
-use super::{decision, item, ms, rev, token, verdict};
+use super::{decision, item, ms, rev_named, token, verdict};
 use crate::host::queues::run;
 use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
@@ -83,7 +83,7 @@ fn reply_each<T>(ctx: Context<'_>, replies: Vec<Result<T, Error>>, reply: impl F
     for each in replies {
         match each {
             Ok(done) => reply(done),
-            Err(error) => ctx.refuse(&error.into()),
+            Err(error) => ctx.refuse_one(&error.into()),
         }
     }
 }
@@ -127,7 +127,7 @@ fn mresolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     while parser.more() {
         match parser.option()? {
             ResolveOption::Revs => {
-                let each = locks.iter().map(|_| rev(&mut parser));
+                let each = locks.iter().map(|_| rev_named(&mut parser, "REVS"));
                 revs = each.collect::<Result<_, _>>()?;
             }
             ResolveOption::Verdict => given.verdict = Some(verdict(&mut parser)?),

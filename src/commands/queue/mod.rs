@@ -91,7 +91,11 @@ fn lock(parser: &mut Parser<'_>) -> Result<Millis, Refusal> {
 }
 
 fn token(parser: &mut Parser<'_>) -> Result<Token, Refusal> {
-    parser.unsigned("token", 0..=i64::MAX as u64).map(Token)
+    token_named(parser, "token")
+}
+
+fn token_named(parser: &mut Parser<'_>, name: &'static str) -> Result<Token, Refusal> {
+    parser.unsigned(name, 0..=i64::MAX as u64).map(Token)
 }
 
 /// How many must agree, out of how many votes.
@@ -113,7 +117,11 @@ fn group<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
 }
 
 fn rev(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
-    parser.unsigned("REV", 0..=i64::MAX as u64)
+    rev_named(parser, "REV")
+}
+
+fn rev_named(parser: &mut Parser<'_>, name: &'static str) -> Result<u64, Refusal> {
+    parser.unsigned(name, 0..=i64::MAX as u64)
 }
 
 fn verdict<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {

@@ -1,6 +1,6 @@
 //! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
 
-use super::{by, count, item, lock, moderator, ms, priority, quorum, token};
+use super::{by, count, item, lock, moderator, ms, priority, quorum, token_named};
 use crate::host::queues::{read, run, run_move};
 use crate::host::streams::{create_stream, is_exhausted};
 use crate::server::args::{Args, Parser, Words, words};
@@ -115,7 +115,7 @@ fn assign(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     while parser.more() {
         match parser.option()? {
             AssignOption::Lock => assign.lock = Some(lock(&mut parser)?),
-            AssignOption::Token => assign.token = Some(token(&mut parser)?),
+            AssignOption::Token => assign.token = Some(token_named(&mut parser, "TOKEN")?),
             AssignOption::By => assign.by = Some(by(&mut parser)?),
         }
     }
@@ -140,7 +140,7 @@ fn move_item(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     };
     while parser.more() {
         match parser.option()? {
-            MoveOption::Token => request.token = Some(token(&mut parser)?),
+            MoveOption::Token => request.token = Some(token_named(&mut parser, "TOKEN")?),
             MoveOption::Priority => request.priority = Some(priority(&mut parser)?),
             MoveOption::By => request.by = Some(by(&mut parser)?),
         }

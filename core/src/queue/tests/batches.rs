@@ -34,36 +34,6 @@ fn after(steps: &[world::Step]) -> World {
     world
 }
 
-/// Runs requests one by one.
-fn one_by_one<R: Request>(
-    queue: &mut Queue,
-    now: Now,
-    gate: Gate,
-    requests: Vec<R>,
-    out: &mut Outcome,
-) -> Vec<Result<R::Reply, Error>> {
-    let single = |request| queue.handle(now, gate, request, out);
-    requests.into_iter().map(single).collect()
-}
-
-/// A batch on one queue, and its requests one by one on a queue that is the same: (replies, all that
-/// came of it) for each.
-fn both<R: Request + Clone>(
-    one: &mut Queue,
-    other: &mut Queue,
-    now: Now,
-    gate: Gate,
-    requests: Vec<R>,
-) -> [(Result<Vec<Result<R::Reply, Error>>, Error>, Outcome); 2]
-where
-    R::Reply: std::fmt::Debug,
-{
-    let (mut out, mut others) = (Outcome::default(), Outcome::default());
-    let batch = one.handle(now, gate, Many(requests.clone()), &mut out);
-    let singles = one_by_one(other, now, gate, requests, &mut others);
-    [(batch, out), (Ok(singles), others)]
-}
-
 /// What concerns all of a batch, if one of the replies is that.
 fn refusal<T>(singles: &[Result<T, Error>]) -> Option<Error> {
     let errors = singles.iter().filter_map(|reply| reply.as_ref().err());
@@ -71,7 +41,8 @@ fn refusal<T>(singles: &[Result<T, Error>]) -> Option<Error> {
     all.next().copied()
 }
 
-/// Checks one batch, and answers how many of its requests did something.
+/// A batch on one queue, and its requests one by one on a queue that is the same: all that comes of it is the same.
+/// Answers how many of the requests did something.
 fn check<R: Request + Clone>(worlds: &mut [World; 2], gate: Gate, requests: Vec<R>) -> usize
 where
     R::Reply: std::fmt::Debug + PartialEq,
@@ -79,8 +50,10 @@ where
     let now = worlds[0].now;
     let [one, other] = worlds.each_mut().map(|world| &mut world.sides[0].queue);
     let before = canon(one);
-    let [(batch, out), (singles, others)] = both(one, other, now, gate, requests);
-    let singles = singles.expect("a list");
+    let (mut out, mut others) = (Outcome::default(), Outcome::default());
+    let batch = one.handle(now, gate, Many(requests.clone()), &mut out);
+    let single = |request| other.handle(now, gate, request, &mut others);
+    let singles: Vec<_> = requests.into_iter().map(single).collect();
     assert_eq!(told(&out), told(&others));
     assert_eq!(canon(one), canon(other));
     verify(one);

@@ -259,7 +259,7 @@ pub(crate) fn aims() -> impl Strategy<Value = Aim> {
     prop_oneof![
         6 => Just(Aim::Live),
         3 => Just(Aim::Late),
-        1 => Just(Aim::Voted),
+        2 => Just(Aim::Voted),
         1 => Just(Aim::Wrong),
     ]
 }
@@ -290,7 +290,20 @@ fn boosts() -> impl Strategy<Value = Option<i64>> {
 
 /// Mostly such that votes agree or split within the few moderators there are.
 fn quorums() -> impl Strategy<Value = Quorum> {
-    (1u8..4, 0u8..2).prop_map(|(k, more)| Quorum { k, n: k + more })
+    let all = [
+        (2, 2),
+        (2, 2),
+        (2, 2),
+        (2, 3),
+        (2, 3),
+        (3, 3),
+        (1, 1),
+        (1, 2),
+    ];
+    (0..all.len()).prop_map(move |i| {
+        let (k, n) = all[i];
+        Quorum { k, n }
+    })
 }
 
 pub(crate) fn verdicts() -> impl Strategy<Value = Option<&'static str>> {
@@ -316,7 +329,7 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
             Just(OnDuplicate::Error)
         ],
         priorities(),
-        option::weighted(0.4, quorums()),
+        option::weighted(0.5, quorums()),
     );
     all.prop_map(
         |(id, payload, priority, boost, delay, tags, excluded, on_duplicate, step, quorum)| {
