@@ -35,6 +35,7 @@ mod modq_rights;
 mod modq_schedule;
 mod modq_server;
 mod modq_supervisors;
+mod modq_verdicts;
 mod modq_waiting;
 mod modq_waiting_failover;
 mod modq_waiting_faults;

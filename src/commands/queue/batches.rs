@@ -23,8 +23,11 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -5,
         syntax: "key numitems item payload [item payload …] [PRIORITY priority] [BOOST ms] [DELAY ms] \
                  [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]] \
-                 [ONDUP <KEEP | BUMP [STEP step] | REPLACE | ERROR>]",
+                 [ONDUP <KEEP | BUMP [STEP step] | REPLACE | ERROR>] \
+                 [ONDECIDED <KEEP | COUNT | CHANGED | AGAIN | APPEAL>] [QUORUM k n] [GROUP group]",
         integers: &[
+            "k",
+            "n",
             "numitems",
             "priority",
             "ms",
