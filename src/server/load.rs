@@ -7,7 +7,7 @@ use super::guard::guarded;
 use super::log::{self, log_notice, log_warning};
 use super::module::{LoadError, Module};
 use super::types::Types;
-use super::{clock, command, config, events, info};
+use super::{alloc, clock, command, config, events, info};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -93,6 +93,7 @@ fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError
     }
     // SAFETY: a valid context and known bits.
     unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };
+    alloc::follow_the_servers();
     M::register_types(&Types::new(ctx))?;
     config::register(ctx, args, M::NAME, M::settings())?;
     for command in M::commands() {
