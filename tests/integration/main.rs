@@ -18,6 +18,7 @@ mod modq_cluster;
 mod modq_crowd;
 mod modq_events;
 mod modq_events_folded;
+mod modq_events_missed;
 mod modq_events_refused;
 mod modq_line;
 mod modq_loading;
