@@ -39,6 +39,7 @@ mod modq_waiting_failover;
 mod modq_waiting_faults;
 mod modq_waiting_many;
 mod modq_waiting_served;
+mod rank_cluster;
 mod rank_commands;
 mod rank_replicas;
 mod rank_saved;
