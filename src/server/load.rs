@@ -7,7 +7,7 @@ use super::guard::guarded;
 use super::log::{self, log_notice, log_warning};
 use super::module::{LoadError, Module};
 use super::types::Types;
-use super::{alloc, clock, command, config, events, info};
+use super::{alloc, blocking, clock, command, config, events, info};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -90,6 +90,7 @@ fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError
     if is_valkey() {
         options |= VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION;
         clock::ask_the_server_too();
+        blocking::on_valkey();
     }
     // SAFETY: a valid context and known bits.
     unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };
