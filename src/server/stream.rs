@@ -130,9 +130,11 @@ impl Reply {
     }
 
     fn number(&self) -> Option<u64> {
-        // SAFETY: the reply is live, and an integer where that is asked for.
-        let is_number = self.kind() == raw::REDISMODULE_REPLY_INTEGER;
-        let number = is_number.then(|| unsafe { api!(RedisModule_CallReplyInteger(self.raw)) })?;
+        if self.kind() != raw::REDISMODULE_REPLY_INTEGER {
+            return None;
+        }
+        // SAFETY: the reply is live, and an integer.
+        let number = unsafe { api!(RedisModule_CallReplyInteger(self.raw)) };
         u64::try_from(number).ok()
     }
 
