@@ -2,12 +2,14 @@
 """Counts user-space instructions per command with valgrind's callgrind, for machines without perf counters.
 
 usage: scripts/instructions.py [--items N] [--profile DIR]
-  --items N      so many older items wait in the queue before the cycle (default 0)
+  --items N      so many older items wait in the queue before the cycle (default 0), and so many members stand on the
+                 board (but at least 5000)
   --profile DIR  keep the profiles there, one a line of the table; read them with callgrind_annotate
 environment: MODQ_SO the module, MODQ_SERVER the server's program
 
 As in `make bench`: 50 connections, 32 requests on the way in each, 16-byte ids, 200-byte payloads, no AOF, no replica.
-Figures hold the whole server's work. Compare with the INCR of the same run.
+Figures hold the whole server's work. Compare with the INCR of the same run, and boards with the sorted set: it has the same
+members and scores, and both add 0 to 99.
 """
 import argparse
 import glob
@@ -131,10 +133,10 @@ def main():
                 server.counted(batches(make))
             show(name, make, rounds)
 
-        def fill(make, times=1):
-            for first in range(0, KEYS, per_command):
+        def fill(make, times=1, keys=KEYS):
+            for first in range(0, keys, per_command):
                 for _ in range(times):
-                    server.batch(batches(lambda c, n: make((first + c * DEPTH + n) % KEYS)))
+                    server.batch(batches(lambda c, n: make((first + c * DEPTH + n) % keys)))
 
         # The control; all keys exist already, as those of the limits do.
         fill(lambda i: words("INCR", b"i:%06d" % i))
@@ -145,6 +147,24 @@ def main():
                 name = f"{algo}{quota}".encode()
                 fill(lambda i: words("RATELIMIT.CHECK", b"%s:%06d" % (name, i), *tail), times)
                 steady(f"CHECK {algo} {state}", lambda c, n: words("RATELIMIT.CHECK", key(name), *tail))
+
+        members = max(KEYS, options.items)
+
+        def member(i=None):
+            return b"member:%09d" % (pick.randrange(members) if i is None else i)
+
+        scores = [pick.randrange(1000) for _ in range(members)]
+        fill(lambda i: words("RANK.ADD", "b", member(i), scores[i]), keys=members)
+        fill(lambda i: words("ZADD", "z", scores[i], member(i)), keys=members)
+        # The same steps for both, which keep the scores the same.
+        for command, make in (
+            ("RANK.ADD", lambda who, step: words("RANK.ADD", "b", who, step)),
+            ("ZINCRBY", lambda who, step: words("ZINCRBY", "z", step, who)),
+        ):
+            pick.seed(2)
+            steady(command, lambda c, n, make=make: make(member(), pick.randrange(100)))
+        steady("RANK.GET", lambda c, n: words("RANK.GET", "b", member()))
+        steady("ZREVRANK", lambda c, n: words("ZREVRANK", "z", member()))
 
         payload, made = b"x" * 200, iter(range(10**9))
 

@@ -8,7 +8,7 @@ use modq_testkit::counting::{Counting, live, peak};
 use modq_testkit::random::Random;
 
 #[global_allocator]
-static ALLOC: Counting = Counting;
+static ALLOC: Counting = Counting::jemalloc();
 
 const N: usize = 100_000;
 const NAME: usize = 16;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_bytes::Bytes;
 
 #[global_allocator]
-static ALLOC: Counting = Counting;
+static ALLOC: Counting = Counting::jemalloc();
 
 /// Memory beside what the bytes and the value take: the first nodes of trees and the like.
 const CONSTANT: isize = 64 << 10;

@@ -10,7 +10,7 @@ use modq_testkit::counting::{Counting, live, peak};
 use serde_bytes::Bytes;
 
 #[global_allocator]
-static ALLOC: Counting = Counting;
+static ALLOC: Counting = Counting::jemalloc();
 
 const N: usize = 100_000;
 const ID: usize = 16;

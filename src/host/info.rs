@@ -19,6 +19,7 @@ pub fn fields() -> Vec<(&'static CStr, u64)> {
         (c"damaged_keys", damage::damaged_keys()),
         (c"deferred_max", queues::deferred_max()),
         (c"events_dropped", streams::events_dropped()),
+        (c"events_missed_max", streams::missed_max()),
     ]);
     let policies = with_policies(|policies| policies.len()) as u64;
     fields.extend([

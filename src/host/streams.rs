@@ -1,9 +1,12 @@
-//! The event streams of queues: whether the state of the stream lets a queue change, and writing
-//! events to it.
+//! The event streams of queues: whether the state of the stream lets a queue change, writing events
+//! to it, and what was trimmed of it before its readers had it.
 
+use super::clock;
+use super::peak::Peak;
 use super::queue_key::QueueKey;
 use crate::server::context::{Context, Word};
 use crate::server::key::{Found, Name, look};
+use crate::server::stream::{Group, Id, Stream};
 use modq_core::queue::{Batch, Gate};
 use modq_core::units::Millis;
 use smallvec::SmallVec;
@@ -118,5 +121,128 @@ pub fn create_stream(ctx: Context<'_>, stream: &[u8]) {
         let create = [Known("CREATE"), key, group, Known("$"), Known("MKSTREAM")];
         ctx.call(c"XGROUP", &create);
         ctx.call(c"XGROUP", &[Known("DESTROY"), key, group]);
+    }
+}
+
+/// The largest answer of `missed` of late.
+static MISSED_MAX: Mutex<Peak> = Mutex::new(Peak::new());
+
+/// The most events that one group has missed, as far as `missed` was asked in this or the last quarter
+/// of an hour.
+pub fn missed_max() -> u64 {
+    let mut peak = MISSED_MAX.lock().unwrap_or_else(PoisonError::into_inner);
+    peak.get(clock::now().time)
+}
+
+/// How many entries of a stream were trimmed before a consumer group had read them: of the group that
+/// missed most. None if the server does not tell enough to know, and no group is known to have missed
+/// any. No key of ours may be open.
+pub fn missed(ctx: Context<'_>, stream: &[u8]) -> Option<u64> {
+    if stream.is_empty() {
+        return Some(0);
+    }
+    if look(ctx, Name::new(stream).get()) == Found::Nothing {
+        // As in `gate`: in a cluster it may be elsewhere.
+        return (!ctx.flags().is_cluster()).then_some(0);
+    }
+    let (state, groups) = (ctx.stream(stream)?, ctx.stream_groups(stream)?);
+    let each = groups.iter().map(|group| missed_by(&state, group));
+    let most = most_of(each)?;
+    let mut peak = MISSED_MAX.lock().unwrap_or_else(PoisonError::into_inner);
+    peak.note(most, clock::now().time);
+    Some(most)
+}
+
+/// The largest number. None if one is not known, and no other is above 0.
+fn most_of(each: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    let (most, all_known) = each.fold((0, true), |(most, known), n| {
+        (most.max(n.unwrap_or(0)), known && n.is_some())
+    });
+    (all_known || most > 0).then_some(most)
+}
+
+/// How many entries were trimmed that a group has not read. None if that cannot be known: entries were
+/// deleted besides (XDEL), or the server has lost count of what the group has read.
+fn missed_by(stream: &Stream, group: &Group) -> Option<u64> {
+    const NONE: Id = (0, 0);
+    let gone = stream.added.saturating_sub(stream.length);
+    let has_next = stream.length > 0 && group.delivered >= stream.first;
+    if gone == 0 || has_next || group.delivered >= stream.last {
+        return Some(0);
+    }
+    // All that is gone was before the first that is there, if nothing was deleted from behind that.
+    if stream.max_deleted != NONE && (stream.length == 0 || stream.max_deleted >= stream.first) {
+        return None;
+    }
+    let read = group.read.or((group.delivered == NONE).then_some(0))?;
+    Some(gone.saturating_sub(read))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that ever had `added` entries, whose IDs are 1-0 and so on, and still has the last `length`.
+    fn stream(added: u64, length: u64) -> Stream {
+        Stream {
+            length,
+            added,
+            first: (if length > 0 { added - length + 1 } else { 0 }, 0),
+            last: (added, 0),
+            max_deleted: (0, 0),
+        }
+    }
+
+    /// A group that was given the entries up to this one.
+    fn at(n: u64, read: Option<u64>) -> Group {
+        Group {
+            delivered: (n, 0),
+            read,
+        }
+    }
+
+    #[test]
+    fn missed_is_what_went_before_it_was_read() {
+        for (stream, group, missed) in [
+            (stream(0, 0), at(0, None), Some(0)),
+            (stream(10, 10), at(0, None), Some(0)),
+            (stream(10, 4), at(0, None), Some(6)),
+            (stream(10, 4), at(0, Some(0)), Some(6)),
+            (stream(10, 4), at(5, Some(5)), Some(1)),
+            // It read the last that was trimmed: the next is the first there is.
+            (stream(10, 4), at(6, Some(6)), Some(0)),
+            (stream(10, 4), at(7, Some(7)), Some(0)),
+            (stream(10, 4), at(7, None), Some(0)),
+            (stream(10, 4), at(10, Some(10)), Some(0)),
+            (stream(10, 0), at(10, None), Some(0)),
+            (stream(10, 0), at(3, Some(3)), Some(7)),
+            // The server does not know how far it had come.
+            (stream(10, 4), at(5, None), None),
+        ] {
+            assert_eq!(missed_by(&stream, &group), missed, "{stream:?} {group:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_deleted_is_not_taken_for_trimmed() {
+        let deleted = |stream: Stream, n| Stream {
+            max_deleted: (n, 0),
+            ..stream
+        };
+        let behind = at(5, Some(5));
+        assert_eq!(missed_by(&deleted(stream(10, 4), 8), &behind), None);
+        assert_eq!(missed_by(&deleted(stream(10, 0), 10), &behind), None);
+        // Trimmed itself since.
+        assert_eq!(missed_by(&deleted(stream(10, 4), 2), &behind), Some(1));
+        assert_eq!(missed_by(&deleted(stream(10, 4), 8), &at(7, None)), Some(0));
+    }
+
+    #[test]
+    fn the_most_is_known_if_any_is_or_all_are() {
+        let most = |each: &[Option<u64>]| most_of(each.iter().copied());
+        assert_eq!(most(&[]), Some(0));
+        assert_eq!(most(&[Some(0), Some(7), Some(3)]), Some(7));
+        assert_eq!(most(&[None, Some(7)]), Some(7));
+        assert_eq!(most(&[None, Some(0)]), None);
     }
 }

@@ -1,6 +1,8 @@
 //! Memory comes from the server's allocator, so that `used_memory` and maxmemory see it. Outside
 //! a server (tests, the demo) it comes from the system's.
 
+use super::api::api;
+use modq_core::memory::{self, Allocator};
 use redis_module::raw;
 use std::alloc::{GlobalAlloc, Layout, System};
 
@@ -105,6 +107,23 @@ unsafe impl GlobalAlloc for ServerAlloc {
 
 #[global_allocator]
 static ALLOC: ServerAlloc = ServerAlloc;
+
+/// Finds out how the server's allocator rounds, and has bytes counted by that. Once, at load, before there are
+/// any values.
+pub fn follow_the_servers() {
+    memory::follow(Allocator::nearest(taken));
+}
+
+/// What a block of `n` bytes takes of the server's `used_memory`.
+fn taken(n: usize) -> usize {
+    // SAFETY: the block is the server's own, and is freed after its size was asked.
+    unsafe {
+        let block = api!(RedisModule_Alloc(n));
+        let taken = api!(RedisModule_MallocSize(block));
+        api!(RedisModule_Free(block));
+        taken
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -37,7 +37,7 @@ macro_rules! required {
 
 // What every supported server has and the module uses.
 required! {
-    RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free
+    RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free RedisModule_MallocSize
 
     RedisModule_SetModuleOptions RedisModule_Log
     RedisModule_CreateCommand RedisModule_CreateSubcommand RedisModule_GetCommand

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::guard::guarded;
 use redis_module::raw;
 use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const OK: c_int = raw::REDISMODULE_OK as c_int;
 const ERR: c_int = raw::REDISMODULE_ERR as c_int;
@@ -19,6 +20,31 @@ pub trait WaitEvents: 'static {
     /// The wait is over, and nobody is there to be told: the client is gone, or the server itself
     /// has answered it.
     fn gone(ctx: Context<'_>, call: u64);
+    /// The server is done with the wait. Where [`answers_are_held_back`], what was answered is handed on to
+    /// the client now.
+    fn handed_on(call: u64);
+}
+
+/// Whether the server holds back what [`WaitEvents::answer`] replies when [`Blocked::wake`] asked for it,
+/// until it says [`WaitEvents::handed_on`]. That is mostly in the next turn of the event loop.
+static HELD_BACK: AtomicBool = AtomicBool::new(false);
+
+/// The version of Valkey that began to hold answers back. It has a woken client's reply written to another
+/// client (`moduleBlockedClientTimedOut` in module.c), and copies that when it goes through all who were
+/// woken, which it does before a turn ends for modules.
+const VALKEY_HOLDS_BACK: c_int = 0x00_08_00_00;
+
+/// To be called at load on Valkey.
+pub(super) fn on_valkey() {
+    // SAFETY: read on the main thread after the server filled it in; no arguments.
+    let version = unsafe { raw::RedisModule_GetServerVersion.map(|version| version()) };
+    let held_back = version.is_some_and(|version| version >= VALKEY_HOLDS_BACK);
+    HELD_BACK.store(held_back, Relaxed);
+}
+
+/// See [`WaitEvents::handed_on`].
+pub fn answers_are_held_back() -> bool {
+    HELD_BACK.load(Relaxed)
 }
 
 /// A blocked client. Valid until one of the three ways in which a wait ends was called for it.
@@ -44,7 +70,7 @@ pub fn block<W: WaitEvents>(
             ctx.raw(),
             Some(on_key_ready),
             Some(on_time_out::<W>),
-            None,
+            Some(on_done::<W>),
             0,
             keys.as_mut_ptr(),
             keys.len() as c_int,
@@ -105,6 +131,13 @@ unsafe extern "C" fn on_time_out<W: WaitEvents>(
         W::answer(ctx, call);
     });
     OK
+}
+
+/// The server lets go of the private data, which is the number of the wait.
+unsafe extern "C" fn on_done<W: WaitEvents>(_ctx: *mut raw::RedisModuleCtx, call: *mut c_void) {
+    guarded("a blocked client", (), || {
+        W::handed_on(call as usize as u64)
+    });
 }
 
 unsafe extern "C" fn on_gone<W: WaitEvents>(

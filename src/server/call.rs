@@ -101,32 +101,6 @@ impl Context<'_> {
         !refused.contains(&kind)
     }
 
-    /// Whether a stream has given its last possible ID, so that nothing can be added to it any more.
-    pub fn is_exhausted(self, stream: &[u8]) -> bool {
-        // SAFETY: the context is live; the arguments are what the format says (a C string and a
-        // buffer), and the server copies them. The reply is read before it is freed, once.
-        unsafe {
-            let reply = api!(RedisModule_Call(
-                self.raw(),
-                c"XINFO".as_ptr(),
-                c"cb".as_ptr(),
-                c"STREAM".as_ptr(),
-                stream.as_ptr(),
-                stream.len()
-            ));
-            if reply.is_null() {
-                return false;
-            }
-            // Names and values in turn; an index behind the last has no word.
-            let names = (0..MOST_WORDS).step_by(2);
-            let mut words = names.map(|at| [word_of(reply, at), word_of(reply, at + 1)]);
-            let found = words.find(|[name, _]| *name == Some(b"last-generated-id"));
-            let exhausted = found.is_some_and(|[_, id]| id == Some(LAST_ID));
-            api!(RedisModule_FreeCallReply(reply));
-            exhausted
-        }
-    }
-
     /// What MEMORY USAGE says of a key: its value, and what the server keeps beside it. None if the
     /// server does not say.
     pub fn memory_usage(self, key: ServerStr<'_>) -> Option<i64> {
@@ -156,28 +130,6 @@ impl Context<'_> {
     pub fn owns(self, key: ServerStr<'_>) -> bool {
         // What is not ours the server refuses to run.
         self.call(c"EXISTS", &[Word::Bytes(key.bytes())])
-    }
-}
-
-/// The last ID that an entry of a stream can have.
-const LAST_ID: &[u8] = b"18446744073709551615-18446744073709551615";
-
-/// More words than XINFO STREAM answers on any server.
-const MOST_WORDS: usize = 64;
-
-/// A string in an array that the server replied; none if the array has no string there.
-///
-/// # Safety
-/// `reply` is a reply that is not freed before the last use of the result.
-unsafe fn word_of<'a>(reply: *mut raw::RedisModuleCallReply, at: usize) -> Option<&'a [u8]> {
-    // SAFETY: the reply is live; the server answers null for what is no array, is not in it, or is
-    // no string.
-    unsafe {
-        let element = api!(RedisModule_CallReplyArrayElement(reply, at));
-        if element.is_null() {
-            return None;
-        }
-        text_of(element)
     }
 }
 

@@ -7,7 +7,7 @@ use super::guard::guarded;
 use super::log::{self, log_notice, log_warning};
 use super::module::{LoadError, Module};
 use super::types::Types;
-use super::{clock, command, config, events, info, reply};
+use super::{alloc, blocking, clock, command, config, events, info, reply};
 use redis_module::raw;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -95,9 +95,11 @@ fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError
     if is_valkey() {
         options |= VALKEY_HANDLES_ATOMIC_SLOT_MIGRATION;
         clock::ask_the_server_too();
+        blocking::on_valkey();
     }
     // SAFETY: a valid context and known bits.
     unsafe { api!(RedisModule_SetModuleOptions(ctx.raw(), options)) };
+    alloc::follow_the_servers();
     M::register_types(&Types::new(ctx))?;
     config::register(ctx, args, M::NAME, M::settings())?;
     for command in M::commands() {

@@ -48,6 +48,7 @@ pub mod module;
 mod replicate;
 mod reply;
 mod rights;
+pub mod stream;
 pub mod timer;
 pub mod types;
 pub mod zset;

@@ -1,26 +1,41 @@
-//! An allocator that counts the bytes in use, as jemalloc would. A test binary installs it:
-//! `#[global_allocator] static ALLOC: Counting = Counting;`
+//! An allocator that counts the bytes in use, as jemalloc or glibc's malloc would. A test binary installs it:
+//! `#[global_allocator] static ALLOC: Counting = Counting::jemalloc();`
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 /// Counts per thread, so that tests do not see each other.
 #[derive(Debug)]
-pub struct Counting;
+pub struct Counting {
+    /// What a block of so many bytes takes.
+    taken: fn(usize) -> isize,
+}
+
+impl Counting {
+    /// jemalloc's size classes: four per doubling, 16 bytes apart below 128.
+    #[must_use]
+    pub const fn jemalloc() -> Counting {
+        Counting {
+            taken: |n| match n {
+                0..=8 => 8,
+                9..=128 => n.next_multiple_of(16) as isize,
+                _ => n.next_multiple_of(n.next_power_of_two() / 8) as isize,
+            },
+        }
+    }
+
+    /// What glibc calls the usable size: blocks are multiples of 16, of which 8 are its own, and at least 32.
+    #[must_use]
+    pub const fn glibc() -> Counting {
+        Counting {
+            taken: |n| (n + 8).next_multiple_of(16).max(32) as isize - 8,
+        }
+    }
+}
 
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-/// jemalloc's size classes: four per doubling, 16 bytes apart below 128.
-fn class(n: usize) -> isize {
-    let size = match n {
-        0..=8 => 8,
-        9..=128 => n.next_multiple_of(16),
-        _ => n.next_multiple_of(n.next_power_of_two() / 8),
-    };
-    size as isize
 }
 
 fn count(change: isize) {
@@ -34,13 +49,13 @@ fn count(change: isize) {
 // SAFETY: every call goes to the system allocator with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(class(layout.size()));
+        count((self.taken)(layout.size()));
         // SAFETY: as the caller promises.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        count(-class(layout.size()));
+        count(-(self.taken)(layout.size()));
         // SAFETY: as the caller promises; the block came from `System`.
         unsafe { System.dealloc(ptr, layout) };
     }

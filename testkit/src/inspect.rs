@@ -77,6 +77,43 @@ pub fn processor_time(pid: u32) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// What the main thread of a server works while `body` runs in this thread, and what that answers. What it may have worked
+/// while this thread waited for a processor is left out: on a busy machine that is work on other things, which nobody
+/// waited for. So the result is never too large because the machine is busy.
+pub fn work_during<R>(server: u32, body: impl FnOnce() -> R) -> (R, Duration) {
+    let main = format!("/proc/{server}/task/{server}/schedstat");
+    let look = || {
+        [
+            schedule(&main)[0],
+            schedule("/proc/thread-self/schedstat")[1],
+        ]
+    };
+    let before = look();
+    let result = body();
+    let after = look();
+    let [worked, waited] = [0, 1].map(|i| after[i].saturating_sub(before[i]));
+    (result, worked.saturating_sub(waited))
+}
+
+/// How long a thread has run, and how long it was ready to run but had no processor; zeros if the system does not say.
+fn schedule(path: &str) -> [Duration; 2] {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut numbers = text.split(' ').map(|n| n.parse().unwrap_or(0));
+    [0, 1].map(|_| Duration::from_nanos(numbers.next().unwrap_or(0)))
+}
+
+/// The processor time that this thread has taken: what the machine does besides does not count.
+#[must_use]
+pub fn thread_time() -> Duration {
+    // SAFETY: the call writes to a place on the stack.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+        time
+    };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// DEBUG DIGEST-VALUE: the state of one key; all zeros if it is missing.
 #[track_caller]
 pub fn digest(client: &mut Client, key: impl AsRef<[u8]>) -> String {

@@ -111,10 +111,15 @@ fn every_item_is_accounted_for(c: &mut Roamer, key: &str, stream: &str, seen: &[
         *told.entry(entry[1].field("ev").text()).or_default() += 1;
     }
     let stats = c.line(&format!("MODQ.STATS {key}"));
+    assert_eq!(stats.field("events_missed"), Value::Int(0));
     assert_eq!(told["submit"] as i64, stats.field("submitted").int());
     assert_eq!(told["resolve"], resolved.len());
     let expired = told["expire"] + told.get("dead").unwrap_or(&0);
     assert_eq!(expired as i64, stats.field("expired").int());
+    // In a cluster a stream that is not here may be elsewhere.
+    c.line(&format!("DEL {stream}"));
+    let stats = c.line(&format!("MODQ.STATS {key}"));
+    assert!(stats.field("events_missed").is_null());
 }
 
 fn a_slot_moves_under_load(kind: Kind) {

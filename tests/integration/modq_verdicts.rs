@@ -30,7 +30,15 @@ fn table() -> Vec<Row> {
 fn vote(c: &mut Client, item: &str, who: &str, verdict: &str) -> Value {
     let claimed = claim(c, &format!("q {who} NEW TAGS 1 senior"));
     assert_eq!(claimed.id(), item);
-    cmd!(c, "MODQ.RESOLVE", "q", item, claimed.token, "VERDICT", verdict)
+    cmd!(
+        c,
+        "MODQ.RESOLVE",
+        "q",
+        item,
+        claimed.token,
+        "VERDICT",
+        verdict
+    )
 }
 
 fn votes_come_to_what_the_table_says(kind: Kind) {
@@ -86,7 +94,15 @@ fn a_vote_keeps_the_place_and_is_seen_by_get_but_not_by_claims(kind: Kind) {
         let stale = cmd!(c, "MODQ.RESOLVE", "q", "first", held.token - 1);
         assert_err!(stale, "STALE");
         let changed = cmd!(
-            c, "MODQ.RESOLVE", "q", "first", held.token, "REV", 9, "VERDICT", "keep"
+            c,
+            "MODQ.RESOLVE",
+            "q",
+            "first",
+            held.token,
+            "REV",
+            9,
+            "VERDICT",
+            "keep"
         );
         assert_err!(changed, "CHANGED");
         assert_err!(
@@ -101,13 +117,28 @@ fn a_vote_keeps_the_place_and_is_seen_by_get_but_not_by_claims(kind: Kind) {
             "VERDICT"
         );
     });
-    let voted = cmd!(c, "MODQ.RESOLVE", "q", "first", held.token, "VERDICT", "keep");
+    let voted = cmd!(
+        c,
+        "MODQ.RESOLVE",
+        "q",
+        "first",
+        held.token,
+        "VERDICT",
+        "keep"
+    );
     assert_eq!(voted, simple("VOTED"));
-    assert_eq!(c.line("MODQ.POSITION q first"), Value::Int(1), "its own place");
+    assert_eq!(
+        c.line("MODQ.POSITION q first"),
+        Value::Int(1),
+        "its own place"
+    );
     assert_eq!(field(&mut c, "q", "first", "rev"), Value::Int(1));
     let votes = field(&mut c, "q", "first", "votes");
     assert_eq!(votes.items().len(), 1);
-    assert_eq!((votes[0][0].text(), votes[0][1].text()), ("ann".into(), "keep".into()));
+    assert_eq!(
+        (votes[0][0].text(), votes[0][1].text()),
+        ("ann".into(), "keep".into())
+    );
     assert!(votes[0][2].int() <= now_ms());
     assert_eq!(field(&mut c, "q", "first", "contested"), Value::Int(0));
     // Whoever voted is not given it, nor by force; EXCLUDE 0 does not change that.
@@ -122,23 +153,68 @@ fn a_vote_keeps_the_place_and_is_seen_by_get_but_not_by_claims(kind: Kind) {
     // Sent again it is answered as it was, whatever REV says; another verdict is stale.
     unchanged(&mut c, "q", |c| {
         let again = cmd!(
-            c, "MODQ.RESOLVE", "q", "first", held.token, "VERDICT", "keep", "REV", 99
+            c,
+            "MODQ.RESOLVE",
+            "q",
+            "first",
+            held.token,
+            "VERDICT",
+            "keep",
+            "REV",
+            99
         );
         assert_eq!(again, simple("VOTED"));
-        let other = cmd!(c, "MODQ.RESOLVE", "q", "first", held.token, "VERDICT", "remove");
+        let other = cmd!(
+            c,
+            "MODQ.RESOLVE",
+            "q",
+            "first",
+            held.token,
+            "VERDICT",
+            "remove"
+        );
         assert_err!(other, "STALE");
         assert_err!(cmd!(c, "MODQ.RESOLVE", "q", "first", held.token), "STALE");
-        assert_err!(cmd!(c, "MODQ.RESOLVE", "q", "first", 0, "VERDICT", "keep"), "STALE");
+        assert_err!(
+            cmd!(c, "MODQ.RESOLVE", "q", "first", 0, "VERDICT", "keep"),
+            "STALE"
+        );
     });
     let stats = c.line("MODQ.STATS q");
-    assert_eq!((stats.field("votes").int(), stats.field("voting").int()), (1, 1));
-    let ended = cmd!(c, "MODQ.RESOLVE", "q", "first", second.token, "VERDICT", "keep");
+    assert_eq!(
+        (stats.field("votes").int(), stats.field("voting").int()),
+        (1, 1)
+    );
+    let ended = cmd!(
+        c,
+        "MODQ.RESOLVE",
+        "q",
+        "first",
+        second.token,
+        "VERDICT",
+        "keep"
+    );
     assert_eq!(ended, ok());
-    let gone = cmd!(c, "MODQ.RESOLVE", "q", "first", held.token, "VERDICT", "keep");
+    let gone = cmd!(
+        c,
+        "MODQ.RESOLVE",
+        "q",
+        "first",
+        held.token,
+        "VERDICT",
+        "keep"
+    );
     assert_err!(gone, "NOITEM");
     let stats = c.line("MODQ.STATS q");
-    assert_eq!(stats.field("resolved"), Value::Int(1), "resolved counts items");
-    assert_eq!((stats.field("votes").int(), stats.field("voting").int()), (1, 0));
+    assert_eq!(
+        stats.field("resolved"),
+        Value::Int(1),
+        "resolved counts items"
+    );
+    assert_eq!(
+        (stats.field("votes").int(), stats.field("voting").int()),
+        (1, 0)
+    );
 }
 
 fn without_a_split_tag_a_contested_item_is_dead_until_somebody_takes_it_up(kind: Kind) {
@@ -153,25 +229,41 @@ fn without_a_split_tag_a_contested_item_is_dead_until_somebody_takes_it_up(kind:
     };
     contest(&mut c, "i");
     let stats = c.line("MODQ.STATS q");
-    for (name, n) in [("splits", 1), ("contested", 1), ("died", 0), ("dead", 1), ("voting", 0)] {
+    for (name, n) in [
+        ("splits", 1),
+        ("contested", 1),
+        ("died", 0),
+        ("dead", 1),
+        ("voting", 0),
+    ] {
         assert_eq!(stats.field(name), Value::Int(n), "{name}");
     }
     assert_eq!(ids_listed(&mut c, "q DEAD"), "i");
     // What does not count as taking it up.
     assert_eq!(c.line("MODQ.REVIVE q ALL"), Value::Int(0));
     assert_eq!(c.line("MODQ.SUBMIT q i p ONDUP BUMP"), simple("BUMPED"));
-    assert_eq!(c.line("MODQ.SUBMIT q i p ONDUP REPLACE"), simple("REPLACED"));
+    assert_eq!(
+        c.line("MODQ.SUBMIT q i p ONDUP REPLACE"),
+        simple("REPLACED")
+    );
     assert_eq!(state(&mut c, "q", "i"), "dead");
     // Somebody named: their verdict is final.
     let token = c.line("MODQ.ASSIGN q i eve").int();
-    assert_eq!(cmd!(c, "MODQ.RESOLVE", "q", "i", token, "VERDICT", "third"), ok());
+    assert_eq!(
+        cmd!(c, "MODQ.RESOLVE", "q", "i", token, "VERDICT", "third"),
+        ok()
+    );
     // A changed payload voids.
     contest(&mut c, "i");
     c.line("MODQ.UPDATE q i PAYLOAD edited");
     assert_eq!(state(&mut c, "q", "i"), "ready");
     assert_eq!(field(&mut c, "q", "i", "votes").items().len(), 0);
     assert_eq!(field(&mut c, "q", "i", "contested"), Value::Int(0));
-    assert_eq!(ids(&c.line("MODQ.CLAIM q ann")), "i", "who voted may have it again");
+    assert_eq!(
+        ids(&c.line("MODQ.CLAIM q ann")),
+        "i",
+        "who voted may have it again"
+    );
     assert_eq!(c.line("MODQ.CANCEL q i"), Value::Int(1));
     // So does a REVIVE that names it.
     contest(&mut c, "i");
@@ -186,7 +278,10 @@ fn without_a_split_tag_a_contested_item_is_dead_until_somebody_takes_it_up(kind:
     assert_eq!(field(&mut c, "r", "i", "votes").items().len(), 2);
     assert_eq!(ids(&c.line("MODQ.CLAIM r ann")), "", "who voted may not");
     let held = claim(&mut c, "r eve");
-    assert_eq!(cmd!(c, "MODQ.RESOLVE", "r", "i", held.token, "VERDICT", "x"), ok());
+    assert_eq!(
+        cmd!(c, "MODQ.RESOLVE", "r", "i", held.token, "VERDICT", "x"),
+        ok()
+    );
 }
 
 /// The ids that LIST shows, joined with spaces.
@@ -216,7 +311,11 @@ fn with_a_split_tag_it_goes_to_those_who_offer_it(kind: Kind) {
     c.expect_ok("DEBUG RELOAD");
     assert_eq!(digest(&mut c, "q"), before);
     c.line("MODQ.UPDATE q i PAYLOAD edited");
-    assert_eq!(field(&mut c, "q", "i", "tags").items().len(), 64, "the tag goes again");
+    assert_eq!(
+        field(&mut c, "q", "i", "tags").items().len(),
+        64,
+        "the tag goes again"
+    );
     // A tag that it had stays.
     submit(&mut c, "q j p TAGS 1 senior");
     assert_eq!(vote(&mut c, "j", "ann", "keep"), simple("VOTED"));
@@ -256,10 +355,22 @@ fn a_changed_quorum_counts_the_votes_at_once_unless_locked(kind: Kind) {
     assert_eq!(fields(&last[0])["ev"], "split");
     for wrong in ["0 1", "2 1", "1 16", "x 2", "1"] {
         unchanged(&mut c, "q", |c| {
-            assert_err!(c.line(&format!("MODQ.UPDATE q j QUORUM {wrong}")), "ERR", "QUORUM");
+            assert_err!(
+                c.line(&format!("MODQ.UPDATE q j QUORUM {wrong}")),
+                "ERR",
+                "QUORUM"
+            );
         });
-        assert_err!(c.line(&format!("MODQ.CONFIGURE q QUORUM {wrong}")), "ERR", "QUORUM");
-        assert_err!(c.line(&format!("MODQ.SUBMIT q k p QUORUM {wrong}")), "ERR", "QUORUM");
+        assert_err!(
+            c.line(&format!("MODQ.CONFIGURE q QUORUM {wrong}")),
+            "ERR",
+            "QUORUM"
+        );
+        assert_err!(
+            c.line(&format!("MODQ.SUBMIT q k p QUORUM {wrong}")),
+            "ERR",
+            "QUORUM"
+        );
     }
 }
 
@@ -271,7 +382,11 @@ fn late_votes_count_as_late_decisions_do(kind: Kind) {
     wait_until("the lock is over", PATIENCE, || len(&mut c, "q DEAD") == 1);
     let late = cmd!(c, "MODQ.RESOLVE", "q", "i", held.token, "VERDICT", "keep");
     assert_eq!(late, simple("VOTED"));
-    assert_eq!(state(&mut c, "q", "i"), "ready", "a late vote makes it ready");
+    assert_eq!(
+        state(&mut c, "q", "i"),
+        "ready",
+        "a late vote makes it ready"
+    );
     assert_eq!(field(&mut c, "q", "i", "expiries"), Value::Int(0));
     let again = cmd!(c, "MODQ.RESOLVE", "q", "i", held.token, "VERDICT", "keep");
     assert_eq!(again, simple("VOTED"));
@@ -295,10 +410,14 @@ fn replicas_restarts_and_copies_have_the_votes(kind: Kind) {
     assert_eq!(vote(&mut c, "j", "ann", "keep"), simple("VOTED"));
     assert_eq!(vote(&mut c, "j", "cy", "remove"), simple("SPLIT"));
     let before = digest(&mut c, "q");
-    wait_until("the replica has it", PATIENCE, || digest(&mut r, "q") == before);
+    wait_until("the replica has it", PATIENCE, || {
+        digest(&mut r, "q") == before
+    });
     c.cmd(&["COPY", "q", "{q}copy"]);
     let dump = c.cmd(&["DUMP", "q"]);
-    let Value::Bulk(dump) = dump else { panic!("{dump:?}") };
+    let Value::Bulk(dump) = dump else {
+        panic!("{dump:?}")
+    };
     let restored = c.cmd(&[b"RESTORE".as_slice(), b"restored", b"0", &dump]);
     assert_eq!(restored, ok());
     for key in ["{q}copy", "restored"] {

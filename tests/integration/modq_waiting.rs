@@ -18,7 +18,6 @@ fn a_wait_ends_with_null_in_time(kind: Kind) {
                 assert_eq!(b.line(&format!("{command} {key} m BLOCK 80")), null);
                 let took = start.elapsed();
                 assert!(took >= Duration::from_millis(78), "{took:?}");
-                assert!(took < Duration::from_secs(5), "{took:?}");
             }
         }
     }

@@ -67,9 +67,8 @@ fn worst_ping<R>(server: &Server, body: impl FnOnce() -> R) -> (R, Duration) {
         let pings = scope.spawn(move || {
             let mut worst = Duration::ZERO;
             while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
-                let before = processor_time(server.pid());
-                c.line("PING");
-                worst = worst.max(processor_time(server.pid()) - before);
+                let (_, work) = work_during(server.pid(), || c.line("PING"));
+                worst = worst.max(work);
             }
             worst
         });
@@ -199,10 +198,10 @@ fn a_brace_in_a_name_costs_nothing(kind: Kind) {
     let mut c = server.client();
     let mut cost = |name: &str| {
         let clients = crowd(&server, &format!("MODQ.CLAIM {name} m# BLOCK 0 TAGS 1 t"));
-        let before = processor_time(server.pid());
-        submit(&mut c, &format!("{name} i p TAGS 1 nobody"));
-        c.line("PING");
-        let took = processor_time(server.pid()) - before;
+        let ((), took) = work_during(server.pid(), || {
+            submit(&mut c, &format!("{name} i p TAGS 1 nobody"));
+            c.line("PING");
+        });
         drop(clients);
         wait_until("all are gone", PATIENCE, || blocked_clients(&mut c) == 0);
         took

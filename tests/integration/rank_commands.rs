@@ -543,11 +543,8 @@ fn unlink_frees_and_memory_is_what_it_takes(kind: Kind) {
         "{kind:?}: {each:.1} bytes a member beyond its name; MEMORY USAGE says {told} of {grown}"
     );
     assert!(each <= 64.0, "{each}");
-    // Bytes are reckoned in jemalloc's sizes. Any other allocator takes some more for the smallest pieces.
-    let jemalloc = info(&mut c, "memory")["mem_allocator"].starts_with("jemalloc");
-    let least = if jemalloc { 0.9 } else { 0.8 };
     let ratio = told as f64 / grown as f64;
-    assert!((least..1.1).contains(&ratio), "{told} of {grown}");
+    assert!((0.9..1.1).contains(&ratio), "{told} of {grown}");
     c.line("UNLINK b");
     wait_until("it is freed", PATIENCE, || {
         used(&mut c) < before + grown / 20

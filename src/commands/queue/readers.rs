@@ -7,6 +7,7 @@ use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::read;
 use crate::host::replies::reply_claim;
+use crate::host::streams;
 use crate::host::waiting;
 use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
@@ -414,7 +415,7 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     ];
     let totals = totals(queue);
     let maps = if is_brief { 0 } else { 2 };
-    ctx.reply_map(numbers.len() + totals.len() + 4 + maps);
+    ctx.reply_map(numbers.len() + totals.len() + 5 + maps);
     for (name, n) in numbers.into_iter().chain(totals) {
         ctx.field(name).reply_integer(n as i64);
     }
@@ -428,7 +429,19 @@ fn stats(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         reply_ready_by_tag(ctx, queue);
         reply_ready_by_priority(ctx, queue);
     }
+    let stream = queue.settings().events.clone();
+    drop(key);
+    reply_missed(ctx, &stream);
     Ok(())
+}
+
+/// Null where the server does not tell enough.
+fn reply_missed(ctx: Context<'_>, stream: &[u8]) {
+    let field = ctx.field("events_missed");
+    match streams::missed(ctx, stream) {
+        Some(missed) => field.reply_integer(missed as i64),
+        None => field.reply_null(),
+    }
 }
 
 /// What has become of the items of a queue, and how long it took.

@@ -5,8 +5,7 @@ use super::register::{Call, Delivered, clients, inspect, with};
 use crate::host::clock;
 use crate::host::replies::reply_claim;
 use crate::host::schedule;
-use crate::server::blocking::Blocked;
-use crate::server::blocking::WaitEvents;
+use crate::server::blocking::{Blocked, WaitEvents, answers_are_held_back};
 use crate::server::context::{Context, Refusal};
 use modq_core::queue::{Answer, CallId};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -31,6 +30,8 @@ impl WaitEvents for Calls {
                 with(|register| {
                     register.leave_lock(&call, delivered);
                     register.delivered.extend(delivered.then_some(Delivered {
+                        call: CallId(id),
+                        held_back: answers_are_held_back(),
                         client: call.client_id,
                         at: (call.db, call.keys[*at].clone()),
                         answer: answer.clone(),
@@ -57,6 +58,18 @@ impl WaitEvents for Calls {
             if register.leave_lock(&call, false) && answer.undo.is_some() {
                 let name = (call.db, call.keys[*at].clone());
                 register.to_undo.push((name, answer.clone()));
+            }
+        });
+    }
+
+    fn handed_on(id: u64) {
+        if !ANSWERED.load(Relaxed) {
+            return;
+        }
+        with(|register| {
+            let mut all = register.delivered.iter_mut();
+            if let Some(delivered) = all.find(|delivered| delivered.call.0 == id) {
+                delivered.held_back = false;
             }
         });
     }
@@ -125,18 +138,21 @@ pub fn end_overdue(ctx: Context<'_>) {
     schedule::tick_within(ctx, 1);
 }
 
-/// Whether anybody was answered since the server last slept.
+/// Whether there may be any in `delivered`.
 static ANSWERED: AtomicBool = AtomicBool::new(false);
 
-/// The server has slept: before that it sent all answers, or closed whom it could not send theirs.
+/// The server has slept: before that it sent all answers that it does not hold back, or closed whom it could
+/// not send theirs.
 pub fn turn_begins() {
     if ANSWERED.load(Relaxed) {
-        ANSWERED.store(false, Relaxed);
-        with(|register| register.delivered.clear());
+        with(|register| {
+            register.delivered.retain(|delivered| delivered.held_back);
+            ANSWERED.store(!register.delivered.is_empty(), Relaxed);
+        });
     }
 }
 
-/// The connection of a client is closed. What it was to be answered with in this turn has not been
+/// The connection of a client is closed. What it was to be answered with in this turn, or is held back, has not been
 /// sent: the server closes who exceeds their output limit, and who cannot be written to, before it
 /// sleeps. So it is taken back, unless others were answered with the same lock.
 pub fn client_gone(ctx: Context<'_>, client: u64) {

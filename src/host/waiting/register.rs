@@ -56,6 +56,9 @@ struct SharedLock {
 
 /// A client that was answered with a lock.
 pub(super) struct Delivered {
+    pub(super) call: CallId,
+    /// Whether the server holds the answer back yet: then it is not sent before it sleeps.
+    pub(super) held_back: bool,
     /// The id of its connection.
     pub(super) client: u64,
     /// Where the lock is.
@@ -76,7 +79,7 @@ pub(super) struct Register {
     pub(super) to_answer: BTreeSet<CallId>,
     /// The locks they are to be answered with, by where each is and its token.
     locks: HashMap<(KeyName, Token), SharedLock>,
-    /// Who was answered since the server last slept: the answers have yet to be sent.
+    /// Who was answered and has not been sent the answer: since the server last slept, or the server holds it back.
     pub(super) delivered: Vec<Delivered>,
     /// Matches whose client is gone, to be undone.
     pub(super) to_undo: Vec<(KeyName, Answer)>,

@@ -66,6 +66,24 @@ fn blocked_clients_can_be_watched(kind: Kind) {
     assert_eq!(blocked.read(), arr!["list", "x"]);
 }
 
+fn work_is_what_the_server_does_and_nobody_else(kind: Kind) {
+    let server = bare(kind).start();
+    let mut c = server.client();
+    let script = ["EVAL", "for i = 1, 10000000 do end", "0"];
+    // Again while the machine has no processor for the test: it is left out then, and perhaps all of it.
+    let much = Duration::from_millis(5);
+    wait_until("the script is seen", PATIENCE, || {
+        work_during(server.pid(), || c.cmd(&script)).1 > much
+    });
+    let own = || {
+        let start = thread_time();
+        while thread_time() - start < 10 * much {}
+    };
+    wait_until("work of the test does not count", PATIENCE, || {
+        work_during(server.pid(), own).1 < much
+    });
+}
+
 fn data_survives_as_configured(kind: Kind) {
     let mut server = bare(kind).aof().start();
     server.client().expect_ok("SET k 1");
@@ -265,6 +283,7 @@ matrix!(
     blocked_clients_can_be_watched,
     a_client_reconnects_where_its_connection_was_closed,
     data_survives_as_configured,
+    work_is_what_the_server_does_and_nobody_else,
     replicas_catch_up,
     a_crash_fails_the_test,
     a_death_fails_the_test,

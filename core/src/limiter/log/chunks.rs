@@ -1,6 +1,6 @@
 //! The runs of a LOG in compact form: delta-coded, in chunks with running totals in their heads.
 
-use crate::memory::alloc_size;
+use crate::memory::{alloc_size, roomy};
 use crate::units::{Millis, Time};
 use crate::wire::{self, MAX_NUMBER};
 use smallvec::SmallVec;
@@ -155,8 +155,7 @@ impl Chunk {
         let needed = self.bytes.len() + n;
         if needed > self.bytes.capacity() {
             // Anything between two size classes would be rounded up to the larger one.
-            self.bytes
-                .reserve_exact(alloc_size(needed) - self.bytes.len());
+            self.bytes.reserve_exact(roomy(needed) - self.bytes.len());
         }
         match n {
             1 => self.bytes.push(code[0]),

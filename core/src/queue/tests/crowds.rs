@@ -3,8 +3,9 @@
 
 use super::properties::run;
 use super::*;
+use modq_testkit::inspect::thread_time;
 use proptest::prelude::*;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const NOW: u64 = 1_000_000;
 
@@ -58,9 +59,9 @@ fn in_turns(queue: &mut Queue, steps: usize) -> Vec<(Duration, usize)> {
     let mut turns = Vec::new();
     while is_due(queue) {
         let mut out = Outcome::default();
-        let start = Instant::now();
+        let start = thread_time();
         queue.advance(now, Gate::Open, steps, &mut out);
-        let took = start.elapsed();
+        let took = thread_time() - start;
         if !out.record.is_empty() {
             let effects = Record::decode(out.record.bytes()).expect("decodes");
             turns.push((took, effects.len()));
