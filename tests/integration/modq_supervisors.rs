@@ -227,7 +227,8 @@ fn configure_sets_and_shows(kind: Kind) {
     let (server, mut c) = desk(kind);
     let mut three = server.client().hello3();
     let defaults = map!["lock" => 300_000, "maxexpiries" => 20, "maxlen" => 0, "capacity" => 0,
-        "late" => "reject", "aging" => 0, "events" => "", "eventsmaxlen" => 10_000];
+        "late" => "reject", "aging" => 0, "events" => "", "eventsmaxlen" => 10_000,
+        "quorum" => arr![1, 1], "splittag" => "", "retain" => 0, "retainmax" => 100_000];
     assert_eq!(three.line("MODQ.CONFIGURE q"), defaults);
     assert_eq!(c.line("EXISTS q"), Value::Int(0));
     c.expect_ok(
@@ -254,6 +255,14 @@ fn configure_sets_and_shows(kind: Kind) {
             "LOCK 5 LOCK 5",
             "AGING 2147483649",
             "MAXLEN -1",
+            "QUORUM 2 1",
+            "QUORUM 0 1",
+            "QUORUM 1 16",
+            "QUORUM 1",
+            "RETAIN -1",
+            "RETAIN 1099511627777",
+            "RETAINMAX 1099511627777",
+            "RETAINMAX x",
         ] {
             assert_err!(c.line(&format!("MODQ.CONFIGURE q {line}")), "ERR");
         }
