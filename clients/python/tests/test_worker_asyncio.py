@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from contextlib import aclosing
 from typing import Any
@@ -11,28 +10,10 @@ from typing import Any
 import pytest
 import redis.asyncio
 from servers import PATIENCE, Server
+from until import drained, until
 
 from modq.asyncio import Queue, WorkClaim, Worker
 from modq.errors import LockLost, NoItem, Stale, WrongType
-
-
-async def until(what: Any, why: str = "it comes true") -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        answer = what()
-        if asyncio.iscoroutine(answer):
-            answer = await answer
-        if answer:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"waited in vain until {why}")
-
-
-async def drained(queue: Queue[Any]) -> None:
-    async def empty() -> bool:
-        return await queue.len() == 0
-
-    await until(empty, "every item is decided")
 
 
 async def test_a_loop_with_one_claim_at_a_time(aclient: Any, name: str) -> None:
