@@ -189,7 +189,7 @@ async def test_sentinel_failover(own: Callable[..., Server], name: str) -> None:
     watcher = sentinel(first)
     try:
         with watcher.client() as client:
-            wait_until(lambda: client.sentinel_master("main")["num-slaves"] == 1, "Sentinel knows the replica")
+            wait_until(lambda: client.info("sentinel")["master0"]["slaves"] == 1, "Sentinel knows the replica")
         submit(first, name, 100)
         with second.client() as client:
             wait_until(lambda: client.execute_command("MODQ.LEN", name) == 100, "the replica has the items")

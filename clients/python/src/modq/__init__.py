@@ -1,1 +1,64 @@
-"""modq"""
+"""modq: moderation queues, rate limits and boards inside Redis and Valkey, from Python.
+
+Here are the classes for ordinary code and threads; ``modq.asyncio`` has those of the same names for asyncio.
+"""
+
+from ._crew import Options
+from ._sync.held import WorkClaim
+from ._sync.queue import Claim
+from ._sync.worker import Handler, Queue, Worker
+from ._version import MODULE_VERSIONS, __version__
+from .codec import BYTES, JSON, TEXT, Codec
+from .errors import (
+    Changed,
+    CrossSlot,
+    EventsError,
+    Excluded,
+    Exists,
+    Full,
+    InvalidArgument,
+    LockLost,
+    ModqError,
+    NoItem,
+    NoPolicy,
+    OutOfMemory,
+    Paused,
+    PayloadError,
+    Stale,
+    TryAgain,
+    Unblocked,
+    WrongType,
+)
+
+__all__ = [
+    "BYTES",
+    "JSON",
+    "TEXT",
+    "MODULE_VERSIONS",
+    "Changed",
+    "Claim",
+    "Codec",
+    "CrossSlot",
+    "EventsError",
+    "Excluded",
+    "Exists",
+    "Full",
+    "Handler",
+    "InvalidArgument",
+    "LockLost",
+    "ModqError",
+    "NoItem",
+    "NoPolicy",
+    "Options",
+    "OutOfMemory",
+    "Paused",
+    "PayloadError",
+    "Queue",
+    "Stale",
+    "TryAgain",
+    "Unblocked",
+    "WorkClaim",
+    "Worker",
+    "WrongType",
+    "__version__",
+]

@@ -163,9 +163,9 @@ def of(error: redis_errors.ResponseError) -> redis_errors.ResponseError:
     return InvalidArgument(message)
 
 
-def of_text(message: str) -> redis_errors.ResponseError:
-    """The exception for an error that came as an element of an array."""
-    return of(redis_errors.ResponseError(message.removeprefix("ERR ")))
+def of_any(error: Exception) -> Exception:
+    """The same for whatever came in the place of an answer."""
+    return of(error) if isinstance(error, redis_errors.ResponseError) else error
 
 
 def is_lost(error: BaseException) -> bool:

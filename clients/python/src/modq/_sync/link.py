@@ -80,35 +80,54 @@ class Line:
         except redis_errors.ResponseError as error:
             if moved(error):
                 return self._redirected(command, error)
-            if isinstance(error, redis_errors.ReadOnlyError):
-                self.drop()
             raise errors.of(error) from None
         except BaseException as error:
-            self.drop()
+            if self._size == 1:
+                self.drop()
             if isinstance(error, errors.LOST):
                 self._find_again()
             raise
         return command.parse(reply)
 
+    def run_all(self, commands: list[Command[T]]) -> list[T | Exception]:
+        """Sends them together; the answers, with errors in the places of what failed."""
+        try:
+            client = self._mine or self._single()
+            pipeline = client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command.args, NEVER_DECODE=True)
+            replies = pipeline.execute(raise_on_error=False)
+        except (redis_errors.RedisError, OSError) as error:
+            self._find_again()
+            return [error] * len(commands)
+        if any(isinstance(reply, Exception) and moved(reply) for reply in replies):
+            self._find_again()
+        answers: list[T | Exception] = []
+        for command, reply in zip(commands, replies, strict=True):
+            failed = isinstance(reply, Exception)
+            answers.append(errors.of_any(reply) if failed else command.parse(reply))
+        return answers
+
     def _redirected(self, command: Command[T], error: redis_errors.ResponseError) -> T:
         """While a slot is on its way, the cluster client follows to where the key is already; a wait is not sent so."""
         self._find_again()
+        self.drop()
         asks = isinstance(error, redis_errors.AskError) or str(error).startswith("ASK")
         if not asks or "BLOCK" in command.args or not isinstance(self._client, RedisCluster):
-            self.drop()
             raise errors.of(error) from None
         return command.parse(to_node(self._client, command))
 
     def _find_again(self) -> None:
-        """In a cluster the key may live elsewhere by now."""
+        """In a cluster the key may live elsewhere by now. Who uses one of the old connections at the moment may end it."""
         if isinstance(self._client, RedisCluster):
-            self.close()
+            self.drop()
+            self._mine = None
             refresh(self._client)
 
     def drop(self) -> None:
-        """Closes the connections; the next command makes new ones."""
+        """Closes the connections that nobody uses, or, if there is but one, that; the next command makes new ones."""
         if self._mine is not None:
-            self._mine.connection_pool.disconnect()
+            self._mine.connection_pool.disconnect(inuse_connections=self._size == 1)
 
     def close(self) -> None:
         mine, self._mine = self._mine, None

@@ -45,6 +45,11 @@ class WorkClaim(Claim[P]):
         self._task: asyncio.Task[Any] | None = None
         self._interrupted = False
 
+    def check(self) -> None:
+        """Raises ``LockLost`` if the lock is lost."""
+        if self.lost.is_set():
+            raise LockLost(f"the lock on {self.item!r} was lost")
+
     def lose(self) -> None:
         if not self.over.is_set():
             self.lost.set()
@@ -131,8 +136,7 @@ class WorkClaim(Claim[P]):
     # ---- Around the work on it
 
     async def __aenter__(self) -> WorkClaim[P]:
-        if self.lost.is_set():
-            raise LockLost(f"the lock on {self.item!r} was lost before work on it began")
+        self.check()
         self._task = asyncio.current_task()
         return self
 
@@ -263,8 +267,9 @@ class Heart(Generic[P]):
                 if not unknown_command(error):
                     return [error] * len(claims)
                 self._batches = False
-        one_by_one = (line.run(modq.extend(c.queue.key, c.item, c.token, self.options.lock_duration)) for c in claims)
-        return await asyncio.gather(*one_by_one, return_exceptions=True)
+        lock = self.options.lock_duration
+        answers = await line.run_all([modq.extend(c.queue.key, c.item, c.token, lock) for c in claims])
+        return list(answers)
 
     async def _ask_together(self, line: Line, claims: list[WorkClaim[P]]) -> list[int | BaseException]:
         pairs: list[tuple[Text, int]] = [(claim.item, claim.token) for claim in claims]

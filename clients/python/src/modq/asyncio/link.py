@@ -79,35 +79,54 @@ class Line:
         except redis_errors.ResponseError as error:
             if moved(error):
                 return await self._redirected(command, error)
-            if isinstance(error, redis_errors.ReadOnlyError):
-                await self.drop()
             raise errors.of(error) from None
         except BaseException as error:
-            await self.drop()
+            if self._size == 1:
+                await self.drop()
             if isinstance(error, errors.LOST):
                 await self._find_again()
             raise
         return command.parse(reply)
 
+    async def run_all(self, commands: list[Command[T]]) -> list[T | Exception]:
+        """Sends them together; the answers, with errors in the places of what failed."""
+        try:
+            client = self._mine or await self._single()
+            pipeline = client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command.args, NEVER_DECODE=True)
+            replies = await pipeline.execute(raise_on_error=False)
+        except (redis_errors.RedisError, OSError) as error:
+            await self._find_again()
+            return [error] * len(commands)
+        if any(isinstance(reply, Exception) and moved(reply) for reply in replies):
+            await self._find_again()
+        answers: list[T | Exception] = []
+        for command, reply in zip(commands, replies, strict=True):
+            failed = isinstance(reply, Exception)
+            answers.append(errors.of_any(reply) if failed else command.parse(reply))
+        return answers
+
     async def _redirected(self, command: Command[T], error: redis_errors.ResponseError) -> T:
         """While a slot is on its way, the cluster client follows to where the key is already; a wait is not sent so."""
         await self._find_again()
+        await self.drop()
         asks = isinstance(error, redis_errors.AskError) or str(error).startswith("ASK")
         if not asks or "BLOCK" in command.args or not isinstance(self._client, RedisCluster):
-            await self.drop()
             raise errors.of(error) from None
         return command.parse(await to_node(self._client, command))
 
     async def _find_again(self) -> None:
-        """In a cluster the key may live elsewhere by now."""
+        """In a cluster the key may live elsewhere by now. Who uses one of the old connections at the moment may end it."""
         if isinstance(self._client, RedisCluster):
-            await self.close()
+            await self.drop()
+            self._mine = None
             await refresh(self._client)
 
     async def drop(self) -> None:
-        """Closes the connections; the next command makes new ones."""
+        """Closes the connections that nobody uses, or, if there is but one, that; the next command makes new ones."""
         if self._mine is not None:
-            await self._mine.connection_pool.disconnect()
+            await self._mine.connection_pool.disconnect(inuse_connections=self._size == 1)
 
     async def close(self) -> None:
         mine, self._mine = self._mine, None

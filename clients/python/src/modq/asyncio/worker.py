@@ -149,19 +149,22 @@ class Crew(Generic[P]):
     async def _give_back(self) -> None:
         """Every lock that is left ends, also those whose answer never came."""
         held = [claim for claim in self.heart.held if not claim.over.is_set()]
-        releases = (claim._line.run(modq.release(claim.queue.key, claim.item, claim.token)) for claim in held)
-        await asyncio.gather(*releases, return_exceptions=True)
+        for line in {claim._line for claim in held}:
+            mine = [claim for claim in held if claim._line is line]
+            await line.run_all([modq.release(claim.queue.key, claim.item, claim.token) for claim in mine])
         for claim in held:
             claim.lose()
-        await asyncio.gather(*(self.leave(slot) for slot in self.slots), return_exceptions=True)
+        await self.leave()
 
-    async def leave(self, slot: Slot[P]) -> None:
-        await self.line(self.queue).run(modq.leave(self.queue.key, slot.moderator, release=True))
+    async def leave(self) -> None:
+        goodbyes = [modq.leave(self.queue.key, slot.moderator, release=True) for slot in self.slots]
+        await self.line(self.queue).run_all(goodbyes)
 
     async def _wait_for(self, tasks: set[Any], timeout: float) -> set[Any]:
         if not tasks:
             return set()
-        return (await asyncio.wait(tasks, timeout=timeout))[1]
+        _, late = await asyncio.wait(tasks, timeout=timeout)
+        return set(late)
 
     async def _within(self, timeout: float, *work: Coroutine[Any, Any, Any]) -> None:
         try:
