@@ -11,6 +11,7 @@ import redis
 import redis.asyncio
 from proxy import Proxy
 from servers import KINDS, Server
+from sides import Side
 
 _numbers = itertools.count(1)
 
@@ -87,3 +88,17 @@ async def aclient(server: Server) -> AsyncIterator[redis.asyncio.Redis]:
     made = redis.asyncio.Redis(port=server.port, socket_timeout=10)
     yield made
     await made.connection_pool.disconnect()
+
+
+@pytest.fixture(params=["sync", "asyncio"])
+def side(request: pytest.FixtureRequest) -> Iterator[Side]:
+    made = Side(request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
+def connection(request: pytest.FixtureRequest, side: Side, server: Server) -> object:
+    """A client of this side, by both protocols; with RESP3 also one that would decode what it reads."""
+    options = {"protocol": 2} if request.param == 2 else {"protocol": 3, "decode_responses": True}
+    return side.client(server.port, socket_timeout=10, **options)

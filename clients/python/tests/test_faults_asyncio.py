@@ -223,7 +223,7 @@ async def die(worker: Any) -> None:
     crew = worker._crew
     for line in [*crew._lines.values(), *(slot.line for slot in crew.slots)]:
         await line.close()
-        line.run = silence
+        line.run = line.run_all = silence
 
 
 async def test_a_thousand_items_and_workers_that_die(server: Server, name: str) -> None:

@@ -4,7 +4,11 @@ Here are the classes for ordinary code and threads; ``modq.asyncio`` has those o
 """
 
 from ._crew import Options
+from ._sync.board import Board
+from ._sync.events import EventLog
 from ._sync.held import WorkClaim
+from ._sync.lease import Lease, Leases
+from ._sync.limiter import Limiter, Policies, Reservation, mcheck
 from ._sync.queue import Claim
 from ._sync.worker import Handler, Queue, Worker
 from ._version import MODULE_VERSIONS, __version__
@@ -21,6 +25,7 @@ from .errors import (
     ModqError,
     NoItem,
     NoPolicy,
+    NoRoom,
     OutOfMemory,
     Paused,
     PayloadError,
@@ -29,8 +34,24 @@ from .errors import (
     Unblocked,
     WrongType,
 )
+from .events import Event, Fold
+from .types import Check, Limit, Resolved
 
 __all__ = [
+    "Board",
+    "Check",
+    "Event",
+    "EventLog",
+    "Fold",
+    "Lease",
+    "Leases",
+    "Limit",
+    "Limiter",
+    "NoRoom",
+    "Policies",
+    "Reservation",
+    "Resolved",
+    "mcheck",
     "BYTES",
     "JSON",
     "TEXT",

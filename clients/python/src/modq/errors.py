@@ -191,5 +191,9 @@ def unknown_command(error: BaseException) -> bool:
     return isinstance(error, InvalidArgument) and str(error).lower().startswith("unknown command")
 
 
+class NoRoom(Exception):
+    """All leases are taken, and waiting for one was not wanted or took too long."""
+
+
 class LockLost(Exception):
     """The lock on the item a handler works on is not ours any more: stop. Somebody else may have the item already."""

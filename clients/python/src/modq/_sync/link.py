@@ -11,13 +11,14 @@ import time
 import weakref
 from typing import Any, TypeVar
 
-from redis import ConnectionPool, Redis, RedisCluster
+from redis import Redis, RedisCluster
 from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from .. import errors
 from .._wire import Command
+from .nodes import pool_of, ready
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class Line:
     def _single(self) -> Any:
         if self._mine is None:
             if isinstance(self._client, RedisCluster):
-                pool = node_pool(self._client, self._key)
+                pool = pool_of(self._client, self._key)
             else:
                 pool = self._client.connection_pool
             self._mine = single(pool, self._timeout, self._size)
@@ -109,11 +110,10 @@ class Line:
         return answers
 
     def _redirected(self, command: Command[T], error: redis_errors.ResponseError) -> T:
-        """While a slot is on its way, the cluster client follows to where the key is already; a wait is not sent so."""
+        """The node did nothing: the cluster client follows to where the key is. A wait is not sent so, but asked anew."""
         self._find_again()
         self.drop()
-        asks = isinstance(error, redis_errors.AskError) or str(error).startswith("ASK")
-        if not asks or "BLOCK" in command.args or not isinstance(self._client, RedisCluster):
+        if not isinstance(self._client, RedisCluster) or "BLOCK" in command.args:
             raise errors.of(error) from None
         return command.parse(to_node(self._client, command))
 
@@ -142,16 +142,15 @@ def moved(error: BaseException) -> bool:
     return isinstance(error, kinds) or str(error).startswith(words)
 
 
-def node_pool(client: Any, key: bytes) -> Any:
-    """The pool, or what is as good as one, of the node that has the key."""
-    client.initialize()
-    node = client.get_node_from_key(key)
-    return ConnectionPool(connection_class=node.connection_class, **node.connection_kwargs)
+def node_name(client: Any, key: bytes) -> str:
+    """Which node of the cluster has the key."""
+    ready(client)
+    return str(client.get_node_from_key(key).name)
 
 
 def to_node(client: Any, command: Command[T]) -> Any:
     """With the node given, redis-py neither asks the server for the keys nor repeats; MOVED and ASK are followed."""
-    client.initialize()
+    ready(client)
     node = client.get_node_from_key(command.keys[0])
     return client.execute_command(*command.args, NEVER_DECODE=True, target_nodes=node)
 
