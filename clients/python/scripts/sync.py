@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "modq"
-FILES = ("link.py", "queue.py", "limiter.py", "lease.py", "board.py", "events.py", "sharded.py")
+FILES = ("link.py", "queue.py", "limiter.py", "lease.py", "board.py", "events.py", "presence.py", "sharded.py")
 
 WORDS = [
     (r"\basync def\b", "def"),
@@ -33,6 +33,7 @@ WORDS = [
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bAsyncGenerator\b", "Generator"),
     (r"\bmodq\.asyncio\b", "modq"),
+    (r"\(pubsub\.aclose\(\) if hasattr\(pubsub, \"aclose\"\) else pubsub\.close\(\)\)", "pubsub.close()"),
     (r"\baclose\b", "close"),
 ]
 

@@ -9,7 +9,9 @@ from ._sync.events import EventLog
 from ._sync.held import WorkClaim
 from ._sync.lease import Lease, Leases
 from ._sync.limiter import Limiter, Policies, Reservation, mcheck
+from ._sync.presence import Presence
 from ._sync.queue import Claim
+from ._sync.sharding import ShardedQueue
 from ._sync.worker import Handler, Queue, Worker
 from ._version import MODULE_VERSIONS, __version__
 from .codec import BYTES, JSON, TEXT, Codec
@@ -74,7 +76,9 @@ __all__ = [
     "OutOfMemory",
     "Paused",
     "PayloadError",
+    "Presence",
     "Queue",
+    "ShardedQueue",
     "Stale",
     "TryAgain",
     "Unblocked",

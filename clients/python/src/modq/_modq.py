@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from redis.exceptions import ResponseError
 
@@ -14,6 +14,8 @@ from .types import (
     GroupRow,
     Item,
     Lock,
+    OnDecided,
+    OnDup,
     Record,
     Resolved,
     Row,
@@ -30,6 +32,21 @@ Words = Iterable[Text]
 def _quorum(args: list[Any], quorum: tuple[int, int] | None) -> None:
     if quorum is not None:
         args += ("QUORUM", *quorum)
+
+
+class SubmitOptions(TypedDict, total=False):
+    """The keywords of ``Queue.submit``."""
+
+    priority: int | None
+    boost: Duration | None
+    delay: Duration | None
+    tags: Words | None
+    exclude: Words | None
+    ondup: OnDup | None
+    step: int | None
+    quorum: tuple[int, int] | None
+    group: Text | None
+    ondecided: OnDecided | None
 
 
 def submit_options(

@@ -65,7 +65,8 @@ class Line:
         self._size = size
         self._mine: Any = None
 
-    def _single(self) -> Any:
+    def client(self) -> Any:
+        """A client over these connections."""
         if self._mine is None:
             if isinstance(self._client, RedisCluster):
                 pool = pool_of(self._client, self._key)
@@ -76,7 +77,7 @@ class Line:
 
     def run(self, command: Command[T]) -> T:
         try:
-            client = self._mine or self._single()
+            client = self._mine or self.client()
             reply = client.execute_command(*command.args, NEVER_DECODE=True)
         except redis_errors.ResponseError as error:
             if moved(error):
@@ -93,7 +94,7 @@ class Line:
     def run_all(self, commands: list[Command[T]]) -> list[T | Exception]:
         """Sends them together; the answers, with errors in the places of what failed."""
         try:
-            client = self._mine or self._single()
+            client = self._mine or self.client()
             pipeline = client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command.args, NEVER_DECODE=True)

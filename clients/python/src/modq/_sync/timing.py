@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 log = logging.getLogger("modq")
@@ -14,7 +14,7 @@ log = logging.getLogger("modq")
 class Keeper:
     """Does ``what`` every ``pause`` seconds from ``start`` to ``stop``, in a thread."""
 
-    def __init__(self, pause: float, what: Callable[[], None]) -> None:
+    def __init__(self, pause: float, what: Callable[[], Any]) -> None:
         self._pause = pause
         self._what = what
         self._end = threading.Event()

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .. import _modq as modq
 from .._crew import STEP, Event, Events, Options, WorkOptions
@@ -77,6 +77,9 @@ class Crew(Generic[P]):
                 self._lines[queue.key] = Line(queue.link.client, queue.key, self.options.reply)
             return self._lines[queue.key]
 
+    def lines(self) -> list[Line]:
+        return [*self._lines.values(), *(slot.line for slot in self.slots)]
+
     # ---- Claiming
 
     def ask(self, slot: Slot[P]) -> WorkClaim[P] | None:
@@ -141,7 +144,7 @@ class Crew(Generic[P]):
         self._join(STEP if left else 0.0)
         self.heart.stop(STEP)
         self._give_back()
-        for line in [*self._lines.values(), *(slot.line for slot in self.slots)]:
+        for line in self.lines():
             line.close()
         self.events.emit("closed")
 
@@ -178,6 +181,12 @@ class Crew(Generic[P]):
         self.line(self.queue).run_all(goodbyes)
 
 
+class Works(Protocol[P]):
+    """What a worker can work on: a ``Queue``, a ``ShardedQueue``."""
+
+    def crew(self, options: Options, events: Events) -> Crew[P]: ...
+
+
 class Worker(Generic[P]):
     """Calls ``handler(claim)`` for every item, in ``concurrency`` threads. Keywords are those of ``Options``.
 
@@ -186,7 +195,7 @@ class Worker(Generic[P]):
     ``run`` goes on until ``close``; ``on`` listens to events.
     """
 
-    def __init__(self, queue: Queue[P], handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> None:
+    def __init__(self, queue: Works[P], handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> None:
         self.queue = queue
         self.options = Options(moderator, **options)
         self._handler = handler
@@ -259,10 +268,7 @@ class Queue(Commands[P]):
         One at a time: a claim that is not settled when the next is asked for is released. For more at once use a
         ``Worker``. Leaving the loop gives back what is held.
         """
-        made = Options(moderator, **options)
-        if made.concurrency != 1:
-            raise ValueError("work() is for one at a time; Worker has threads")
-        return work(self.crew(made, Events()))
+        return work(self.crew(Options(moderator, **options), Events()))
 
     def worker(self, handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> Worker[P]:
         """A ``Worker`` that calls ``handler`` with each claim."""
@@ -271,6 +277,8 @@ class Queue(Commands[P]):
 
 def work(crew: Crew[P]) -> Iterator[WorkClaim[P]]:
     """Claims one after the other; then the orderly end."""
+    if crew.options.concurrency != 1:
+        raise ValueError("work() is for one at a time; Worker has threads")
     crew.heart.begin()
     slot = crew.slots[0]
     try:

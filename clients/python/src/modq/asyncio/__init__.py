@@ -6,7 +6,9 @@ from .events import EventLog
 from .held import WorkClaim
 from .lease import Lease, Leases
 from .limiter import Limiter, Policies, Reservation, mcheck
+from .presence import Presence
 from .queue import Claim
+from .sharding import ShardedQueue
 from .worker import Handler, Queue, Worker
 
 __all__ = [
@@ -19,7 +21,9 @@ __all__ = [
     "Limiter",
     "Options",
     "Policies",
+    "Presence",
     "Queue",
+    "ShardedQueue",
     "Reservation",
     "WorkClaim",
     "Worker",

@@ -64,7 +64,8 @@ class Line:
         self._size = size
         self._mine: Any = None
 
-    async def _single(self) -> Any:
+    async def client(self) -> Any:
+        """A client over these connections."""
         if self._mine is None:
             if isinstance(self._client, RedisCluster):
                 pool = await pool_of(self._client, self._key)
@@ -75,7 +76,7 @@ class Line:
 
     async def run(self, command: Command[T]) -> T:
         try:
-            client = self._mine or await self._single()
+            client = self._mine or await self.client()
             reply = await client.execute_command(*command.args, NEVER_DECODE=True)
         except redis_errors.ResponseError as error:
             if moved(error):
@@ -92,7 +93,7 @@ class Line:
     async def run_all(self, commands: list[Command[T]]) -> list[T | Exception]:
         """Sends them together; the answers, with errors in the places of what failed."""
         try:
-            client = self._mine or await self._single()
+            client = self._mine or await self.client()
             pipeline = client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command.args, NEVER_DECODE=True)

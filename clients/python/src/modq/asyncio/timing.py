@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 log = logging.getLogger("modq")
@@ -14,7 +14,7 @@ log = logging.getLogger("modq")
 class Keeper:
     """Does ``what`` every ``pause`` seconds from ``start`` to ``stop``."""
 
-    def __init__(self, pause: float, what: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, pause: float, what: Callable[[], Awaitable[Any]]) -> None:
         self._pause = pause
         self._what = what
         self._task: asyncio.Task[None] | None = None

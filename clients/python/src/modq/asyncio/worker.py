@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .. import _modq as modq
 from .._crew import STEP, Event, Events, Options, WorkOptions
@@ -41,11 +41,11 @@ class Slot(Generic[P]):
 class Crew(Generic[P]):
     """What a worker is made of: slots, heartbeats, connections, and how they end. Users see ``Worker`` and ``work``."""
 
-    def __init__(self, queue: Commands[P], options: Options) -> None:
+    def __init__(self, queue: Commands[P], options: Options, events: Events) -> None:
         self.queue = queue
         self.options = options
-        self.events = Events()
-        self.heart: Heart[P] = Heart(options, self.events)
+        self.events = events
+        self.heart: Heart[P] = Heart(options, events)
         self.closing = asyncio.Event()
         self.failure: BaseException | None = None
         self.slots = [self.open_slot(number) for number in range(options.concurrency)]
@@ -63,6 +63,9 @@ class Crew(Generic[P]):
         if queue.key not in self._lines:
             self._lines[queue.key] = Line(queue.link.client, queue.key, self.options.reply)
         return self._lines[queue.key]
+
+    def lines(self) -> list[Line]:
+        return [*self._lines.values(), *(slot.line for slot in self.slots)]
 
     def begin(self) -> None:
         self._beating = asyncio.ensure_future(self.heart.beat())
@@ -142,8 +145,7 @@ class Crew(Generic[P]):
             await self._wait_for({self._beating}, STEP)
         await self.heart.finish(STEP)
         await self._within(STEP, self._give_back())
-        lines = [*self._lines.values(), *(slot.line for slot in self.slots)]
-        await self._within(STEP, *(line.close() for line in lines))
+        await self._within(STEP, *(line.close() for line in self.lines()))
         self.events.emit("closed")
 
     async def _give_back(self) -> None:
@@ -173,6 +175,12 @@ class Crew(Generic[P]):
             self.events.emit("error", TimeoutError(f"a step of the shutdown took more than {timeout:g} s"))
 
 
+class Works(Protocol[P]):
+    """What a worker can work on: a ``Queue``, a ``ShardedQueue``."""
+
+    def crew(self, options: Options, events: Events) -> Crew[P]: ...
+
+
 class Worker(Generic[P]):
     """Calls ``handler(claim)`` for every item, up to ``concurrency`` at once. Options are those of ``Options``.
 
@@ -181,7 +189,7 @@ class Worker(Generic[P]):
     cancelled. ``run`` goes on until ``close``; ``on`` listens to events.
     """
 
-    def __init__(self, queue: Queue[P], handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> None:
+    def __init__(self, queue: Works[P], handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> None:
         self.queue = queue
         self.options = Options(moderator, **options)
         self._handler = handler
@@ -199,8 +207,7 @@ class Worker(Generic[P]):
         """Works until ``close`` is called, or an error comes that does not pass (it is raised): no rights, another type.
 
         ``handle_signals``: SIGTERM and SIGINT close the worker."""
-        crew = self._crew = self.queue.crew(self.options)
-        crew.events = crew.heart._events = self._events
+        crew = self._crew = self.queue.crew(self.options, self._events)
         if handle_signals:
             self._listen()
         crew.begin()
@@ -251,8 +258,8 @@ class Worker(Generic[P]):
 class Queue(Commands[P]):
     __doc__ = Commands.__doc__
 
-    def crew(self, options: Options) -> Crew[P]:
-        return Crew(self, options)
+    def crew(self, options: Options, events: Events) -> Crew[P]:
+        return Crew(self, options, events)
 
     def work(self, moderator: Text, **options: Unpack[WorkOptions]) -> AsyncGenerator[WorkClaim[P], None]:
         """``async for claim in queue.work("bot", concurrency=10)``: claims whose locks are kept alive until settled.
@@ -261,7 +268,7 @@ class Queue(Commands[P]):
         them to tasks (``async with claim: …`` in each): a slot is free when its claim is settled or lost. Leaving the
         loop gives back what is held.
         """
-        return work(self.crew(Options(moderator, **options)))
+        return work(self.crew(Options(moderator, **options), Events()))
 
     def worker(self, handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> Worker[P]:
         """A ``Worker`` that calls ``handler`` with each claim."""
