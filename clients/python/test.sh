@@ -30,8 +30,8 @@ if (($#)); then exec "$py" -m pytest -q -p no:cacheprovider "$@"; fi
 venv "$oldest"
 venv "$middle"
 
-"$py" -m ruff format --check --quiet . ../../examples
-"$py" -m ruff check --quiet . ../../examples
+"$py" -m ruff format --config pyproject.toml --no-cache --check --quiet . ../../examples
+"$py" -m ruff check --config pyproject.toml --no-cache --quiet . ../../examples
 "$py" scripts/sync.py --check
 "$py" scripts/reference.py --check
 "$py" -m mypy --no-error-summary

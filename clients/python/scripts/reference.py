@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ TARGET = ROOT / "docs" / "reference.md"
 
 HEAD = f"""# Reference of modq for Python
 
-Written by `scripts/reference.py` from the docstrings; change those. Version {modq.__version__}, for modules {modq.MODULE_VERSIONS}.
+Written by `scripts/reference.py` from the docstrings; change those.
+Version {modq.__version__}, for modules {modq.MODULE_VERSIONS}.
 
 Everything here is in `modq`. `modq.asyncio` has the same classes for asyncio, with the same methods to `await` (iterators
 with `async for`, blocks with `async with`). Durations are `timedelta` or seconds; times are aware `datetime` in UTC. Ids,
@@ -49,7 +51,9 @@ def doc(thing: Any, indent: str = "") -> str:
 def signature(thing: Any) -> str:
     found = inspect.signature(thing)
     kept = [parameter for name, parameter in found.parameters.items() if name != "self"]
-    return str(found.replace(parameters=kept)).replace("'", "")
+    written = re.sub(r"<function (\w+) at \w+>", r"\1", str(found.replace(parameters=kept))).replace("<factory>", "…")
+    # Annotations are strings here, and shown without their quotes; default values keep theirs.
+    return re.sub(r"(: |-> )(['\"])(.*?)\2(?=[,)]| =|$)", r"\1\3", written).replace("Commands[", "Queue[")
 
 
 def members(cls: Any) -> list[str]:
@@ -92,7 +96,11 @@ def values() -> str:
     for name, thing in vars(modq.types).items():
         if not inspect.isclass(thing) or thing.__module__ != "modq.types":
             continue
-        names = [f.name for f in dataclasses.fields(thing)] if dataclasses.is_dataclass(thing) else thing._fields
+        names = (
+            [f.name for f in dataclasses.fields(thing)]
+            if dataclasses.is_dataclass(thing)
+            else list(getattr(thing, "_fields", ()))
+        )
         own = inspect.getdoc(thing) or ""
         told = "" if own.startswith(f"{name}(") else " ".join(own.split())
         lines.append(f"- **`{name}`** ({', '.join(f'`{one}`' for one in names)}){': ' + told if told else ''}")

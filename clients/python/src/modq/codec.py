@@ -18,6 +18,9 @@ class Codec(Protocol[P]):
 class Bytes:
     """Payloads are bytes, and stay as they are."""
 
+    def __repr__(self) -> str:
+        return "modq.BYTES"
+
     def encode(self, payload: bytes, /) -> bytes:
         return bytes(payload)
 
@@ -28,6 +31,9 @@ class Bytes:
 class Text:
     """Payloads are strings, in UTF-8."""
 
+    def __repr__(self) -> str:
+        return "modq.TEXT"
+
     def encode(self, payload: str, /) -> bytes:
         return payload.encode()
 
@@ -37,6 +43,9 @@ class Text:
 
 class Json:
     """Payloads are what JSON can hold, without spaces and in UTF-8."""
+
+    def __repr__(self) -> str:
+        return "modq.JSON"
 
     def encode(self, payload: Any, /) -> bytes:
         return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()

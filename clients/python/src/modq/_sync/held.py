@@ -180,8 +180,9 @@ class Heart(Generic[P]):
 
     def landed(self, claim: WorkClaim[P]) -> None:
         """Waits for a heartbeat of this claim that is on its way: behind a decision its answer would be NOITEM."""
-        with self._change:
-            self._change.wait_for(lambda: claim not in self._flying)
+        if claim in self._flying:
+            with self._change:
+                self._change.wait_for(lambda: claim not in self._flying)
 
     def _beat(self) -> None:
         while not self._stop.wait(self.lock / 10):

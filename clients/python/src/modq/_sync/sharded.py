@@ -21,8 +21,9 @@ P = TypeVar("P")
 Length = int
 
 
+# ``ShardedQueue`` is this with what workers need; each side has its own of that.
 class Shards(Generic[P]):
-    """What ``ShardedQueue`` can do but work. ``review`` with 3 shards is the queues ``review:{0}`` to ``review:{2}``.
+    """One logical queue over several keys. ``review`` with 3 shards is the queues ``review:{0}`` to ``review:{2}``.
 
     An item's shard follows from its id (CRC-32), so producers agree without asking; all must say the same number of
     shards, and to change it the queue has to be empty. Priority and age order the items of one shard, not of the whole:

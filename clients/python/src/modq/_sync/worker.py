@@ -7,14 +7,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from .. import _modq as modq
 from .._crew import STEP, Event, Events, Options, WorkOptions
 from .._wire import Command, Duration, Text, backoff, ms, seconds
+from ..codec import Codec
 from ..errors import LockLost, passes
+from ..types import Lock
 from .held import Heart, WorkClaim
-from .link import BLOCK, Line
+from .link import BLOCK, Client, Line
 from .queue import Commands
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Slot(Generic[P]):
         self.moderator = moderator
         self.line = line
         self.thread: threading.Thread | None = None
+        self.question: Command[list[Lock]] | None = None
         self.claiming = False
         self.failures = 0
         #: After an error the next claim may be an old lock whose answer was lost: how long it still lasts is unknown.
@@ -85,7 +88,9 @@ class Crew(Generic[P]):
     def ask(self, slot: Slot[P]) -> WorkClaim[P] | None:
         """One CLAIM, which waits for some seconds. Whoever holds nothing is given something new, or what an answer that
         was lost had given them."""
-        locks = slot.line.run(modq.claim(self.queue.key, slot.moderator, self._ask, ms(BLOCK)))
+        if slot.question is None:
+            slot.question = modq.claim(self.queue.key, slot.moderator, self._ask, ms(BLOCK))
+        locks = slot.line.run(slot.question)
         if not locks:
             return None
         return WorkClaim(self.queue, locks[0], slot.moderator, self.heart, self.line(self.queue))
@@ -258,6 +263,14 @@ class Worker(Generic[P]):
 
 class Queue(Commands[P]):
     __doc__ = Commands.__doc__
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self: Queue[bytes], client: Client, name: Text) -> None: ...
+        @overload
+        def __init__(self, client: Client, name: Text, *, codec: Codec[P]) -> None: ...
+        def __init__(self, client: Client, name: Text, *, codec: Any = None) -> None: ...
 
     def crew(self, options: Options, events: Events) -> Crew[P]:
         return Crew(self, options, events)

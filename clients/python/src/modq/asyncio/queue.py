@@ -110,8 +110,9 @@ class Claim(Generic[P]):
         await self.queue.move(self.item, destination, token=self.token, priority=priority, by=by)
 
 
+# ``Queue`` is this with what workers need; each side has its own of that.
 class Commands(Generic[P]):
-    """What ``Queue`` can do but work. One moderation queue: one key.
+    """One moderation queue: one key.
 
     ``client`` is yours: it is used as it is, never changed and never closed. ``codec`` says how payloads become bytes:
     ``modq.BYTES`` (default), ``modq.TEXT``, ``modq.JSON`` or your own. Durations are ``timedelta`` or seconds; times come

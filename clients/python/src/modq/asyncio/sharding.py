@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .. import _modq as modq
 from .._crew import Events, Options, WorkOptions
 from .._wire import Text, ms
+from ..codec import Codec
 from .held import WorkClaim
-from .link import BLOCK, Line
+from .link import BLOCK, Client, Line
 from .sharded import Shards
 from .worker import Crew, Handler, Slot, Worker, work
 
@@ -96,6 +97,14 @@ class ShardedCrew(Crew[P]):
 
 class ShardedQueue(Shards[P]):
     __doc__ = Shards.__doc__
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(self: ShardedQueue[bytes], client: Client, name: Text, *, shards: int) -> None: ...
+        @overload
+        def __init__(self, client: Client, name: Text, *, shards: int, codec: Codec[P]) -> None: ...
+        def __init__(self, client: Client, name: Text, *, shards: int, codec: Any = None) -> None: ...
 
     def crew(self, options: Options, events: Events) -> ShardedCrew[P]:
         return ShardedCrew(self, options, events)
