@@ -117,13 +117,15 @@ def sentinel(primary: Server, name: str = "main") -> Server:
 def cluster(size: int = 3, kind: str = "redis-8.2") -> list[Server]:
     """Primaries that share the slots."""
     options = ("cluster-enabled yes", "cluster-node-timeout 5000")
-    nodes = [Server(kind, *options) for _ in range(size)]
+    # By default the port of the bus is 10000 higher, which may be none.
+    buses = [free_port() for _ in range(size)]
+    nodes = [Server(kind, *options, f"cluster-port {bus}") for bus in buses]
     edges = [16384 * i // size for i in range(size + 1)]
     for i, node in enumerate(nodes):
         with node.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", edges[i], edges[i + 1] - 1)
-            for other in nodes[:i]:
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+            for other, bus in zip(nodes[:i], buses, strict=False):
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
     for node in nodes:
         with node.client() as client:
             wait_until(

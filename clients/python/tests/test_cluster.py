@@ -75,7 +75,7 @@ def test_a_sharded_queue(side: Side, cluster_client: Any, threads: redis.RedisCl
     for i in range(60):
         assert side.wait(sharded.submit(f"post:{i}", b"text")) == "READY"
     assert side.wait(sharded.len()) == 60
-    assert all(side.wait(queue.len()) > 0 for queue in sharded.queues)
+    assert all(side.wait(queue.len()) > 0 for queue in sharded.shards)
     assert side.wait(sharded.get("post:3")).state == "ready"
     seen: Counter[str] = Counter()
 
@@ -89,13 +89,13 @@ def test_a_sharded_queue(side: Side, cluster_client: Any, threads: redis.RedisCl
         workers.submit("post:late", b"")
         wait_until(lambda: seen["post:late"] == 1)
     assert seen == Counter([*(f"post:{i}" for i in range(60)), "post:late"])
-    assert all(queue.waiters() == [] for queue in workers.queues)
+    assert all(queue.waiters() == [] for queue in workers.shards)
 
 
 def test_fair_turns(threads: redis.RedisCluster, name: str) -> None:
     """A shard with much to do does not keep the others waiting."""
     sharded = ShardedQueue(threads, name, shards=3)
-    for i, queue in enumerate(sharded.queues):
+    for i, queue in enumerate(sharded.shards):
         for n in range(10 if i == 0 else 2):
             queue.submit(f"{i}:{n}", b"")
     order = []

@@ -160,6 +160,68 @@ async def test_a_handler_that_fails_releases_with_a_delay(aclient: Any, name: st
     assert isinstance(errors[0], ValueError)
 
 
+async def test_a_cancellation_inside_a_handler_ends_only_that_handler(aclient: Any, name: str) -> None:
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    errors: list[BaseException] = []
+
+    async def handler(claim: WorkClaim[bytes]) -> None:
+        if claim.deliveries == 1:
+            inner = asyncio.ensure_future(asyncio.sleep(PATIENCE))
+            inner.cancel()
+            await inner
+        await claim.resolve()
+
+    worker = queue.worker(handler, "bot")
+    worker.on("error", errors.append)
+    running = asyncio.ensure_future(worker.run())
+    await drained(queue)
+    await worker.close()
+    await running
+    assert [type(error) for error in errors] == [asyncio.CancelledError]
+
+
+async def test_no_claim_is_held_longer_than_the_most(aclient: Any, name: str) -> None:
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    lost: list[Any] = []
+
+    async def handler(claim: WorkClaim[bytes]) -> None:
+        if claim.deliveries == 1:
+            await asyncio.sleep(PATIENCE * 2)
+        await claim.resolve()
+
+    worker = queue.worker(handler, "bot", lock_duration=0.5, max_hold=1)
+    worker.on("lock_lost", lost.append)
+    running = asyncio.ensure_future(worker.run())
+    await drained(queue)
+    await worker.close()
+    await running
+    assert len(lost) == 1 and (await queue.stats()).expired == 1
+
+
+async def test_a_user_with_few_rights(own: Any, name: str) -> None:
+    """Connections of the library's own sign in as the client does; what the user may not do ends the worker."""
+    server = own(
+        "redis-7.0", "user bot on >secret resetchannels ~q* +ping +hello +client +modq.claim +modq.resolve +modq.leave"
+    )
+    with server.client() as admin:
+        admin.execute_command("MODQ.SUBMIT", name, "post:1", "")
+    client = redis.asyncio.Redis(port=server.port, username="bot", password="secret")
+    async with aclosing(Queue(client, name).work("bot")) as claims:
+        async for claim in claims:
+            await claim.resolve()
+            break
+
+    async def handler(claim: WorkClaim[bytes]) -> None: ...
+
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        await asyncio.wait_for(Queue(client, "other").worker(handler, "bot").run(), PATIENCE)
+    wrong = redis.asyncio.Redis(port=server.port, username="bot", password="wrong")
+    with pytest.raises(redis.exceptions.AuthenticationError):
+        await asyncio.wait_for(Queue(wrong, name).worker(handler, "bot").run(), PATIENCE)
+
+
 async def test_the_order_of_a_shutdown(aclient: Any, name: str) -> None:
     queue = Queue(aclient, name)
     for i in range(3):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import binascii
 from itertools import count
 
 from redis.crc import key_slot
@@ -36,5 +36,5 @@ def shard_key(name: bytes, shard: int) -> bytes:
 
 
 def shard_of(item: Text, shards: int) -> int:
-    """Which shard has an item: CRC-32 of its id, modulo. The same in every language, so that producers agree."""
-    return zlib.crc32(raw(item)) % shards
+    """Which shard has an item: CRC-16 of its id (the one Redis takes for slots), modulo. The library for Node does the same."""
+    return binascii.crc_hqx(raw(item), 0) % shards

@@ -181,6 +181,11 @@ class Link:
             return command.parse(self._send(command))
         except redis_errors.ResponseError as error:
             raise errors.of(error) from None
+        except redis_errors.ClusterError as error:
+            # What redis-py says once TRYAGAIN, MOVED or ASK came too often.
+            if "TTL exhausted" not in str(error):
+                raise
+            raise errors.TryAgain(str(error)) from error
 
     def _send(self, command: Command[T]) -> Any:
         client: Any = self.client

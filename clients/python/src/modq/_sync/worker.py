@@ -255,7 +255,7 @@ class Worker(Generic[P]):
                     self._handler(claim)
             except LockLost:
                 pass
-            except Exception as error:
+            except BaseException as error:  # sys.exit() in a handler ends that handler
                 crew.events.emit("error", error)
             slot.adopting = not claim.over
             crew.heart.let_go(claim)

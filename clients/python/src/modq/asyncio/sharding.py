@@ -33,9 +33,9 @@ class ShardedCrew(Crew[P]):
 
     def __init__(self, sharded: Shards[P], options: Options, events: Events) -> None:
         self.sharded = sharded
-        self.turns = [number % len(sharded.queues) for number in range(options.concurrency)]
+        self.turns = [number % len(sharded.shards) for number in range(options.concurrency)]
         self._waiting: dict[tuple[int, int], Line] = {}
-        super().__init__(sharded.queues[0], options, events)
+        super().__init__(sharded.shards[0], options, events)
 
     def lines(self) -> list[Line]:
         return [*super().lines(), *self._waiting.values()]
@@ -44,7 +44,7 @@ class ShardedCrew(Crew[P]):
         """The slot's own connection that waits at a shard."""
         at = (slot.number, shard)
         if at not in self._waiting:
-            queue = self.sharded.queues[shard]
+            queue = self.sharded.shards[shard]
             self._waiting[at] = Line(queue.link.client, queue.key, BLOCK + 2, 1)
         return self._waiting[at]
 
@@ -54,20 +54,20 @@ class ShardedCrew(Crew[P]):
         return await self._ask_all(slot)
 
     def in_turn(self, slot: Slot[P]) -> list[int]:
-        first, n = self.turns[slot.number], len(self.sharded.queues)
+        first, n = self.turns[slot.number], len(self.sharded.shards)
         return [(first + i) % n for i in range(n)]
 
     def took(self, slot: Slot[P], shard: int) -> None:
-        self.turns[slot.number] = (shard + 1) % len(self.sharded.queues)
+        self.turns[slot.number] = (shard + 1) % len(self.sharded.shards)
 
     async def _ask_all(self, slot: Slot[P]) -> WorkClaim[P] | None:
-        keys = [self.sharded.queues[shard].key for shard in self.in_turn(slot)]
+        keys = [self.sharded.shards[shard].key for shard in self.in_turn(slot)]
         found = await slot.line.run(modq.mclaim(keys, slot.moderator, self._ask, ms(BLOCK)))
         if found is None:
             return None
-        shard = next(i for i, queue in enumerate(self.sharded.queues) if queue.name == found[0])
+        shard = next(i for i, queue in enumerate(self.sharded.shards) if queue.name == found[0])
         self.took(slot, shard)
-        queue = self.sharded.queues[shard]
+        queue = self.sharded.shards[shard]
         return WorkClaim(queue, found[1][0], slot.moderator, self.heart, self.line(queue))
 
     async def _ask_each(self, slot: Slot[P]) -> WorkClaim[P] | None:
@@ -81,7 +81,7 @@ class ShardedCrew(Crew[P]):
         return claim
 
     async def _ask_one(self, slot: Slot[P], shard: int, block_ms: int | None) -> WorkClaim[P] | None:
-        queue = self.sharded.queues[shard]
+        queue = self.sharded.shards[shard]
         slot.line = self.waiting(slot, shard)
         locks = await slot.line.run(modq.claim(queue.key, slot.moderator, self._ask, block_ms))
         if not locks:
@@ -90,7 +90,7 @@ class ShardedCrew(Crew[P]):
         return WorkClaim(queue, locks[0], slot.moderator, self.heart, self.line(queue))
 
     async def leave(self) -> None:
-        for queue in self.sharded.queues:
+        for queue in self.sharded.shards:
             goodbyes = [modq.leave(queue.key, slot.moderator, release=True) for slot in self.slots]
             await self.line(queue).run_all(goodbyes)
 

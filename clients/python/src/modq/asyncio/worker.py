@@ -253,6 +253,12 @@ class Worker(Generic[P]):
                     await self._handler(claim)
             except LockLost:
                 pass
+            except asyncio.CancelledError as error:
+                if crew.closing.is_set():
+                    raise
+                # Something the handler waited for was cancelled, not the worker: its item is on its way back.
+                crew.events.emit("error", error)
+                await crew.heart.finish(STEP)
             except Exception as error:
                 crew.events.emit("error", error)
             slot.adopting = not claim.over.is_set()
