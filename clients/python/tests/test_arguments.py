@@ -166,7 +166,7 @@ def test_errors_by_their_code() -> None:
     assert isinstance(of(ResponseError("STALE the token")), errors.Stale)
     assert str(of(ResponseError("STALE the token"))) == "the token"
     assert type(of(ResponseError("NOGROUP no"))) is ResponseError
-    assert errors.unknown_command(of(ResponseError("unknown command 'MODQ.MEXTEND', with args")))
+    assert errors.not_for_us(of(ResponseError("unknown command 'MODQ.MEXTEND', with args")))
     assert errors.passes(ResponseError("MASTERDOWN Link")) and not errors.passes(of(ResponseError("NOITEM x")))
 
 

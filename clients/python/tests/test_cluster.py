@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -9,12 +10,15 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 from redis.crc import key_slot
 from servers import PATIENCE, Server, cluster, wait_until
 from sides import Side
 from test_worker_sync import running
+from until import until
 
 from modq import Limit, Presence, Queue, ShardedQueue, mcheck
+from modq import asyncio as aio
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +94,32 @@ def test_a_sharded_queue(side: Side, cluster_client: Any, threads: redis.RedisCl
         wait_until(lambda: seen["post:late"] == 1)
     assert seen == Counter([*(f"post:{i}" for i in range(60)), "post:late"])
     assert all(queue.waiters() == [] for queue in workers.shards)
+
+
+async def test_asyncio_workers_follow_too(nodes: list[Server], threads: redis.RedisCluster, name: str) -> None:
+    """A sharded queue and one whose slot moves while workers are at it."""
+    client = redis.asyncio.RedisCluster(host="127.0.0.1", port=nodes[0].port)
+    plain, sharded = aio.Queue(client, name), aio.ShardedQueue(client, f"{name}:s", shards=3)
+    for i in range(60):
+        await plain.submit(f"post:{i}", b"")
+        await sharded.submit(f"post:{i}", b"")
+    seen: Counter[str] = Counter()
+
+    async def handler(claim: aio.WorkClaim[bytes]) -> None:
+        await asyncio.sleep(0.005)
+        if (await claim.resolve()).confirmed:
+            seen[claim.queue.name] += 1
+
+    workers = [plain.worker(handler, "bot", lock_duration=5), sharded.worker(handler, "bot", concurrency=2)]
+    runs = [asyncio.ensure_future(worker.run()) for worker in workers]
+    await until(lambda: seen[name] >= 10)
+    await asyncio.to_thread(move_slot, nodes, key_slot(name.encode()), name)
+    await until(lambda: seen[name] == 60)
+    await until(lambda: sum(seen[queue.name] for queue in sharded.shards) == 60)
+    await asyncio.gather(*(worker.close() for worker in workers))
+    await asyncio.gather(*runs)
+    assert await plain.len() == 0 and await sharded.len() == 0
+    await client.aclose()
 
 
 def test_fair_turns(threads: redis.RedisCluster, name: str) -> None:

@@ -16,7 +16,8 @@ import history
 import pytest
 import redis
 from proxy import Proxy
-from servers import PATIENCE, Server, wait_until
+from redis.sentinel import Sentinel
+from servers import PATIENCE, Server, sentinel, wait_until
 
 from modq import LockLost, Queue, WorkClaim, Worker, WrongType
 
@@ -228,6 +229,53 @@ def test_kill_and_restart_with_an_aof(own: Callable[..., Server], name: str) -> 
         all_decided(server, name)
     with server.client() as client:
         history.each_decided_once(client, stream, 200)
+
+
+def test_sentinel_failover(own: Callable[..., Server], name: str) -> None:
+    """No item is lost. What the failover loses of the last writes is decided once more."""
+    first = own("redis-7.0")
+    second = own("redis-7.0", f"replicaof 127.0.0.1 {first.port}")
+    watcher = sentinel(first)
+    try:
+        with watcher.client() as client:
+            wait_until(lambda: client.info("sentinel")["master0"]["slaves"] == 1, "Sentinel knows the replica")
+        submit(first, name, 100)
+        with second.client() as client:
+            wait_until(lambda: client.execute_command("MODQ.LEN", name) == 100, "the replica has the items")
+        done: list[str] = []
+
+        def handler(claim: WorkClaim[bytes]) -> None:
+            claim.resolve()
+            done.append(claim.item)
+            if len(done) == 30:
+                first.kill()
+
+        primary = Sentinel([("127.0.0.1", watcher.port)]).master_for("main")
+        with running(Queue(primary, name).worker(handler, "bot", concurrency=4, lock_duration=3)):
+            all_decided(second, name)
+        assert set(done) == {f"post:{i}" for i in range(100)}
+    finally:
+        watcher.stop()
+
+
+def test_heartbeats_of_a_user_who_may_not_batch(own: Callable[..., Server], name: str) -> None:
+    """MEXTEND is unknown to older modules and to older ACL rules: then each lock is extended on its own."""
+    rights = "+ping +hello +client +modq.claim +modq.resolve +modq.extend +modq.release +modq.leave"
+    server = own("redis-7.0", f"user bot on >secret resetchannels ~* {rights}")
+    stream = submit(server, name, 3)
+    together = threading.Barrier(3, timeout=PATIENCE)
+
+    def slow(claim: WorkClaim[bytes]) -> None:
+        first = claim.deadline
+        together.wait()
+        wait_until(lambda: claim.deadline > first)
+        claim.resolve()
+
+    client = redis.Redis(port=server.port, username="bot", password="secret")
+    with running(Queue(client, name).worker(slow, "bot", concurrency=3, lock_duration=1)):
+        all_decided(server, name)
+    with server.client() as admin:
+        assert history.each_decided_once(admin, stream, 3).expired == 0
 
 
 def test_shutdown_ends_while_the_server_hangs(one_server: Server, name: str, proxied: Callable[[int], Proxy]) -> None:

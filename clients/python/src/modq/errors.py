@@ -186,8 +186,10 @@ def passes(error: BaseException) -> bool:
     return isinstance(error, redis_errors.ResponseError) and str(error).startswith(_PASSING_WORDS)
 
 
-def unknown_command(error: BaseException) -> bool:
-    """Whether the server does not know the command: an older module, or none."""
+def not_for_us(error: BaseException) -> bool:
+    """Whether the server does not know the command (an older module), or this user may not send it (older ACL rules)."""
+    if isinstance(error, redis_errors.NoPermissionError):
+        return True
     return isinstance(error, InvalidArgument) and str(error).lower().startswith("unknown command")
 
 

@@ -219,9 +219,7 @@ class Worker(Generic[P]):
 
         ``handle_signals``: SIGTERM and SIGINT close the worker; only in the main thread."""
         self._running = True
-        if handle_signals:
-            for name in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(name, lambda *_: self._stop.set())
+        before = self._listen() if handle_signals else {}
         crew = self.queue.crew(self.options, self._events)
         crew.heart.begin()
         for slot in crew.slots:
@@ -236,6 +234,8 @@ class Worker(Generic[P]):
         finally:
             crew.end(self._drain)
             self._closed.set()
+            for name, handler in before.items():
+                signal.signal(name, handler)
         if crew.failure is not None:
             raise crew.failure
 
@@ -247,6 +247,11 @@ class Worker(Generic[P]):
         self._stop.set()
         if self._running:
             self._closed.wait()
+
+    def _listen(self) -> dict[signal.Signals, Any]:
+        """The handlers that were there before, to be put back."""
+        names = (signal.SIGTERM, signal.SIGINT)
+        return {name: signal.signal(name, lambda *_: self._stop.set()) for name in names}
 
     def _work(self, crew: Crew[P], slot: Slot[P]) -> None:
         while (claim := crew.next(slot)) is not None:

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from .. import _modq as modq
 from .._crew import Events, Options, Settling, ends_the_claim
 from .._wire import Command, Duration, Text, backoff, seconds
-from ..errors import LockLost, ModqError, unknown_command
+from ..errors import LockLost, ModqError, not_for_us
 from ..types import Lock, Resolved
 from .link import Line
 from .queue import Claim, Commands
@@ -264,7 +264,7 @@ class Heart(Generic[P]):
             try:
                 return await self._ask_together(line, claims)
             except Exception as error:
-                if not unknown_command(error):
+                if not not_for_us(error):
                     return [error] * len(claims)
                 self._batches = False
         lock = self.options.lock_duration

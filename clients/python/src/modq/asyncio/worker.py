@@ -212,8 +212,10 @@ class Worker(Generic[P]):
 
         ``handle_signals``: SIGTERM and SIGINT close the worker."""
         crew = self._crew = self.queue.crew(self.options, self._events)
-        if handle_signals:
-            self._listen()
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT) if handle_signals else ()
+        for name in signals:
+            loop.add_signal_handler(name, self._stop.set)
         crew.begin()
         for slot in crew.slots:
             slot.task = asyncio.ensure_future(self._work(crew, slot))
@@ -229,6 +231,8 @@ class Worker(Generic[P]):
             failed.cancel()
             await asyncio.shield(asyncio.ensure_future(crew.end(self._drain)))
             self._closed.set()
+            for name in signals:
+                loop.remove_signal_handler(name)
         if crew.failure is not None:
             raise crew.failure
 
@@ -240,11 +244,6 @@ class Worker(Generic[P]):
         self._stop.set()
         if self._crew is not None:
             await self._closed.wait()
-
-    def _listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self._stop.set)
 
     async def _work(self, crew: Crew[P], slot: Slot[P]) -> None:
         while (claim := await crew.next(slot)) is not None:
