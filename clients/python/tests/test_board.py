@@ -34,7 +34,7 @@ def test_boards(side: Side, connection: Any, name: str) -> None:
     assert board.among("alice", "nobody") == [AmongRow(1, 2, "alice", (7, 100))]
     assert board.count([7, 100]) == 1 and board.card() == 2
     assert board.percentile("bob") == 100.0 and board.percentile("nobody") is None
-    assert board.remove("bob", scores=[1, 1]) is False and board.remove("bob", scores=[9, 50]) is True
+    assert board.rem("bob", scores=[1, 1]) is False and board.rem("bob", scores=[9, 50]) is True
     assert board.close_season(f"{name}:old") == 1
     assert board.card() == 0
     side.wait(connection.zadd(f"{name}:z", {"carol": 5}))

@@ -57,11 +57,17 @@ def test_folding_gives_the_state(side: Side, connection: Any, name: str) -> None
     totals = fold.totals[name]
     for total in ("submitted", "resolved", "cancelled", "released", "expired", "died"):
         assert totals[total] == getattr(stats, total), total
+    assert log.fold() == fold
     # Kept and taken up again, it goes on behind the last event.
     again = Fold.load(fold.dump())
     assert again == fold
     queue.submit("post:new", b"")
     assert [one.item for one in log.replay(after=again.checkpoint)] == ["post:new"]
+    stop = threading.Event()
+    for one in log.follow(after=again.checkpoint, stop=stop):
+        assert one.item == "post:new"
+        stop.set()
+    assert log.fold(again).items[name]["post:new"]["state"] == "ready"
 
 
 def test_groups(side: Side, connection: Any, name: str) -> None:

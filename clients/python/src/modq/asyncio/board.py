@@ -88,7 +88,7 @@ class Board:
         """RANK.INFO: the settings and what is in it; None if there is no board."""
         return await self.link.run(rank.info(self.key))
 
-    async def remove(self, member: Text, *, scores: int | Sequence[int] | None = None) -> bool:
+    async def rem(self, member: Text, *, scores: int | Sequence[int] | None = None) -> bool:
         """RANK.REM: whether it was removed; with ``scores`` only if those are still its row."""
         return await self.link.run(rank.remove(self.key, member, scores))
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from .. import events as fold
+from .. import events
 from .._wire import Command, Duration, Text, ms, raw, seconds
-from ..events import Event
+from ..events import Event, Fold
 from .link import BLOCK, Client, Link
 
 
@@ -47,10 +47,10 @@ class EventLog:
         """Events for this consumer, without end: first what others read and left for ``idle``, then new ones. ``ack`` each
         when its work is done. With ``stop`` (an event) set, it ends within some seconds."""
         while stop is None or not stop.is_set():
-            events = await self.abandoned(group, consumer, count=count, idle=idle)
-            if not events:
-                events = await self.new(group, consumer, count=count, block=min(BLOCK, max(seconds(idle), 0.05)))
-            for one in events:
+            found = await self.abandoned(group, consumer, count=count, idle=idle)
+            if not found:
+                found = await self.new(group, consumer, count=count, block=min(BLOCK, max(seconds(idle), 0.05)))
+            for one in found:
                 yield one
 
     async def new(self, group: Text, consumer: Text, *, count: int = 100, block: Duration | None = None) -> list[Event]:
@@ -88,6 +88,20 @@ class EventLog:
                 after = one.id
                 yield one
 
+    async def follow(self, *, after: str = "0-0", count: int = 1000, stop: Any = None) -> AsyncIterator[Event]:
+        """As ``replay``, and then what comes, without end. With ``stop`` (an event) set, it ends within some seconds."""
+        while stop is None or not stop.is_set():
+            for one in await self.page(after=after, count=count, block=BLOCK):
+                after = one.id
+                yield one
+
+    async def fold(self, state: Fold | None = None) -> Fold:
+        """The state of all items, by all events there are behind the checkpoint of ``state``, which is changed."""
+        state = Fold() if state is None else state
+        async for one in self.replay(after=state.checkpoint):
+            state.apply(one)
+        return state
+
     async def page(self, *, after: str = "0-0", count: int = 1000, block: Duration | None = None) -> list[Event]:
         """XREAD: the next events behind ``after``; ``block`` waits for some, 5 seconds at most."""
         return await self._entries(["XREAD", "COUNT", count], after, block)
@@ -118,4 +132,4 @@ def entry(one: Any, again: bool) -> Event | None:
     if not isinstance(raw_fields, dict):
         words: Iterable[Any] = iter(raw_fields)
         raw_fields = dict(zip(words, words, strict=True))
-    return fold.event(entry_id, raw_fields, again)
+    return events.event(entry_id, raw_fields, again)

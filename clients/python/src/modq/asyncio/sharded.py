@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from redis.exceptions import ResponseError
 
 from .. import _keys
 from .._modq import SubmitOptions
@@ -53,6 +55,20 @@ class Shards(Generic[P]):
     async def submit(self, item: Text, payload: P, **options: Unpack[SubmitOptions]) -> SubmitStatus:
         """MODQ.SUBMIT to the item's shard; the keywords are those of ``Queue.submit``."""
         return await self.shard_of(item).submit(item, payload, **options)
+
+    async def submit_many(
+        self, items: Iterable[tuple[Text, P]], **options: Unpack[SubmitOptions]
+    ) -> list[SubmitStatus | ResponseError]:
+        """MODQ.MSUBMIT, one for each shard that is concerned; the answers in the order of the items."""
+        pairs = list(items)
+        answers: list[Any] = [None] * len(pairs)
+        for shard in self.shards:
+            places = [i for i, (item, _) in enumerate(pairs) if self.shard_of(item) is shard]
+            if places:
+                replies = await shard.submit_many([pairs[i] for i in places], **options)
+                for i, reply in zip(places, replies, strict=True):
+                    answers[i] = reply
+        return answers
 
     async def cancel(self, item: Text, *, rev: int | None = None) -> bool:
         """MODQ.CANCEL."""
