@@ -157,6 +157,22 @@ async def test_shutdown_ends_while_the_server_is_gone(
     await running
 
 
+async def test_shutdown_gives_back_what_it_never_heard_of(
+    one_server: Server, name: str, proxied: Callable[[int], Proxy]
+) -> None:
+    """A lock whose answer was lost is not known by its token; leaving ends it all the same."""
+    submit(one_server, name, 1)
+    proxy = proxied(one_server.port)
+    proxy.drop_replies("MODQ.CLAIM", 1_000_000)
+    worker = Queue(connect(proxy.port), name).worker(resolve, "bot", lock_duration=3600)
+    running = asyncio.ensure_future(worker.run())
+    with one_server.client() as client:
+        await until(lambda: client.execute_command("MODQ.LEN", name, "LOCKED") == 1)
+        await worker.close()
+        await running
+        assert client.execute_command("MODQ.LEN", name, "READY") == 1
+
+
 async def test_kill_and_restart_with_an_aof(own: Callable[..., Server], name: str) -> None:
     server = own("redis-7.0", "appendonly yes", "appendfsync always")
     stream = submit(server, name, 200)

@@ -278,6 +278,19 @@ def test_heartbeats_of_a_user_who_may_not_batch(own: Callable[..., Server], name
         assert history.each_decided_once(admin, stream, 3).expired == 0
 
 
+def test_shutdown_gives_back_what_it_never_heard_of(
+    one_server: Server, name: str, proxied: Callable[[int], Proxy]
+) -> None:
+    submit(one_server, name, 1)
+    proxy = proxied(one_server.port)
+    proxy.drop_replies("MODQ.CLAIM", 1_000_000)
+    with one_server.client() as client:
+        queue = Queue(redis.Redis(port=proxy.port), name)
+        with running(queue.worker(lambda claim: claim.resolve(), "bot", lock_duration=3600)):
+            wait_until(lambda: client.execute_command("MODQ.LEN", name, "LOCKED") == 1)
+        assert client.execute_command("MODQ.LEN", name, "READY") == 1
+
+
 def test_shutdown_ends_while_the_server_hangs(one_server: Server, name: str, proxied: Callable[[int], Proxy]) -> None:
     submit(one_server, name, 2)
     proxy = proxied(one_server.port)
