@@ -1,0 +1,6 @@
+"""The version of this package, and of the module it speaks to."""
+
+__version__ = "0.2.0"
+
+#: The versions of the module whose commands this package knows.
+MODULE_VERSIONS = ">=0.1,<0.3"
