@@ -1,0 +1,95 @@
+// One of a worker's places for an item: it claims under a moderator id of its own, so that a repeated CLAIM answers its own item.
+import type { Claim } from './claim.js';
+import { toModqError } from './errors.js';
+import { sleep, within } from './time.js';
+import type { Worker } from './worker.js';
+
+/** Lets one slot after the other wait on the worker's waiting connection. */
+const turns = new WeakMap<object, Promise<void>>();
+
+async function inTurn<R>(owner: object, run: () => Promise<R>): Promise<R> {
+  const before = turns.get(owner) ?? Promise.resolve();
+  const mine = before.then(run);
+  turns.set(
+    owner,
+    mine.then(
+      () => {},
+      () => {},
+    ),
+  );
+  return mine;
+}
+
+/** How far the clocks of the server and of this process are apart is not known: a lock of which less than this part seems left is extended first. */
+const SURE = 0.75;
+
+export class Slot<T> {
+  /** Whether it ever sent a CLAIM. */
+  claimed = false;
+  /** The last CLAIM without BLOCK had nothing. */
+  #empty = false;
+
+  constructor(
+    readonly worker: Worker<T>,
+    readonly moderator: string,
+  ) {}
+
+  /** Claims and works until the worker stops. Never throws. */
+  async loop(): Promise<void> {
+    const { worker } = this;
+    const stop = worker.stopping.signal;
+    const backoff = worker.backoff();
+    while (!stop.aborted) {
+      let claim: Claim<T> | undefined;
+      try {
+        claim = await this.#next();
+        worker.served = true;
+        backoff.reset();
+      } catch (error) {
+        if (stop.aborted) return;
+        worker.fault(toModqError(error));
+        await sleep(backoff.next(), stop);
+        continue;
+      }
+      if (claim && !stop.aborted && (await this.#sure(claim))) await worker.handle(claim);
+    }
+  }
+
+  /** The next claim: at once by the shared client if there is one, else by waiting on the worker's own connection, in turn. */
+  async #next(): Promise<Claim<T> | undefined> {
+    const { queue, options } = this.worker;
+    const how = { lock: options.lockDuration, tags: options.tags };
+    this.claimed = true;
+    if (!this.#empty) {
+      const [claim] = await within(options.callTimeout, 'CLAIM', queue.claim(this.moderator, how));
+      this.#empty = claim === undefined;
+      if (claim) return claim;
+      this.worker.empty();
+    }
+    return inTurn(this.worker.waiting, () => this.#wait(how));
+  }
+
+  async #wait(how: { lock: number; tags: readonly string[] }): Promise<Claim<T> | undefined> {
+    const { queue, options, waiting, stopping } = this.worker;
+    if (stopping.signal.aborted) return undefined;
+    const request = queue.claimRequest(this.moderator, { ...how, block: options.block });
+    const reply = await waiting.call(request, options.block, stopping.signal);
+    const [claim] = queue.readClaims(this.moderator, reply);
+    this.#empty = claim === undefined;
+    return claim;
+  }
+
+  /**
+   * Puts the claim under heartbeats. One that was held before (its reply was lost) has less of its lock left than we can tell:
+   * it is extended before anybody works on it.
+   */
+  async #sure(claim: Claim<T>): Promise<boolean> {
+    const { heartbeats, options } = this.worker;
+    const lock = options.lockDuration;
+    heartbeats.add(claim, lock);
+    if (claim.deadline.getTime() - Date.now() >= lock * SURE) return true;
+    await heartbeats.beatNow(claim);
+    if (claim.lost) heartbeats.drop(claim);
+    return !claim.lost;
+  }
+}

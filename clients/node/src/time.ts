@@ -1,0 +1,66 @@
+// Waiting with an end: sleeps that a signal cuts short, deadlines for promises, back-off with jitter.
+import { TimedOut } from './errors.js';
+
+/** Milliseconds by a clock that nobody sets. */
+export function monotonic(): number {
+  return performance.now();
+}
+
+/** Waits for `ms`, or less if `signal` is aborted; never throws. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted || ms <= 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}
+
+/** The promise's outcome, or `TimedOut` after `ms`. What comes later is dropped. */
+export function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+  if (!Number.isFinite(ms)) return promise;
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      const late = new TimedOut(`${what}: no reply within ${Math.round(ms)} ms`, 'TIMEOUT');
+      late.uncertain = true;
+      reject(late);
+    }, Math.max(0, ms));
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** True once the promise has settled, either way; false after `ms`. */
+export async function settledWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const settled = promise.then(
+    () => true,
+    () => true,
+  );
+  const stop = new AbortController();
+  const late = sleep(ms, stop.signal).then(() => false);
+  const first = await Promise.race([settled, late]);
+  stop.abort();
+  return first;
+}
+
+/** Growing waits: each at random between half and all of first · 2^n, up to `most`. */
+export class Backoff {
+  #tries = 0;
+
+  constructor(
+    readonly first: number,
+    readonly most: number,
+  ) {}
+
+  next(): number {
+    const whole = Math.min(this.most, this.first * 2 ** Math.min(this.#tries++, 30));
+    return whole / 2 + (Math.random() * whole) / 2;
+  }
+
+  reset(): void {
+    this.#tries = 0;
+  }
+}
