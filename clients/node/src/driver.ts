@@ -40,6 +40,8 @@ export interface Driver {
   readonly prefix: string;
   /** Sends by the user's client. Rejects with whatever the client rejects with. */
   send(request: Request): Promise<unknown>;
+  /** Whether the client sends again what had no reply when a connection broke. */
+  readonly resends: boolean;
   /** How often a connection was lost so far, where the client sends commands again by itself; a constant elsewhere. */
   interruptions(): number;
   /** A new connection without time-outs or retries of its own. */

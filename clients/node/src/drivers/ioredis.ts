@@ -141,6 +141,7 @@ export function ioredisDriver(client: Ioredis): Driver {
     cluster: client.nodes !== undefined,
     prefix: client.options.keyPrefix ?? '',
     send: (request) => sender.send(request),
+    resends: true,
     interruptions,
     async dedicated(): Promise<Dedicated> {
       const giveUp = { retryStrategy: () => null };

@@ -1,11 +1,12 @@
 // The adapter for node-redis 4, 5 and 6: single servers, clusters, and the Sentinel client of 5 and 6.
 import type { Arg, Dedicated, Driver, Request, Subscriber } from '../driver.js';
+import { InvalidArgument } from '../errors.js';
 
 /** The part of node-redis that is used. Its three kinds of clients take other arguments for sendCommand. */
 interface NodeRedis {
   // biome-ignore lint/suspicious/noExplicitAny: three signatures, chosen by `kind`
   sendCommand(...args: any[]): Promise<unknown>;
-  duplicate(overrides?: object): NodeRedis;
+  duplicate?(overrides?: object): NodeRedis;
   connect(): Promise<unknown>;
   on(event: string, listener: (error: unknown) => void): unknown;
   subscribe(channel: string, listener: (message: Buffer) => void, buffers: true): Promise<unknown>;
@@ -32,7 +33,7 @@ const [BLOB, INTEGER, MAP] = [36, 58, 37];
 /** Whether this is a client of node-redis. */
 export function isNodeRedis(client: object): client is NodeRedis {
   const it = client as Partial<NodeRedis>;
-  return typeof it.sendCommand === 'function' && typeof it.duplicate === 'function' && 'connect' in it;
+  return typeof it.sendCommand === 'function' && 'connect' in it;
 }
 
 function kindOf(client: NodeRedis): Kind {
@@ -86,24 +87,30 @@ function untimed(defaults: { socket?: object } | undefined): object {
   return { defaults: { ...defaults, socket: { ...defaults.socket, socketTimeout: undefined } } };
 }
 
+/** A copy of the client, with connections of its own. */
+function copy(client: NodeRedis, overrides: object): NodeRedis {
+  if (client.duplicate) return client.duplicate(overrides);
+  throw new InvalidArgument('the Sentinel client of node-redis 5 cannot be copied: use version 6, or ioredis', 'ERR');
+}
+
 /** A copy of the client that gives up instead of connecting again, and that no time-out of the user's ends. */
 function impatient(client: NodeRedis): NodeRedis {
   const kind = kindOf(client);
-  if (kind === 'cluster') return client.duplicate({ minimizeConnections: true, ...untimed(client._options?.defaults) });
-  if (kind === 'sentinel') return client.duplicate({ masterPoolSize: 1, replicaPoolSize: 0, reserveClient: false });
+  if (kind === 'cluster') return copy(client, { minimizeConnections: true, ...untimed(client._options?.defaults) });
+  if (kind === 'sentinel') return copy(client, { masterPoolSize: 1, replicaPoolSize: 0, reserveClient: false });
   const socket = { ...client.options?.socket, socketTimeout: undefined, reconnectStrategy: false };
-  return client.duplicate({ socket, pingInterval: undefined });
+  return copy(client, { socket, pingInterval: undefined });
 }
 
-async function connected(copy: NodeRedis): Promise<NodeRedis> {
-  copy.on('error', () => {}); // what fails rejects its command; without a listener the process would end
+async function connected(made: NodeRedis): Promise<NodeRedis> {
+  made.on('error', () => {}); // what fails rejects its command; without a listener the process would end
   try {
-    await copy.connect();
+    await made.connect();
   } catch (error) {
-    destroy(copy);
+    destroy(made);
     throw error;
   }
-  return copy;
+  return made;
 }
 
 class NodeRedisSubscriber implements Subscriber {
@@ -136,15 +143,16 @@ export function nodeRedisDriver(client: NodeRedis): Driver {
     prefix: client._keyPrefix ?? client.options?.keyPrefix ?? '',
     send: (request) => sender.send(request),
     // Commands in flight are rejected when the connection is lost, never sent again.
+    resends: false,
     interruptions: () => 0,
     async dedicated(): Promise<Dedicated> {
-      const copy = await connected(impatient(client));
-      const own = new Sender(copy, { timeout: undefined });
-      return { send: (request) => own.send(request), destroy: () => destroy(copy) };
+      const made = await connected(impatient(client));
+      const own = new Sender(made, { timeout: undefined });
+      return { send: (request) => own.send(request), destroy: () => destroy(made) };
     },
     async subscriber(): Promise<Subscriber> {
       const overrides = sender.kind === 'cluster' ? { minimizeConnections: true } : {};
-      return new NodeRedisSubscriber(await connected(client.duplicate(overrides)));
+      return new NodeRedisSubscriber(await connected(copy(client, overrides)));
     },
     async everyPrimary(args: Arg[]): Promise<unknown[]> {
       if (sender.kind !== 'cluster') return [await sender.send({ args, keys: [] })];

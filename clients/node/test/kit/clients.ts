@@ -61,8 +61,8 @@ export async function clustered(name: ClientName, cluster: Cluster): Promise<Mad
   return { client, close: () => client.disconnect() };
 }
 
-/** A client that asks Sentinels where the primary is. node-redis has it from 5 on. */
-export async function sentinelled(name: Exclude<ClientName, 'redis4'>, sentinels: Sentinels): Promise<Made> {
+/** A client that asks Sentinels where the primary is. node-redis has it from 5 on, and can copy it from 6 on. */
+export async function sentinelled(name: Exclude<ClientName, 'redis4' | 'redis5'>, sentinels: Sentinels): Promise<Made> {
   if (isNodeRedis(name)) {
     const options = { name: 'mymaster', sentinelRootNodes: sentinels.addresses };
     const client = silent(REDIS[name].createSentinel(options));
