@@ -20,7 +20,9 @@ export function policyHeader(limits: readonly LimitState[], subject?: string): s
 
 /** `RateLimit: "burst";r=50;t=30, …` where t is until there is more. */
 export function limitHeader(limits: readonly LimitState[]): string {
-  return limits.map(({ name, remaining, nextAfter }) => `${quoted(name)};r=${remaining}${nextAfter > 0 ? `;t=${seconds(nextAfter)}` : ''}`).join(', ');
+  return limits
+    .map(({ name, remaining, nextAfter }) => `${quoted(name)};r=${remaining}${nextAfter > 0 ? `;t=${seconds(nextAfter)}` : ''}`)
+    .join(', ');
 }
 
 /** Seconds for Retry-After, not before any violated limit's t; undefined if the request can never pass. */
@@ -58,7 +60,12 @@ export function httpAnswer(verdict: Verdict, subject?: string): HttpAnswer {
   const wait = retryAfter(verdict);
   if (wait !== undefined) headers['Retry-After'] = String(wait);
   const violated = verdict.limits.filter((limit) => limit.violated).map(({ name }) => name);
-  const body = { type: PROBLEM, title: 'Request cannot be satisfied as assigned quota has been exceeded', status: 429, 'violated-policies': violated };
+  const body = {
+    type: PROBLEM,
+    title: 'Request cannot be satisfied as assigned quota has been exceeded',
+    status: 429,
+    'violated-policies': violated,
+  };
   return { allowed: false, status: 429, headers, body };
 }
 

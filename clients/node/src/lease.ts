@@ -95,11 +95,14 @@ export class Lease {
   }
 
   #keep(): void {
-    this.#timer = setInterval(() => {
-      this.renew().catch(() => {
-        if (monotonic() >= this.#until) this.#lose('it could not be renewed in time');
-      });
-    }, Math.max(1, this.options.ttl / 3));
+    this.#timer = setInterval(
+      () => {
+        this.renew().catch(() => {
+          if (monotonic() >= this.#until) this.#lose('it could not be renewed in time');
+        });
+      },
+      Math.max(1, this.options.ttl / 3),
+    );
     this.#timer.unref();
   }
 

@@ -186,7 +186,12 @@ export class Limiter {
     return optional(reply, (it) =>
       list(fields(it).get('limits')).map((limit) => {
         const at = fields(limit);
-        return { quota: num(at.get('quota')), window: num(at.get('window')), algo: text(at.get('algo')) as Algo, burst: num(at.get('burst')) };
+        return {
+          quota: num(at.get('quota')),
+          window: num(at.get('window')),
+          algo: text(at.get('algo')) as Algo,
+          burst: num(at.get('burst')),
+        };
       }),
     );
   }

@@ -169,9 +169,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
   /** Locks an item for a named person; with `token` a locked one is handed over. Answers the new token. */
   async assign(item: string, moderator: string, options: t.AssignOptions = {}): Promise<number> {
     const { lock, token, by } = options;
-    return num(
-      await this.#write('MODQ.ASSIGN', (a) => a.id(item, moderator).number('LOCK', lock).number('TOKEN', token).named('BY', by)),
-    );
+    return num(await this.#write('MODQ.ASSIGN', (a) => a.id(item, moderator).number('LOCK', lock).number('TOKEN', token).named('BY', by)));
   }
 
   async pause(side: 'IN' | 'OUT' | 'ALL' = 'ALL'): Promise<void> {
@@ -250,7 +248,9 @@ export class Queue<T = Buffer | string> implements Home<T> {
 
   /** The next ids in the order they would be claimed, by anybody or by the moderator named. */
   async peek(options: { count?: number; for?: string; tags?: readonly string[] } = {}): Promise<string[]> {
-    const reply = await this.#read('MODQ.PEEK', (a) => a.number('COUNT', options.count).named('FOR', options.for).counted('TAGS', options.tags));
+    const reply = await this.#read('MODQ.PEEK', (a) =>
+      a.number('COUNT', options.count).named('FOR', options.for).counted('TAGS', options.tags),
+    );
     return list(reply).map((id) => text(id, this.encoding));
   }
 
@@ -261,7 +261,9 @@ export class Queue<T = Buffer | string> implements Home<T> {
 
   /** A page of the items in one state, in the order they arrived. */
   async list(state: t.State, options: { cursor?: string; count?: number } = {}): Promise<t.Page<t.Row>> {
-    const reply = await this.#read('MODQ.LIST', (a) => a.word(state.toUpperCase()).text('CURSOR', options.cursor).number('COUNT', options.count));
+    const reply = await this.#read('MODQ.LIST', (a) =>
+      a.word(state.toUpperCase()).text('CURSOR', options.cursor).number('COUNT', options.count),
+    );
     return parse.readPage(reply, this.encoding);
   }
 
@@ -312,7 +314,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
 
   /** Claims to go through with `for await`, kept alive until they are decided. */
   work(moderator: string, options: WorkOptions = {}): AsyncGenerator<Claim<T>, void, undefined> {
-    return works(this, moderator, options);
+    return works<T>((handler, all) => this.worker(handler, all), moderator, options);
   }
 
   /** Closes the connections that blocked claims made. */

@@ -1,6 +1,7 @@
 // Reads replies as every client gives them: strings or Buffers, flat arrays, Maps or objects, numbers or decimal strings.
-import { Inexact, toModqError } from './errors.js';
+
 import type { ModqError } from './errors.js';
+import { Inexact, toModqError } from './errors.js';
 
 /** A status or a string in one of Node's encodings. */
 export function text(value: unknown, encoding: BufferEncoding = 'utf8'): string {

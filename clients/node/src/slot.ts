@@ -28,6 +28,8 @@ export class Slot<T> {
   claimed = false;
   /** The last CLAIM without BLOCK had nothing. */
   #empty = false;
+  /** Whether it has a place behind the gate. */
+  #inside = false;
 
   constructor(
     readonly worker: Worker<T>,
@@ -40,19 +42,38 @@ export class Slot<T> {
     const stop = worker.stopping.signal;
     const backoff = worker.backoff();
     while (!stop.aborted) {
-      let claim: Claim<T> | undefined;
       try {
-        claim = await this.#next();
+        const claim = await this.#next();
         worker.served = true;
         backoff.reset();
+        if (claim) await this.#work(claim);
       } catch (error) {
         if (stop.aborted) return;
         worker.fault(toModqError(error));
         await sleep(backoff.next(), stop);
-        continue;
+      } finally {
+        this.#leave();
       }
-      if (claim && !stop.aborted && (await this.#sure(claim))) await worker.handle(claim);
     }
+  }
+
+  async #work(claim: Claim<T>): Promise<void> {
+    const { worker } = this;
+    if (worker.stopping.signal.aborted || !(await this.#sure(claim))) return;
+    await this.#enter(); // under heartbeats already, should there be a line
+    if (worker.stopping.signal.aborted || claim.lost) worker.heartbeats.drop(claim);
+    else await worker.handle(claim);
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#inside) return;
+    await this.worker.gate.enter(this.worker.stopping.signal);
+    this.#inside = true;
+  }
+
+  #leave(): void {
+    if (this.#inside) this.worker.gate.leave();
+    this.#inside = false;
   }
 
   /** The next claim: at once by the shared client if there is one, else by waiting on the worker's own connection, in turn. */
@@ -61,10 +82,12 @@ export class Slot<T> {
     const how = { lock: options.lockDuration, tags: options.tags };
     this.claimed = true;
     if (!this.#empty) {
+      await this.#enter();
       const [claim] = await within(options.callTimeout, 'CLAIM', queue.claim(this.moderator, how));
       this.#empty = claim === undefined;
       if (claim) return claim;
       this.worker.empty();
+      this.#leave();
     }
     return inTurn(this.worker.waiting, () => this.#wait(how));
   }

@@ -24,11 +24,14 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 export function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   if (!Number.isFinite(ms)) return promise;
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(() => {
-      const late = new TimedOut(`${what}: no reply within ${Math.round(ms)} ms`, 'TIMEOUT');
-      late.uncertain = true;
-      reject(late);
-    }, Math.max(0, ms));
+    const timer = setTimeout(
+      () => {
+        const late = new TimedOut(`${what}: no reply within ${Math.round(ms)} ms`, 'TIMEOUT');
+        late.uncertain = true;
+        reject(late);
+      },
+      Math.max(0, ms),
+    );
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { type Claim, type Ending, givenUp, isChange, isLoss } from './claim.js';
 import { isPassing, ModqError, toModqError } from './errors.js';
+import { Gate } from './gate.js';
 import { Heartbeats } from './heartbeats.js';
 import type { Queue } from './queue.js';
 import { Slot } from './slot.js';
@@ -11,10 +12,10 @@ import type { Decision, ResolveOptions } from './types.js';
 import { WaitingConnection } from './waiting.js';
 
 /** What a handler answers: nothing, the text of the decision, or the options of RESOLVE. */
-export type Verdict = undefined | string | ResolveOptions;
+export type Outcome = undefined | string | ResolveOptions;
 /** Looks at one item. When `signal` is aborted the lock is gone: stop. What it throws gives the item back. */
 // biome-ignore lint/suspicious/noConfusingVoidType: handlers without a return statement
-export type Handler<T> = (claim: Claim<T>, context: { signal: AbortSignal }) => Promise<Verdict | void> | Verdict | void;
+export type Handler<T> = (claim: Claim<T>, context: { signal: AbortSignal }) => Promise<Outcome | void> | Outcome | void;
 
 /** A handler's answer that gives the item back at once, undecided. */
 export const GIVE_BACK: unique symbol = Symbol('give back');
@@ -91,10 +92,12 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
   #closing: Promise<void> | undefined;
   #fatal: ModqError | undefined;
 
+  /** `gate`: what the workers of several shards share, so that together they have no more in hand than one. */
   constructor(
     readonly queue: Queue<T>,
     readonly handler: Handler<T>,
     options: WorkerOptions,
+    readonly gate: Gate = new Gate(Number.POSITIVE_INFINITY),
   ) {
     super();
     this.options = withDefaults(options);
@@ -129,6 +132,11 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     for (const signal of this.options.signals) process.removeListener(signal, close);
     await this.close();
     if (this.#fatal) throw this.#fatal;
+  }
+
+  /** Stops claiming; what is in hand goes on. `run` then ends by itself. */
+  stop(): void {
+    this.stopping.abort();
   }
 
   /**
@@ -166,7 +174,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     claim.signal.addEventListener('abort', lost, { once: true });
     try {
       this.emit('claimed', claim);
-      const answer = (await this.handler(claim, { signal: claim.signal })) as Verdict | typeof GIVE_BACK;
+      const answer = (await this.handler(claim, { signal: claim.signal })) as Outcome | typeof GIVE_BACK;
       if (claim.ended || claim.lost) return;
       if (answer === GIVE_BACK) await claim.release();
       else await this.#resolve(claim, answer);
@@ -179,7 +187,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     }
   }
 
-  async #resolve(claim: Claim<T>, answer: Verdict): Promise<void> {
+  async #resolve(claim: Claim<T>, answer: Outcome): Promise<void> {
     const options = typeof answer === 'string' ? { decision: answer } : { ...answer };
     if (this.options.checkRev) options.rev ??= claim.rev;
     const decision = await claim.resolve({ ...options, timeout: this.options.decisionTimeout });

@@ -1,7 +1,15 @@
 // `for await (const claim of queue.work(…))`: a worker whose handler hands the claims to a loop.
 import type { Claim } from './claim.js';
-import type { Queue } from './queue.js';
-import { GIVE_BACK, type Handler, Worker, type WorkerOptions } from './worker.js';
+import { GIVE_BACK, type Handler, type WorkerOptions } from './worker.js';
+
+/** A worker of one queue, or of all shards of one. */
+interface Workable {
+  run(): Promise<void>;
+  close(): Promise<void>;
+  /** Stops claiming. */
+  stop(): void;
+  on(event: 'error', heard: (error: Error) => void): unknown;
+}
 
 export interface WorkOptions extends Omit<WorkerOptions, 'moderator'> {
   /** Ends the loop. */
@@ -14,7 +22,11 @@ export interface WorkOptions extends Omit<WorkerOptions, 'moderator'> {
  * Yields claims, each kept alive until it is resolved, released or moved. With `concurrency` 1 a claim that the body left
  * undecided is given back when the loop goes on; with more, the loop goes on while fewer than that many are undecided.
  */
-export async function* works<T>(queue: Queue<T>, moderator: string, options: WorkOptions): AsyncGenerator<Claim<T>, void, undefined> {
+export async function* works<T>(
+  workerOf: (handler: Handler<T>, options: WorkerOptions) => Workable,
+  moderator: string,
+  options: WorkOptions,
+): AsyncGenerator<Claim<T>, void, undefined> {
   const { signal, onError, ...rest } = options;
   const ready: Claim<T>[] = [];
   const giveBack = new Map<Claim<T>, () => void>();
@@ -27,10 +39,10 @@ export async function* works<T>(queue: Queue<T>, moderator: string, options: Wor
     giveBack.delete(claim);
     return how;
   };
-  const worker = new Worker<T>(queue, handler as unknown as Handler<T>, { moderator, ...rest });
+  const worker = workerOf(handler as unknown as Handler<T>, { moderator, ...rest });
   if (onError) worker.on('error', onError);
   const end = () => {
-    worker.stopping.abort();
+    worker.stop();
     wake();
   };
   signal?.addEventListener('abort', end, { once: true });
@@ -52,7 +64,7 @@ export async function* works<T>(queue: Queue<T>, moderator: string, options: Wor
       if (!claim) break;
       if (claim.lost || claim.ended) continue;
       yield claim;
-      if (worker.options.concurrency === 1) giveBack.get(claim)?.();
+      if ((options.concurrency ?? 1) === 1) giveBack.get(claim)?.();
     }
   } finally {
     signal?.removeEventListener('abort', end);

@@ -98,9 +98,13 @@ describe.concurrent.each(CLIENTS)('%s', (name) => {
     const queue = new Queue(client, '{q}', { codec: utf8 });
     const seen: string[] = [];
     proxy.cut = { what: /MODQ\.CLAIM/, times: 2 };
-    start(queue, (claim) => {
-      seen.push(`${claim.item} ${claim.deliveries}`);
-    }, { lockDuration: 60_000 });
+    start(
+      queue,
+      (claim) => {
+        seen.push(`${claim.item} ${claim.deliveries}`);
+      },
+      { lockDuration: 60_000 },
+    );
     await until('both to be decided', async () => (await len(server)) === 0);
     expect(proxy.lost).toBe(2);
     expect(seen).toEqual(['i0 1', 'i1 1']);

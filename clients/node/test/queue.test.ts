@@ -6,7 +6,10 @@ import { ANY, KINDS, type Kind, Server } from './kit/servers.js';
 
 const MATRIX: [ClientName, Kind][] = [
   ...CLIENTS.map((client): [ClientName, Kind] => [client, ANY]),
-  ...KINDS.filter((kind) => kind !== ANY).flatMap((kind): [ClientName, Kind][] => [['redis6', kind], ['ioredis6', kind]]),
+  ...KINDS.filter((kind) => kind !== ANY).flatMap((kind): [ClientName, Kind][] => [
+    ['redis6', kind],
+    ['ioredis6', kind],
+  ]),
 ];
 
 describe.each(MATRIX)('%s on %s', (name, kind) => {

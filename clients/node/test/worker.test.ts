@@ -1,6 +1,6 @@
 // The worker on every client library, with a server that stays well.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Claim, NoItem, Queue, utf8, Worker, type WorkerOptions, WrongType } from '../src/index.js';
+import { type Claim, NoItem, Queue, utf8, type Worker, type WorkerOptions, WrongType } from '../src/index.js';
 import { CLIENTS, type Made, single } from './kit/clients.js';
 import { Server } from './kit/servers.js';
 import { gate, until } from './kit/wait.js';
@@ -175,7 +175,12 @@ describe.each(CLIENTS)('%s', (name) => {
     await running;
     expect(await queue.len('ready')).toBe(2);
     expect(await queue.stats()).toMatchObject({ resolved: 1, released: 2, locked: 0, waiting: 0 });
-    expect(began.filter((claim) => claim.lost).map(({ item }) => item).sort()).toEqual(['i1', 'i2']);
+    expect(
+      began
+        .filter((claim) => claim.lost)
+        .map(({ item }) => item)
+        .sort(),
+    ).toEqual(['i1', 'i2']);
   });
 
   it('refuses to begin where it can never work', async () => {

@@ -126,7 +126,9 @@ export class Sentinels {
     const primary = await Server.start(kind, '--repl-diskless-sync-delay', '0');
     const replica = await Server.start(kind, '--replicaof', `127.0.0.1 ${primary.port}`);
     const all = new Sentinels(primary, replica);
-    await until('the replica to be in step', async () => String(await replica.ask('INFO', 'replication')).includes('master_link_status:up'));
+    await until('the replica to be in step', async () =>
+      String(await replica.ask('INFO', 'replication')).includes('master_link_status:up'),
+    );
     for (let i = 0; i < 3; i++) all.sentinels.push(await all.#sentinel(kind));
     await until('the Sentinels to know each other', async () => {
       const states = await Promise.all(all.sentinels.map((s) => s.ask('SENTINEL', 'MASTER', 'mymaster')));
