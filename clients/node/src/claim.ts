@@ -23,11 +23,12 @@ export interface Home<T> {
 
 /** Who sends the heartbeats of a claim: they must not cross a decision on its way. */
 export interface Keeper {
-  pause(claim: object): Promise<void>;
-  resume(claim: object): void;
+  /** Settles when no heartbeat of the claim is on its way; undefined if none is. */
+  beating(claim: object): Promise<void> | undefined;
   /** The claim is no longer ours to keep. */
   drop(claim: object): void;
-  decided(claim: object, how: Ending): void;
+  /** The lock is gone. */
+  lost(claim: object, reason: Error): void;
 }
 export type Ending = 'resolved' | 'released' | 'moved';
 
@@ -57,7 +58,8 @@ export class Claim<T> {
   #deadline: Date;
   #home: Home<T>;
   #keeper: Keeper | undefined;
-  #lost = new AbortController();
+  #lost: AbortController | undefined;
+  #reason: Error | undefined;
   #ended: Ending | undefined;
   #deciding = false;
   #payload: { value: T } | undefined;
@@ -91,11 +93,16 @@ export class Claim<T> {
 
   /** True once the lock is known, or must be presumed, to be somebody else's to take. */
   get lost(): boolean {
-    return this.#lost.signal.aborted;
+    return this.#reason !== undefined;
   }
 
   /** Aborted when the claim is lost, or its worker gives it up: stop working on the item then. */
   get signal(): AbortSignal {
+    // Made when it is asked for: most claims are decided without one.
+    if (!this.#lost) {
+      this.#lost = new AbortController();
+      if (this.#reason) this.#lost.abort(this.#reason);
+    }
     return this.#lost.signal;
   }
 
@@ -152,19 +159,18 @@ export class Claim<T> {
         each: EACH_TRY_MS,
         total: total ?? TRY_MS,
         interruptions: () => this.#home.interruptions(),
-        before: async () => {
+        before: () => {
           this.#deciding = true;
-          await keeper?.pause(this);
+          // A heartbeat on its way is waited for: behind the decision its answer would be NOITEM.
+          return keeper?.beating(this);
         },
         after: () => {
           this.#deciding = false;
-          keeper?.resume(this);
         },
       });
       this.#ended = how;
       keeper?.drop(this);
       this.#tellOver();
-      keeper?.decided(this, how);
       return settled;
     } catch (error) {
       if (error instanceof Stale || error instanceof NoItem) this.lose(error);
@@ -186,7 +192,9 @@ export class Claim<T> {
   lose(reason: Error): void {
     if (this.#ended || this.lost) return;
     this.#keeper?.drop(this);
-    this.#lost.abort(reason);
+    this.#reason = reason;
+    this.#lost?.abort(reason);
+    this.#keeper?.lost(this, reason);
     this.#tellOver();
   }
 

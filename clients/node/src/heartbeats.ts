@@ -1,5 +1,5 @@
 // Keeps the locks of a worker: EXTEND for all that is held, in one MEXTEND where the server has it, until each is decided.
-import { type Claim, deadlinePassed, type Ending, type Keeper } from './claim.js';
+import { type Claim, deadlinePassed, type Keeper } from './claim.js';
 import { isUnknownCommand, type ModqError, NoItem, Stale, TimedOut, toModqError } from './errors.js';
 import type { Queue } from './queue.js';
 import { monotonic, within } from './time.js';
@@ -39,7 +39,7 @@ export class Heartbeats<T> implements Keeper {
     readonly queue: Queue<T>,
     readonly options: HeartbeatOptions,
     readonly onError: (error: ModqError) => void,
-    readonly onDecided: (claim: Claim<T>, how: Ending) => void,
+    readonly onLost: (claim: Claim<T>, reason: Error) => void,
   ) {}
 
   start(): void {
@@ -63,19 +63,16 @@ export class Heartbeats<T> implements Keeper {
     claim.keptBy(this);
   }
 
-  /** Waits for a heartbeat on its way: after a decision its answer would be NOITEM. */
-  async pause(claim: Claim<T>): Promise<void> {
-    await this.#kept.get(claim)?.beating;
+  beating(claim: Claim<T>): Promise<void> | undefined {
+    return this.#kept.get(claim)?.beating;
   }
-
-  resume(): void {}
 
   drop(claim: Claim<T>): void {
     this.#kept.delete(claim);
   }
 
-  decided(claim: Claim<T>, how: Ending): void {
-    this.onDecided(claim, how);
+  lost(claim: Claim<T>, reason: Error): void {
+    this.onLost(claim, reason);
   }
 
   /** Sends a heartbeat for all that is held, but for what is being decided. */
@@ -95,7 +92,7 @@ export class Heartbeats<T> implements Keeper {
     const sent = monotonic();
     const beating = this.#send(due.map(([claim]) => claim))
       .then((answers) => {
-        due.forEach(([claim, kept], i) => this.#heard(claim, kept, sent, answers[i]));
+        for (const [i, [claim, kept]] of due.entries()) this.#heard(claim, kept, sent, answers[i]);
       })
       .catch((error) => this.onError(toModqError(error)))
       .finally(() => {

@@ -12,7 +12,7 @@ export interface Tries {
   /** Ends the waiting between tries. */
   signal?: AbortSignal;
   /** Around each try. */
-  before?: () => Promise<void>;
+  before?: () => Promise<void> | undefined;
   after?: () => void;
 }
 
@@ -32,7 +32,8 @@ export async function settle(send: () => Promise<unknown>, what: string, tries: 
   let uncertain = false;
   for (;;) {
     const lost = tries.interruptions();
-    await tries.before?.();
+    const ready = tries.before?.();
+    if (ready) await ready;
     let error: ModqError;
     try {
       return { reply: await within(Math.min(tries.each, Math.max(1, end - monotonic())), what, send()) };

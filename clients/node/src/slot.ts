@@ -1,5 +1,6 @@
 // One of a worker's places for an item: it claims under a moderator id of its own, so that a repeated CLAIM answers its own item.
 import type { Claim } from './claim.js';
+import type { Request } from './driver.js';
 import { toModqError } from './errors.js';
 import { sleep, within } from './time.js';
 import type { Worker } from './worker.js';
@@ -28,13 +29,18 @@ export class Slot<T> {
   claimed = false;
   /** The last CLAIM without BLOCK had nothing. */
   #empty = false;
+  /** Its CLAIM without BLOCK, the same each time. */
+  readonly #request: Request;
   /** Whether it has a place behind the gate. */
   #inside = false;
 
   constructor(
     readonly worker: Worker<T>,
     readonly moderator: string,
-  ) {}
+  ) {
+    const { queue, options } = worker;
+    this.#request = queue.claimRequest(moderator, { lock: options.lockDuration, tags: options.tags });
+  }
 
   /** Claims and works until the worker stops. Never throws. */
   async loop(): Promise<void> {
@@ -79,27 +85,31 @@ export class Slot<T> {
   /** The next claim: at once by the shared client if there is one, else by waiting on the worker's own connection, in turn. */
   async #next(): Promise<Claim<T> | undefined> {
     const { queue, options } = this.worker;
-    const how = { lock: options.lockDuration, tags: options.tags };
     this.claimed = true;
     if (!this.#empty) {
       await this.#enter();
-      const [claim] = await within(options.callTimeout, 'CLAIM', queue.claim(this.moderator, how));
+      const reply = await within(options.callTimeout, 'CLAIM', queue.driver.send(this.#request));
+      const claim = this.#first(reply);
       this.#empty = claim === undefined;
       if (claim) return claim;
       this.worker.empty();
       this.#leave();
     }
-    return inTurn(this.worker.waiting, () => this.#wait(how));
+    return inTurn(this.worker.waiting, () => this.#wait());
   }
 
-  async #wait(how: { lock: number; tags: readonly string[] }): Promise<Claim<T> | undefined> {
+  async #wait(): Promise<Claim<T> | undefined> {
     const { queue, options, waiting, stopping } = this.worker;
     if (stopping.signal.aborted) return undefined;
-    const request = queue.claimRequest(this.moderator, { ...how, block: options.block });
-    const reply = await waiting.call(request, options.block, stopping.signal);
-    const [claim] = queue.readClaims(this.moderator, reply);
+    const how = { lock: options.lockDuration, tags: options.tags, block: options.block };
+    const request = queue.claimRequest(this.moderator, how);
+    const claim = this.#first(await waiting.call(request, options.block, stopping.signal));
     this.#empty = claim === undefined;
     return claim;
+  }
+
+  #first(reply: unknown): Claim<T> | undefined {
+    return Array.isArray(reply) && reply.length > 0 ? this.worker.queue.readClaims(this.moderator, reply)[0] : undefined;
   }
 
   /**

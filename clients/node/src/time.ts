@@ -20,20 +20,56 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** The promise's outcome, or `TimedOut` after `ms`. What comes later is dropped. */
+/** The promise's outcome, or `TimedOut` after `ms` (up to 50 ms later, if it is a second or more). What comes later is dropped. */
 export function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   if (!Number.isFinite(ms)) return promise;
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(
-      () => {
-        const late = new TimedOut(`${what}: no reply within ${Math.round(ms)} ms`, 'TIMEOUT');
-        late.uncertain = true;
-        reject(late);
+    const late = () => {
+      const error = new TimedOut(`${what}: no reply within ${Math.round(ms)} ms`, 'TIMEOUT');
+      error.uncertain = true;
+      reject(error);
+    };
+    const cancel = alarm(ms, late);
+    promise.then(
+      (value) => {
+        cancel();
+        resolve(value);
       },
-      Math.max(0, ms),
+      (error) => {
+        cancel();
+        reject(error);
+      },
     );
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
+}
+
+const TICK_MS = 50;
+const COARSE_MS = 1000;
+const alarms = new Set<{ at: number; ring: () => void }>();
+let ticking: NodeJS.Timeout | undefined;
+
+/** Rings after `ms` unless it is cancelled. Nearly all are, soon: so the long ones share one timer, which is cheaper for each command. */
+function alarm(ms: number, ring: () => void): () => void {
+  if (ms < COARSE_MS) {
+    const timer = setTimeout(ring, Math.max(0, ms));
+    return () => clearTimeout(timer);
+  }
+  const one = { at: monotonic() + ms, ring };
+  alarms.add(one);
+  ticking ??= setInterval(tick, TICK_MS);
+  return () => alarms.delete(one);
+}
+
+function tick(): void {
+  const now = monotonic();
+  for (const one of alarms) {
+    if (one.at > now) continue;
+    alarms.delete(one);
+    one.ring();
+  }
+  if (alarms.size > 0) return;
+  clearInterval(ticking);
+  ticking = undefined;
 }
 
 /** True once the promise has settled, either way; false after `ms`. */

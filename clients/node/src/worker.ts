@@ -1,7 +1,7 @@
 // The worker: claims, keeps the locks alive, decides, and gives everything back at its end.
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { type Claim, type Ending, givenUp, isChange, isLoss } from './claim.js';
+import { type Claim, givenUp, isChange, isLoss } from './claim.js';
 import { isPassing, ModqError, toModqError } from './errors.js';
 import { Gate } from './gate.js';
 import { Heartbeats } from './heartbeats.js';
@@ -106,7 +106,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
       queue,
       { lock: o.lockDuration, every: o.heartbeat, longest: o.handlerTimeout, timeout: o.callTimeout },
       (error) => this.fault(error),
-      () => {},
+      (claim, reason) => this.emit('lockLost', claim, reason),
     );
     this.waiting = new WaitingConnection(queue.driver);
     this.#slots = Array.from({ length: o.concurrency }, (_, i) => new Slot(this, o.moderatorOf(i)));
@@ -170,18 +170,15 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
   /** @internal Works on one claim to its end. Never throws. */
   async handle(claim: Claim<T>): Promise<void> {
     this.#active++;
-    const lost = () => this.emit('lockLost', claim, claim.signal.reason);
-    claim.signal.addEventListener('abort', lost, { once: true });
     try {
       this.emit('claimed', claim);
-      const answer = (await this.handler(claim, { signal: claim.signal })) as Outcome | typeof GIVE_BACK;
+      const answer = (await this.handler(claim, new Context(claim))) as Outcome | typeof GIVE_BACK;
       if (claim.ended || claim.lost) return;
       if (answer === GIVE_BACK) await claim.release();
       else await this.#resolve(claim, answer);
     } catch (error) {
       await this.#failed(claim, error);
     } finally {
-      claim.signal.removeEventListener('abort', lost);
       this.heartbeats.drop(claim);
       this.#active--;
     }
@@ -231,7 +228,18 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
   }
 }
 
-export type { Ending };
+/** What a handler is given beside the claim; the signal is made when it is asked for. */
+class Context<T> {
+  readonly #claim: Claim<T>;
+
+  constructor(claim: Claim<T>) {
+    this.#claim = claim;
+  }
+
+  get signal(): AbortSignal {
+    return this.#claim.signal;
+  }
+}
 
 function withDefaults(options: WorkerOptions): Required<WorkerOptions> {
   const unique = randomBytes(6).toString('hex');

@@ -3,7 +3,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import { type Decision, json, Queue, TimedOut, utf8, type Worker } from '../src/index.js';
 import { audit, flaws } from './kit/audit.js';
 import { CLIENTS, clustered, type Made, sentinelled, single } from './kit/clients.js';
-import { Proxy } from './kit/proxy.js';
+import { LossyProxy } from './kit/proxy.js';
 import { Cluster, Sentinels, Server } from './kit/servers.js';
 import { gate, pause, until } from './kit/wait.js';
 
@@ -74,7 +74,7 @@ describe.concurrent.each(CLIENTS)('%s', (name) => {
   it('decides once when the reply to its decision is lost', async (context) => {
     const { keep, using, start } = scene(context);
     const server = keep(await Server.start());
-    const proxy = keep(await Proxy.start(server.port));
+    const proxy = keep(await LossyProxy.start(server.port));
     await filled(server, 3);
     const { client } = using(await single(name, proxy.port));
     const queue = new Queue(client, '{q}', { codec: utf8 });
@@ -92,7 +92,7 @@ describe.concurrent.each(CLIENTS)('%s', (name) => {
   it('works on the same item when the reply to its claim is lost', async (context) => {
     const { keep, using, start } = scene(context);
     const server = keep(await Server.start());
-    const proxy = keep(await Proxy.start(server.port));
+    const proxy = keep(await LossyProxy.start(server.port));
     await filled(server, 2);
     const { client } = using(await single(name, proxy.port));
     const queue = new Queue(client, '{q}', { codec: utf8 });
@@ -114,7 +114,7 @@ describe.concurrent.each(CLIENTS)('%s', (name) => {
   it('costs no item its place when a waiting connection goes silent', async (context) => {
     const { keep, using, start } = scene(context);
     const server = keep(await Server.start());
-    const proxy = keep(await Proxy.start(server.port));
+    const proxy = keep(await LossyProxy.start(server.port));
     await filled(server, 0);
     const { client } = using(await single(name, proxy.port));
     const queue = new Queue(client, '{q}', { codec: utf8 });
@@ -132,7 +132,7 @@ describe.concurrent.each(CLIENTS)('%s', (name) => {
   it('tells its handlers when nobody answers, and closes in time', async (context) => {
     const { keep, using, start } = scene(context);
     const server = keep(await Server.start());
-    const proxy = keep(await Proxy.start(server.port));
+    const proxy = keep(await LossyProxy.start(server.port));
     await filled(server, 1);
     const { client } = using(await single(name, proxy.port));
     const queue = new Queue(client, '{q}', { codec: utf8 });

@@ -1,7 +1,7 @@
 // A proxy in front of a server that loses replies, cuts connections, or goes silent without a word.
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-export class Proxy {
+export class LossyProxy {
   /** While set: a request that matches is passed on, its reply is not: the connection is cut instead. How often, is counted down. */
   cut: { what: RegExp; times: number } | undefined;
   /** While true nothing passes and nothing is closed: a network that is gone. */
@@ -15,12 +15,12 @@ export class Proxy {
     readonly port: number,
   ) {}
 
-  static start(to: number): Promise<Proxy> {
+  static start(to: number): Promise<LossyProxy> {
     return new Promise((done) => {
       const listener = createServer((client) => proxy.#join(client, connect(to, '127.0.0.1')));
-      let proxy: Proxy;
+      let proxy: LossyProxy;
       listener.listen(0, '127.0.0.1', () => {
-        proxy = new Proxy(listener, (listener.address() as { port: number }).port);
+        proxy = new LossyProxy(listener, (listener.address() as { port: number }).port);
         done(proxy);
       });
     });
