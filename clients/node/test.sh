@@ -11,7 +11,7 @@ die() {
 }
 
 # Of what may stand in the user's npm configuration nothing is to matter here.
-export NPM_CONFIG_USERCONFIG=/dev/null NPM_CONFIG_UPDATE_NOTIFIER=false NPM_CONFIG_FUND=false NPM_CONFIG_AUDIT=false
+export NO_COLOR=1 NPM_CONFIG_USERCONFIG=/dev/null NPM_CONFIG_UPDATE_NOTIFIER=false NPM_CONFIG_FUND=false NPM_CONFIG_AUDIT=false
 
 recent() { command -v node >/dev/null && node -e 'process.exit(+process.versions.node.split(".")[0] >= 20 ? 0 : 1)' && command -v npm >/dev/null; }
 
@@ -61,5 +61,4 @@ bin=$PWD/node_modules/.bin
 node scripts/reference.mjs --check
 "$bin/publint" --strict
 "$bin/attw" --pack . --profile node16 --format table-flipped
-# A loaded machine is no failure: tests wait for what is to happen, and once more is allowed to what needs luck with ports.
 "$bin/vitest" run --reporter=dot

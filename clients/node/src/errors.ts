@@ -42,6 +42,8 @@ export class OutOfMemory extends ModqError {}
 export class WrongType extends ModqError {}
 /** The keys of one command are not in one slot of the cluster. */
 export class CrossSlot extends ModqError {}
+/** A blocked call was ended by CLIENT UNBLOCK or a failover: ask again. */
+export class Unblocked extends ModqError {}
 /** The connection failed, or the client gave the command up. */
 export class ConnectionLost extends ModqError {}
 /** No reply within the deadline that was set. */
@@ -66,6 +68,7 @@ const BY_CODE: Record<string, ErrorClass> = {
   OOM: OutOfMemory,
   WRONGTYPE: WrongType,
   CROSSSLOT: CrossSlot,
+  UNBLOCKED: Unblocked,
 };
 
 /** What the server says while it cannot serve, and will again. The command was not carried out. */
@@ -114,7 +117,7 @@ export function isPassing(error: ModqError): boolean {
   return isUncertain(error) || PASSING.has(error.code);
 }
 
-/** Whether the server does not know the command (an older module, or none). */
-export function isUnknownCommand(error: unknown): boolean {
-  return error instanceof InvalidArgument && /^ERR unknown command/i.test(error.message);
+/** Whether the server does not know the command (an older module), or does not let this user send it (ACL rules from before it). */
+export function isNotToBeHad(error: ModqError): boolean {
+  return error.code === 'NOPERM' || (error instanceof InvalidArgument && /^ERR unknown command/i.test(error.message));
 }

@@ -1,6 +1,6 @@
 // Keeps the locks of a worker: EXTEND for all that is held, in one MEXTEND where the server has it, until each is decided.
 import { type Claim, deadlinePassed, type Keeper } from './claim.js';
-import { isUnknownCommand, type ModqError, NoItem, Stale, TimedOut, toModqError } from './errors.js';
+import { isNotToBeHad, type ModqError, NoItem, Stale, TimedOut, toModqError } from './errors.js';
 import type { Queue } from './queue.js';
 import { monotonic, within } from './time.js';
 
@@ -106,10 +106,10 @@ export class Heartbeats<T> implements Keeper {
     const { lock, timeout } = this.options;
     if (this.#batches && claims.length > 1) {
       try {
-        return await within(timeout, 'MEXTEND', this.queue.mextend(lock, claims));
+        return await within(timeout, 'MEXTEND', this.queue.extendMany(lock, claims));
       } catch (error) {
-        if (!isUnknownCommand(toModqError(error))) throw error;
-        this.#batches = false; // a module from before the batches
+        if (!isNotToBeHad(toModqError(error))) throw error;
+        this.#batches = false; // one by one, then
       }
     }
     const one = ({ item, token }: Claim<T>) => this.queue.extend(item, token, lock).catch(toModqError);

@@ -22,5 +22,6 @@ export { type JoinOptions, Presence, Session, type SessionEvents } from './prese
 export { type PayloadOf, Queue } from './queue.js';
 export { type ShardedOptions, ShardedQueue, ShardedWorker } from './sharded.js';
 export * from './types.js';
+export { MODULE_VERSIONS, VERSION } from './version.js';
 export { GIVE_BACK, type Handler, type Outcome, Worker, type WorkerEvents, type WorkerOptions } from './worker.js';
 export type { WorkOptions } from './works.js';

@@ -123,7 +123,7 @@ export class Limiter {
   }
 
   /** One request to several subjects, a limit for each: charged to all or none. In a cluster all keys must be in one slot. */
-  async checkAll(
+  async mcheck(
     subjects: readonly { key: string; limit: Limit }[],
     options: { cost?: number } = {},
   ): Promise<{ allowed: boolean; retryAfter: number; reason: Verdict['reason']; each: Verdict[] }> {

@@ -49,7 +49,10 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   /** SUBMIT of up to 1000 pairs, each on its own: an array of statuses, with an error in the place of each that failed. */
-  async msubmit(pairs: readonly (readonly [item: string, payload: T])[], options: t.SubmitOptions = {}): Promise<t.Batch<t.SubmitStatus>> {
+  async submitMany(
+    pairs: readonly (readonly [item: string, payload: T])[],
+    options: t.SubmitOptions = {},
+  ): Promise<t.Batch<t.SubmitStatus>> {
     const reply = await this.#write('MODQ.MSUBMIT', (a) => {
       a.int('n', pairs.length);
       for (const [item, payload] of pairs) a.id(item).word(this.codec.encode(payload));
@@ -111,7 +114,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   /** RESOLVE of up to 1000 claims, each on its own: statuses, with an error in the place of each that failed. */
-  async mresolve(
+  async resolveMany(
     claims: readonly { item: string; token: number; rev?: number }[],
     options: { verdict?: string; decision?: string; checkRevs?: boolean } = {},
   ): Promise<t.Batch<t.ResolveStatus>> {
@@ -138,7 +141,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   /** EXTEND of up to 1000 locks: deadlines, with an error in the place of each that failed. */
-  async mextend(ms: number, claims: readonly { item: string; token: number }[]): Promise<t.Batch<Date>> {
+  async extendMany(ms: number, claims: readonly { item: string; token: number }[]): Promise<t.Batch<Date>> {
     const reply = await this.#write('MODQ.MEXTEND', (a) => {
       a.int('ms', ms).int('n', claims.length);
       for (const { item, token } of claims) a.id(item).int('token', token);
@@ -205,7 +208,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   /** The queue's settings; those that its server does not know have their defaults. */
-  async config(): Promise<t.Settings> {
+  async settings(): Promise<t.Settings> {
     return parse.readSettings(await this.#read('MODQ.CONFIG'), this.driver.prefix);
   }
 
@@ -268,7 +271,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   /** All rows of one state, page by page. */
-  async *all(state: t.State, options: { count?: number } = {}): AsyncGenerator<t.Row> {
+  async *scan(state: t.State, options: { count?: number } = {}): AsyncGenerator<t.Row> {
     let cursor = '0';
     do {
       const page = await this.list(state, { cursor, count: options.count });

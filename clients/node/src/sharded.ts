@@ -48,7 +48,7 @@ export class ShardedQueue<T = Buffer | string> {
   }
 
   /** MSUBMIT, one command for each shard that is concerned; answers in the order of the pairs. */
-  async msubmit(pairs: readonly (readonly [item: string, payload: T])[], options?: t.SubmitOptions): Promise<t.Batch<t.SubmitStatus>> {
+  async submitMany(pairs: readonly (readonly [item: string, payload: T])[], options?: t.SubmitOptions): Promise<t.Batch<t.SubmitStatus>> {
     const answers: t.Batch<t.SubmitStatus> = new Array(pairs.length);
     const byShard = new Map<Queue<T>, number[]>();
     pairs.forEach(([item], i) => {
@@ -56,7 +56,7 @@ export class ShardedQueue<T = Buffer | string> {
       byShard.set(shard, [...(byShard.get(shard) ?? []), i]);
     });
     const sent = [...byShard].map(async ([shard, places]) => {
-      const replies = await shard.msubmit(
+      const replies = await shard.submitMany(
         places.map((i) => pairs[i] as readonly [string, T]),
         options,
       );

@@ -88,7 +88,7 @@ export class Slot<T> {
     this.claimed = true;
     if (!this.#empty) {
       await this.#enter();
-      const reply = await within(options.callTimeout, 'CLAIM', queue.driver.send(this.#request));
+      const reply = await within(options.replyTimeout, 'CLAIM', queue.driver.send(this.#request));
       const claim = this.#first(reply);
       this.#empty = claim === undefined;
       if (claim) return claim;

@@ -117,7 +117,7 @@ export interface AssignOptions {
   by?: string;
 }
 
-/** Settings of a queue; all of them in what `config` answers. */
+/** Settings of a queue; all of them in what `settings` answers. */
 export interface Settings {
   lock: number;
   maxExpiries: number;

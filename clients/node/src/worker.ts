@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { type Claim, givenUp, isChange, isLoss } from './claim.js';
-import { isPassing, ModqError, toModqError } from './errors.js';
+import { InvalidArgument, isPassing, ModqError, toModqError } from './errors.js';
 import { Gate } from './gate.js';
 import { Heartbeats } from './heartbeats.js';
 import type { Queue } from './queue.js';
@@ -23,24 +23,26 @@ export const GIVE_BACK: unique symbol = Symbol('give back');
 export interface WorkerOptions {
   /** The name of the moderator. Each slot claims as `name:process:slot`, unless `moderatorOf` says otherwise. */
   moderator: string;
+  /** False: claims as the name itself, which no other process may use meanwhile. Only with concurrency 1. Default true. */
+  unique?: boolean;
   /** The whole moderator id of a slot, for those who must be known by it (EXCLUDE, SKIP, votes). No other process may use it. */
   moderatorOf?: (slot: number) => string;
   /** What it offers. */
   tags?: readonly string[];
   /** How many items at a time. Default 1. */
   concurrency?: number;
-  /** ms of a lock. Default 60000. */
+  /** ms of a lock. Default 30000. */
   lockDuration?: number;
   /** ms between heartbeats. Default a third of the lock. */
   heartbeat?: number;
   /** ms of each BLOCK. Default 5000. */
   block?: number;
   /** ms after which a handler's claim is given up and its lock left to end. Default 3600000, an hour. */
-  handlerTimeout?: number;
+  maxHold?: number;
   /** ms for which a decision is sent again while there is no answer. Default: as long as a lock. */
   decisionTimeout?: number;
   /** ms for one command that does not block. Default 5000. */
-  callTimeout?: number;
+  replyTimeout?: number;
   /** Decide only what was looked at: if the content changed meanwhile the item is given back. Default false. */
   checkRev?: boolean;
   /** ms before an item whose handler threw is ready again, by how often it was delivered. Default 1 s · 2^(n−1), at most 5 minutes. */
@@ -48,7 +50,7 @@ export interface WorkerOptions {
   /** Process signals that close the worker, as `SIGTERM`. Default none. */
   signals?: NodeJS.Signals[];
   /** ms that `close` gives handlers to finish. Default 30000. */
-  closeTimeout?: number;
+  drainTimeout?: number;
 }
 
 /** The events of a worker. Without a listener for `error` it is a warning of the process. */
@@ -104,7 +106,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     const o = this.options;
     this.heartbeats = new Heartbeats<T>(
       queue,
-      { lock: o.lockDuration, every: o.heartbeat, longest: o.handlerTimeout, timeout: o.callTimeout },
+      { lock: o.lockDuration, every: o.heartbeat, longest: o.maxHold, timeout: o.replyTimeout },
       (error) => this.fault(error),
       (claim, reason) => this.emit('lockLost', claim, reason),
     );
@@ -144,7 +146,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
    * back what is held and closes its connection. It ends soon after `timeout` also if the server is down.
    */
   close(options: { timeout?: number } = {}): Promise<void> {
-    this.#closing ??= this.#close(options.timeout ?? this.options.closeTimeout);
+    this.#closing ??= this.#close(options.timeout ?? this.options.drainTimeout);
     return this.#closing;
   }
 
@@ -196,7 +198,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     if (!isChange(error)) this.#tellFailed(claim, error);
     const delay = isChange(error) ? undefined : this.options.retryDelay(claim.deliveries, error);
     try {
-      await claim.release({ delay, timeout: this.options.callTimeout });
+      await claim.release({ delay, timeout: this.options.replyTimeout });
     } catch (release) {
       if (!isLoss(release)) this.fault(toModqError(release)); // its lock will end by itself
     }
@@ -242,23 +244,27 @@ class Context<T> {
 }
 
 function withDefaults(options: WorkerOptions): Required<WorkerOptions> {
+  if (options.unique === false && (options.concurrency ?? 1) !== 1 && !options.moderatorOf) {
+    throw new InvalidArgument('unique: false needs concurrency 1, or moderatorOf: every slot has an id of its own', 'ERR');
+  }
   const unique = randomBytes(6).toString('hex');
-  const lockDuration = options.lockDuration ?? 60_000;
+  const lockDuration = options.lockDuration ?? 30_000;
   return {
     moderator: options.moderator,
-    moderatorOf: (slot) => `${options.moderator}:${unique}:${slot}`,
+    unique: true,
+    moderatorOf: (slot) => (options.unique === false ? options.moderator : `${options.moderator}:${unique}:${slot}`),
     tags: [],
     concurrency: 1,
     lockDuration,
     heartbeat: Math.max(1, Math.floor(lockDuration / 3)),
     block: 5000,
-    handlerTimeout: 3_600_000,
+    maxHold: 3_600_000,
     decisionTimeout: lockDuration,
-    callTimeout: 5000,
+    replyTimeout: 5000,
     checkRev: false,
     retryDelay,
     signals: [],
-    closeTimeout: 30_000,
+    drainTimeout: 30_000,
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   } as Required<WorkerOptions>;
 }

@@ -23,7 +23,7 @@ function scene({ onTestFinished }: TestContext) {
       return made;
     },
     start(queue: Queue<string>, handler: Worker<string>['handler'], options: object = {}) {
-      const worker = queue.worker(handler, { moderator: 'bot', lockDuration: 3000, callTimeout: 1000, block: 1000, ...options });
+      const worker = queue.worker(handler, { moderator: 'bot', lockDuration: 3000, replyTimeout: 1000, block: 1000, ...options });
       const errors: Error[] = [];
       worker.on('error', (error) => errors.push(error));
       const running = worker.run();

@@ -79,8 +79,8 @@ describe.each(CLIENTS)('%s', (name) => {
         { key: 'u', limit: { quota: 10, window: hour } },
         { key: 'ip', limit: { quota: 1, window: hour } },
       ];
-      expect(await api.checkAll(subjects)).toMatchObject({ allowed: true, retryAfter: 0, each: [{ remaining: 9 }, { remaining: 0 }] });
-      expect(await api.checkAll(subjects)).toMatchObject({ allowed: false, each: [{ allowed: true, remaining: 9 }, { allowed: false }] });
+      expect(await api.mcheck(subjects)).toMatchObject({ allowed: true, retryAfter: 0, each: [{ remaining: 9 }, { remaining: 0 }] });
+      expect(await api.mcheck(subjects)).toMatchObject({ allowed: false, each: [{ allowed: true, remaining: 9 }, { allowed: false }] });
     });
 
     it('waits until there is room', async () => {
@@ -153,7 +153,7 @@ describe.each(CLIENTS)('%s', (name) => {
       await dead.stop();
       expect(await api.check('u')).toMatchObject({ allowed: onError === 'open', reason: 'error' });
       expect(await api.acquire('l', 1, { ttl: 1000 })).toMatchObject({ acquired: onError === 'open', fence: 0 });
-      expect(await api.checkAll([{ key: 'u', limit: { quota: 1, window: 1000 } }])).toMatchObject({ allowed: onError === 'open' });
+      expect(await api.mcheck([{ key: 'u', limit: { quota: 1, window: 1000 } }])).toMatchObject({ allowed: onError === 'open' });
       expect(failures).toHaveLength(3);
       close();
     });

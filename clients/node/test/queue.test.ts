@@ -162,12 +162,12 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect(page.rows.map(({ item }) => item)).toEqual(['a', 'b']);
     expect(page.cursor).not.toBe('0');
     const all: string[] = [];
-    for await (const row of queue.all('ready', { count: 2 })) all.push(row.item);
+    for await (const row of queue.scan('ready', { count: 2 })) all.push(row.item);
     expect(all).toEqual(['a', 'b', 'c']);
     const stats = await queue.stats();
     expect(stats).toMatchObject({ ready: 3, died: 2, paused: 'none', byPriority: new Map([[1, 3]]), byTag: new Map() });
     expect(stats.waitMsP50).toBeTypeOf('number');
-    expect(await queue.config()).toMatchObject({ maxExpiries: 1, maxLen: 3, late: 'accept', lock: 300_000, events: '' });
+    expect(await queue.settings()).toMatchObject({ maxExpiries: 1, maxLen: 3, late: 'accept', lock: 300_000, events: '' });
   });
 
   it('says what is wrong', async () => {

@@ -51,7 +51,7 @@ describe('decisions', () => {
   it('sends batches, and keeps errors in their places', async () => {
     const { fake, queue } = setup();
     fake.reply = ['READY', new Error('EXISTS it is there')];
-    const [ready, exists] = await queue.msubmit(
+    const [ready, exists] = await queue.submitMany(
       [
         ['a', 'x'],
         ['b', 'y'],
@@ -65,10 +65,13 @@ describe('decisions', () => {
       { item: 'a', token: 1, rev: 1 },
       { item: 'b', token: 2, rev: 4 },
     ];
-    expect((await queue.mresolve(claims, { checkRevs: true, verdict: 'keep' }))[1]).toBeInstanceOf(Stale);
+    expect((await queue.resolveMany(claims, { checkRevs: true, verdict: 'keep' }))[1]).toBeInstanceOf(Stale);
     expect(line(fake)).toBe('MODQ.MRESOLVE q 2 a 1 b 2 REVS 1 4 VERDICT keep');
     fake.reply = [1000, new Error('NOITEM no')];
-    expect((await queue.mextend(60_000, claims)).map((one) => (one instanceof Date ? one.getTime() : one.code))).toEqual([1000, 'NOITEM']);
+    expect((await queue.extendMany(60_000, claims)).map((one) => (one instanceof Date ? one.getTime() : one.code))).toEqual([
+      1000,
+      'NOITEM',
+    ]);
     expect(line(fake)).toBe('MODQ.MEXTEND q 60000 2 a 1 b 2');
   });
 
@@ -186,7 +189,7 @@ describe('decisions', () => {
       ],
     });
     fake.reply = { lock: 5, late: 'reject', events: '', quorum: [2, 3], splittag: 'senior', retain: 7, retainmax: 8 };
-    expect(await queue.config()).toMatchObject({ lock: 5, quorum: [2, 3], splitTag: 'senior', retain: 7, retainMax: 8 });
+    expect(await queue.settings()).toMatchObject({ lock: 5, quorum: [2, 3], splitTag: 'senior', retain: 7, retainMax: 8 });
   });
 
   it('folds votes and splits, and leaves records alone', () => {

@@ -147,7 +147,7 @@ describe.each(CLIENTS)('%s', (name) => {
         told.open();
         await until('the lock to end', async () => (await queue.stats()).expired === 1);
       },
-      { lockDuration: 1000, handlerTimeout: 1100 },
+      { lockDuration: 1000, maxHold: 1100 },
     );
     worker.on('error', () => {});
     await told.promise;

@@ -12,7 +12,7 @@ const worker = queue.worker(
     await new Promise((done) => setTimeout(done, 5 + Math.random() * 20));
     return 'spam';
   },
-  { moderator: 'bot', concurrency: 5, lockDuration: 2000, block: 500, signals: ['SIGTERM'], closeTimeout: 20_000 },
+  { moderator: 'bot', concurrency: 5, lockDuration: 2000, block: 500, signals: ['SIGTERM'], drainTimeout: 20_000 },
 );
 worker.on('error', () => {});
 worker.once('claimed', () => process.stdout.write('working\n'));
