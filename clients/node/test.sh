@@ -47,10 +47,11 @@ module=${MODQ_SO:-$(realpath -m "../../target/release/libmodq.so")}
 [ -x ../../.servers/redis-7.0/bin/server ] || die "no servers: run scripts/servers.sh"
 export MODQ_SO=$module
 
-# npm ci costs some seconds: not again as long as the lock file is the same.
+# What the lock file names, which costs some seconds: not again as long as it is the same. `npm ci` of npm 11 refuses a lock file that leaves
+# out optional packages for other systems, as one made behind a mirror does; `npm install` takes it, and with --no-save leaves it as it is.
 stamp=$(sha256sum package-lock.json | cut -d' ' -f1)-$(node --version)
 if [ "$(cat node_modules/.stamp 2>/dev/null)" != "$stamp" ]; then
-    npm ci --no-fund --no-audit --loglevel=error
+    npm install --no-save --no-fund --no-audit --loglevel=error
     echo "$stamp" >node_modules/.stamp
 fi
 

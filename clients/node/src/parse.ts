@@ -184,5 +184,7 @@ export function readResolved(reply: unknown): Resolved {
 }
 
 export function readDecision(reply: unknown): Decision {
-  return { ...readResolved(reply), confirmed: true };
+  const decision = readResolved(reply) as Decision;
+  decision.confirmed = true;
+  return decision;
 }

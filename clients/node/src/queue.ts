@@ -110,7 +110,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
 
   /** Decides an item once; see `Claim.resolve` for the one that survives a lost reply. */
   async resolve(item: string, token: number, options: t.ResolveOptions = {}): Promise<t.Resolved> {
-    return parse.readResolved(await this.sendResolve(item, token, options));
+    return parse.readResolved(await this.#send(this.resolveRequest(item, token, options)));
   }
 
   /** RESOLVE of up to 1000 claims, each on its own: statuses, with an error in the place of each that failed. */
@@ -364,13 +364,16 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   /** @internal */
+  resolveRequest(item: string, token: number, { rev, verdict, decision, also }: t.ResolveOptions): { args: Arg[]; keys: Arg[] } {
+    const args = this.#args('MODQ.RESOLVE').id(item).int('token', token);
+    args.number('REV', rev).text('VERDICT', verdict).text('DECISION', decision);
+    if (also) args.word('ALSO').int('count', also.count).counted('TAGS', also.tags).text('CURSOR', also.cursor);
+    return { args: args.list, keys: [this.redisKey] };
+  }
+
+  /** @internal One try, by the driver itself: whoever asks has a deadline and reads errors. */
   sendResolve(item: string, token: number, options: t.ResolveOptions): Promise<unknown> {
-    const { rev, verdict, decision, also } = options;
-    return this.#write('MODQ.RESOLVE', (a) => {
-      a.id(item).int('token', token).number('REV', rev).text('VERDICT', verdict).text('DECISION', decision);
-      if (also) a.word('ALSO').int('count', also.count).counted('TAGS', also.tags).text('CURSOR', also.cursor);
-      return a;
-    });
+    return this.driver.send(this.resolveRequest(item, token, options));
   }
 
   /** @internal */
