@@ -50,15 +50,16 @@ function commandClass(client: Ioredis): CommandClass {
 
 class Sender {
   readonly #Command: CommandClass;
+  readonly #cluster: boolean;
 
   constructor(readonly client: Ioredis) {
+    this.#cluster = client.nodes !== undefined;
     this.#Command = commandClass(client);
   }
 
   send({ args, keys, readonly = false }: Request): Promise<unknown> {
-    const [name, ...rest] = args;
-    const command = new this.#Command(String(name), rest, { replyEncoding: null, readOnly: readonly });
-    command.keys = keys;
+    const command = new this.#Command(args[0] as string, args.slice(1), { replyEncoding: null, readOnly: readonly });
+    if (this.#cluster) command.keys = keys;
     return this.client.sendCommand(command);
   }
 }
