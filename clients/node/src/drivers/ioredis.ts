@@ -1,0 +1,161 @@
+// The adapter for ioredis 5 and 6: single servers, Sentinel and clusters.
+import type { Arg, Dedicated, Driver, Request, Subscriber } from '../driver.js';
+
+/** A command of ioredis. Setting `keys` is what makes a cluster send it to the right node. */
+interface Command {
+  keys: Arg[];
+}
+type CommandClass = new (name: string, args: Arg[], options: object) => Command;
+
+/** The part of ioredis that is used, of Redis and of Cluster. */
+interface Ioredis {
+  sendCommand(command: Command): Promise<unknown>;
+  callBuffer(name: string, ...args: Arg[]): unknown;
+  connect(): Promise<void>;
+  disconnect(reconnect?: boolean): void;
+  // biome-ignore lint/suspicious/noExplicitAny: the listeners of half a dozen events
+  on(event: string, listener: (...args: any[]) => void): unknown;
+  subscribe(channel: string): Promise<unknown>;
+  unsubscribe(channel: string): Promise<unknown>;
+  ssubscribe(channel: string): Promise<unknown>;
+  sunsubscribe(channel: string): Promise<unknown>;
+  // Redis takes options; Cluster takes nodes and options.
+  duplicate(a?: object, b?: object): Ioredis;
+  nodes?(role?: string): Ioredis[];
+  status: string;
+  options: { keyPrefix?: string; redisOptions?: object; host?: string; port?: number };
+}
+
+// What would end a call that blocks, or send it again behind our back.
+const PATIENT = {
+  maxRetriesPerRequest: null,
+  commandTimeout: undefined,
+  socketTimeout: undefined,
+  enableAutoPipelining: false,
+  autoResendUnfulfilledCommands: true,
+};
+
+/** Whether this is a client of ioredis. */
+export function isIoredis(client: object): client is Ioredis {
+  const it = client as Partial<Ioredis>;
+  return typeof it.callBuffer === 'function' && typeof it.sendCommand === 'function' && typeof it.status === 'string';
+}
+
+/** The class Command of the very ioredis that made this client, which may be any of several that are installed. */
+function commandClass(client: Ioredis): CommandClass {
+  const catcher = { options: {}, sendCommand: (command: Command) => command };
+  const command = client.callBuffer.call(catcher as unknown as Ioredis, 'PING') as Command;
+  return command.constructor as CommandClass;
+}
+
+class Sender {
+  readonly #Command: CommandClass;
+  readonly #cluster: boolean;
+
+  constructor(readonly client: Ioredis) {
+    this.#cluster = client.nodes !== undefined;
+    this.#Command = commandClass(client);
+  }
+
+  send({ args, keys, readonly = false }: Request): Promise<unknown> {
+    const command = new this.#Command(args[0] as string, args.slice(1), { replyEncoding: null, readOnly: readonly });
+    if (this.#cluster) command.keys = keys;
+    return this.client.sendCommand(command);
+  }
+}
+
+/** Counts lost connections: after one, ioredis sends again what had no reply. */
+function countInterruptions(client: Ioredis): () => number {
+  let lost = 0;
+  const watch = (node: Ioredis) => node.on('close', () => lost++);
+  if (client.nodes) {
+    client.nodes('all').forEach(watch);
+    client.on('+node', watch);
+  } else {
+    watch(client);
+  }
+  return () => lost;
+}
+
+/** Where a cluster can be found: the nodes known now, since those of the beginning may be gone. */
+function knownNodes(client: Ioredis): object[] {
+  const nodes = client.nodes?.('all') ?? [];
+  return nodes.map(({ options }) => ({ host: options.host, port: options.port }));
+}
+
+function duplicate(client: Ioredis, options: object, clusterOptions: object = {}): Ioredis {
+  const own = { ...options, lazyConnect: true, keyPrefix: '' };
+  if (!client.nodes) return client.duplicate(own);
+  const redisOptions = { ...client.options.redisOptions, ...options };
+  return client.duplicate(knownNodes(client), {
+    ...clusterOptions,
+    redisOptions,
+    enableAutoPipelining: false,
+    lazyConnect: true,
+    keyPrefix: '',
+  });
+}
+
+async function connected(copy: Ioredis): Promise<Ioredis> {
+  copy.on('error', () => {}); // what fails rejects its command
+  try {
+    await copy.connect();
+  } catch (error) {
+    copy.disconnect();
+    throw error;
+  }
+  return copy;
+}
+
+class IoredisSubscriber implements Subscriber {
+  readonly #heard = new Map<string, (message: Buffer) => void>();
+  readonly #sharded: boolean;
+
+  constructor(readonly client: Ioredis) {
+    this.#sharded = client.nodes !== undefined;
+    const event = this.#sharded ? 'smessageBuffer' : 'messageBuffer';
+    client.on(event, (channel: Buffer, message: Buffer) => this.#heard.get(channel.toString())?.(message));
+  }
+
+  async subscribe(channel: string, heard: (message: Buffer) => void): Promise<void> {
+    this.#heard.set(channel, heard);
+    if (this.#sharded) await this.client.ssubscribe(channel);
+    else await this.client.subscribe(channel);
+  }
+
+  async unsubscribe(channel: string): Promise<void> {
+    this.#heard.delete(channel);
+    if (this.#sharded) await this.client.sunsubscribe(channel);
+    else await this.client.unsubscribe(channel);
+  }
+
+  close(): void {
+    this.client.disconnect();
+  }
+}
+
+/** The driver of an ioredis client. */
+export function ioredisDriver(client: Ioredis): Driver {
+  const sender = new Sender(client);
+  const interruptions = countInterruptions(client);
+  return {
+    cluster: client.nodes !== undefined,
+    prefix: client.options.keyPrefix ?? '',
+    send: (request) => sender.send(request),
+    resends: true,
+    interruptions,
+    async dedicated(): Promise<Dedicated> {
+      const giveUp = { retryStrategy: () => null };
+      const copy = await connected(duplicate(client, { ...PATIENT, ...giveUp }, { clusterRetryStrategy: () => null }));
+      const own = new Sender(copy);
+      return { send: (request) => own.send(request), destroy: () => copy.disconnect() };
+    },
+    async subscriber(): Promise<Subscriber> {
+      return new IoredisSubscriber(await connected(duplicate(client, {}, { shardedSubscribers: true })));
+    },
+    async everyPrimary(args: Arg[]): Promise<unknown[]> {
+      const nodes = client.nodes ? client.nodes('master') : [client];
+      return Promise.all(nodes.map((node) => new Sender(node).send({ args, keys: [] })));
+    },
+  };
+}
