@@ -6,7 +6,7 @@ export PORT ?= 6379
 # Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help setup servers build run test test-module torture demo bench dist fuzz sanitize deny clean
+.PHONY: help setup servers build run test test-module test-clients torture demo bench dist fuzz sanitize deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,15 @@ test: ## format, lints, and every test on every server
 	cargo build --release --lib
 	@scripts/faulty.sh
 	cargo test --workspace --lib --tests --no-fail-fast
+	clients/python/test.sh
+	clients/node/test.sh
+
+test-clients: ## the client libraries alone: their lints and tests, on a release build of the module
+	@scripts/setup.sh --test
+	@scripts/servers.sh
+	cargo build --release --lib
+	clients/python/test.sh
+	clients/node/test.sh
 
 test-module: ## the module alone: build it, then its tests and the core's
 	@scripts/setup.sh --test
