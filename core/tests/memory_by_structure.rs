@@ -55,6 +55,7 @@ fn claim(queue: &mut Queue, moderator: &str, count: usize, lock: u64) -> Vec<(Ve
         lock: Some(Millis(lock)),
         tags: None,
         new_only: true,
+        with_group: false,
     };
     let slots = run(queue, 1, &claim);
     let claims = slots.iter().map(|slot| {

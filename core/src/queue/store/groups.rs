@@ -5,7 +5,7 @@
 //! tokens were when it arrived, or when its payload last changed. A lock began after that if its token is
 //! larger.
 
-use super::item::{Has, ItemSlot, Seq};
+use super::item::{Has, ItemSlot, Rev, Seq};
 use super::{MAX_TIME, Store};
 use crate::counted_tree::CountedTree;
 use crate::memory::{alloc_size, btree_bytes, counted};
@@ -147,6 +147,28 @@ impl Store {
         group.map_or(&[], |group| &self.groups.all[group].name)
     }
 
+    /// The items of a group by arrival, from `from` on, at most so many. None if there is no such
+    /// group.
+    pub(in crate::queue) fn group_items(
+        &self,
+        name: &[u8],
+        from: Seq,
+        most: usize,
+    ) -> Vec<ItemSlot> {
+        let Some(group) = self.groups.find(name) else {
+            return Vec::new();
+        };
+        let items = self.groups.items(group);
+        let rank = items.rank(from, |slot| self.items[slot].seq());
+        items.iter_from(rank).take(most).collect()
+    }
+
+    /// How many items are in a group.
+    pub(in crate::queue) fn group_len(&self, name: &[u8]) -> usize {
+        let group = self.groups.find(name);
+        group.map_or(0, |group| self.groups.items(group).len())
+    }
+
     /// How large tokens were when an item of a group arrived, or its payload last changed.
     pub(in crate::queue) fn fresh(&self, slot: ItemSlot) -> Token {
         self.member(slot).map_or(Token(0), Member::fresh)
@@ -161,9 +183,14 @@ impl Store {
 
     /// Puts an item into a group, and takes it out of the one it was in. An empty name is no group.
     pub(super) fn set_group(&mut self, slot: ItemSlot, name: &[u8]) {
+        let item = &self.items[slot];
+        // One whose content may have changed, or that came from another queue, while nothing was kept
+        // of that counts as new: its first change may be the one that brings it here.
+        let is_untouched = item.rev <= Rev(2) && !self.rare(slot).is_some_and(|rare| rare.moved);
         let fresh = match self.member(slot) {
             Some(member) => member.fresh(),
-            None => token_of(self.items[slot].submitted()),
+            None if is_untouched => token_of(item.submitted()),
+            None => self.last_token,
         };
         self.set_member(slot, name, fresh);
     }

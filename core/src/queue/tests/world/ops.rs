@@ -98,6 +98,7 @@ impl ClaimOp {
             lock: self.lock.map(Millis),
             tags: given(&self.tags),
             new_only: self.new_only,
+            with_group: false,
         }
     }
 }
@@ -120,6 +121,7 @@ impl WaitOp {
             lock: self.lock.map(Millis),
             tags: given(&self.tags),
             new_only: self.new_only,
+            with_group: false,
         }
     }
 }
