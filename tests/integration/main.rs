@@ -19,6 +19,7 @@ mod modq_crowd;
 mod modq_events;
 mod modq_events_folded;
 mod modq_events_refused;
+mod modq_groups;
 mod modq_line;
 mod modq_loading;
 mod modq_moderators;
