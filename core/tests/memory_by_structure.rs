@@ -255,6 +255,61 @@ fn exclusions() {
     });
 }
 
+/// Items of which each is in the group that `group` names.
+fn grouped(queue: &mut Queue, group: impl Fn(usize) -> String) {
+    for i in 0..N {
+        let (id, group) = (format!("item{i}"), group(i));
+        let submit = Submit {
+            id: id.as_bytes(),
+            payload: b"payload",
+            group: Some(group.as_bytes()).filter(|group| !group.is_empty()),
+            ..Submit::default()
+        };
+        run(queue, 0, submit);
+    }
+}
+
+/// Bytes for each item, as they are said and as they are taken.
+fn bytes_each(fill: impl FnOnce(&mut Queue)) -> [f64; 2] {
+    let mut queue = Queue::default();
+    let (said, taken) = (queue.memory_bytes(), live());
+    fill(&mut queue);
+    let (said, taken) = (queue.memory_bytes() - said, live() - taken);
+    [said as f64, taken as f64].map(|bytes| bytes / N as f64)
+}
+
+/// Groups take at most 48 bytes for an item, and the name of each group once.
+#[test]
+fn groups() {
+    let plain = bytes_each(|queue| grouped(queue, |_| String::new()));
+    for size in [1, 2, 10, 100, N] {
+        // In a class of the allocator, so that the name takes what it is long.
+        let name = |i: usize| format!("{:032}", i * 7919 % N / size);
+        let fill = |queue: &mut Queue| grouped(queue, name);
+        measure(&format!("groups of {size}"), |_| (), fill);
+        let names = 32.0 / size as f64;
+        let with = bytes_each(fill);
+        let more = [0, 1].map(|i| with[i] - plain[i] - names);
+        println!("groups of {size}: {more:?} bytes more for each item");
+        assert!(more.iter().all(|more| *more <= 48.0), "{size}: {more:?}");
+    }
+    measure(
+        "what is left of a group",
+        |_| (),
+        |queue| {
+            grouped(queue, |i| format!("author {}", i / 10));
+            for i in (0..N).filter(|i| i % 3 > 0) {
+                let id = format!("item{i}");
+                let cancel = Cancel {
+                    id: id.as_bytes(),
+                    ..Cancel::default()
+                };
+                run(queue, 2, cancel);
+            }
+        },
+    );
+}
+
 #[test]
 fn moderators() {
     measure(

@@ -76,7 +76,9 @@ impl Folded {
         let item = &mut self.items.get_mut(&id).expect("it is there").fields;
         let known = item.get("excluded").cloned();
         let told = event.iter();
-        let told = told.filter(|(f, _)| !["ev", "key", "item", "at"].contains(&f.as_str()));
+        // Who did it, and by what, is no part of the state.
+        let no_state = ["ev", "key", "item", "at", "by", "via"];
+        let told = told.filter(|(f, _)| !no_state.contains(&f.as_str()));
         item.extend(told.map(|(f, v)| (f.clone(), v.clone())));
         if let (Some(known), "release") = (known, &*event["ev"]) {
             let skipped = event.get("excluded").map_or("[]", |list| list);
@@ -93,6 +95,10 @@ impl Folded {
         let mut known = self.clone();
         for item in known.items.values_mut() {
             item.fields.retain(|_, value| value != "[]");
+            // What is taken back is as if it had never been.
+            let unset = [("group", ""), ("quorum", "[1,1]"), ("contested", "0")];
+            item.fields
+                .retain(|field, value| !unset.contains(&(field.as_str(), value.as_str())));
             item.fields.entry("due".into()).or_insert("0".into());
         }
         known
@@ -118,6 +124,13 @@ pub fn asked(c: &mut Client, key: &str) -> Folded {
                     let value = match &value {
                         _ if field == "payload" || field == "item" => continue,
                         _ if value.is_null() => continue,
+                        Value::Array(pair) if field == "quorum" => {
+                            match (pair[0].int(), pair[1].int()) {
+                                (1, 1) => continue,
+                                (k, n) => format!("[{k},{n}]"),
+                            }
+                        }
+                        Value::Int(0) if field == "contested" => continue,
                         Value::Array(names) if names.is_empty() => continue,
                         Value::Array(names) => {
                             let names = names.iter().map(|n| format!("\"{}\"", n.text()));
