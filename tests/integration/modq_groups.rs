@@ -139,7 +139,7 @@ fn new_claims_are_of_one_group(kind: Kind) {
         submit_all(&mut c, &q, "barred", "GROUP g EXCLUDE 1 m");
         let mut ids = |line: &str| {
             let claims = claims(&send(&mut c, way, &format!("MODQ.CLAIM {q} {line}")));
-            let ids: Vec<&str> = claims.iter().map(Claimed::id).collect();
+            let ids: Vec<String> = claims.iter().map(Claimed::id).collect();
             let mut tokens: Vec<i64> = claims.iter().map(|claim| claim.token).collect();
             tokens.dedup();
             assert_eq!(tokens.len(), ids.len(), "each its own");
