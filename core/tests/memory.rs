@@ -91,6 +91,7 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
             lock: None,
             tags: None,
             new_only: true,
+            with_group: false,
         };
         while queue.len_in(State::Ready) > 0 {
             let slots = run(&mut queue, 1, &claim, &mut out);

@@ -139,6 +139,9 @@ impl Folded {
             };
             entry(&mut item.fields, "quorum", "[1,1]");
             entry(&mut item.fields, "contested", "0");
+            // An item that was taken out of its group is as one that never was in any.
+            item.fields
+                .retain(|field, value| field != "group" || !value.is_empty());
             item.fields.entry("due".into()).or_insert("0".into());
         }
         known

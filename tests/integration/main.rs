@@ -21,6 +21,7 @@ mod modq_events;
 mod modq_events_folded;
 mod modq_events_missed;
 mod modq_events_refused;
+mod modq_groups;
 mod modq_hand_over;
 mod modq_line;
 mod modq_loading;

@@ -124,6 +124,18 @@ fn exclusions(kind: Kind) {
     });
 }
 
+fn groups(kind: Kind) {
+    let server = Server::start(kind);
+    for size in [1, 100, N] {
+        measure(&server, &format!("groups of {size}"), &empty, &|c| {
+            send(c, |i| {
+                let group = i * 7919 % N / size;
+                format!("MODQ.SUBMIT k item{i:08} payload GROUP author:{group:025}")
+            });
+        });
+    }
+}
+
 fn moderators(kind: Kind) {
     let server = Server::start(kind);
     measure(&server, "registered", &empty, &|c| {
@@ -180,6 +192,7 @@ fn limits_and_leases(kind: Kind) {
 matrix!(
     items_in_every_state,
     exclusions,
+    groups,
     moderators,
     limits_and_leases,
 );

@@ -30,6 +30,12 @@ fn of_producers(kind: Kind) {
     assert_eq!(again(&mut c, "MODQ.CANCEL q b"), Value::Int(0));
     let many = again(&mut c, "MODQ.MSUBMIT q 2 m1 p m2 p");
     assert_eq!(many, Value::Array(vec![simple("EXISTS"), simple("EXISTS")]));
+    for item in ["g1", "g2", "g3"] {
+        submit(&mut c, &format!("q {item} p GROUP g"));
+    }
+    let reply = again(&mut c, "MODQ.CANCELGROUP q g COUNT 2");
+    let expected = Value::Array(vec![Value::Int(1), Value::Int(0), bulk("0")]);
+    assert_eq!(reply, expected, "COUNT counts anew");
 }
 
 fn of_moderators(kind: Kind) {
@@ -58,6 +64,20 @@ fn of_moderators(kind: Kind) {
     assert!(extended[0].int() > 0);
     let resolved = again(&mut c, &format!("MODQ.MRESOLVE q {pair}"));
     assert_err!(&resolved[0], "NOITEM");
+    for item in ["g1", "g2", "g3"] {
+        submit(&mut c, &format!("g {item} p GROUP g"));
+    }
+    let claimed = c.line("MODQ.CLAIM g m WITHGROUP COUNT 2");
+    let line = "MODQ.CLAIM g m WITHGROUP COUNT 2";
+    assert_eq!(again(&mut c, line), claimed);
+    let token = claims(&claimed)[0].token;
+    let also = format!("MODQ.RESOLVE g g1 {token} ALSO 1");
+    assert_err!(again(&mut c, &also), "NOITEM");
+    c.expect_ok("MODQ.CONFIGURE g RETAIN 600000");
+    let token = claim(&mut c, "g m").token;
+    let also = format!("MODQ.RESOLVE g g3 {token} ALSO 1");
+    let reply = again(&mut c, &also);
+    assert_eq!((&reply[0], &reply[1]), (&simple("OK"), &Value::Int(0)));
     assert_eq!(
         again(&mut c, "MODQ.JOIN q waits TTL 60000 COUNT 9").err_code(),
         ""

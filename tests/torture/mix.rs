@@ -90,6 +90,24 @@ pub(crate) const MIX: &[Row] = &[
     ),
     (3, "MODQ.CANCEL $w $i [REASON $n9] [BY $who]"),
     (
+        4,
+        "MODQ.SUBMIT $w $i p GROUP <g|h> [TAGS 1 x] [ONDUP REPLACE]",
+    ),
+    (1, "MODQ.UPDATE $w $i GROUP <g|h>"),
+    (
+        2,
+        "MODQ.CLAIM $w $who WITHGROUP [NEW] [COUNT $n9] [LOCK $ms] [TAGS 1 x]",
+    ),
+    (
+        3,
+        "MODQ.RESOLVE $tk $ti $tt ALSO 5 [VERDICT keep] [TAGS 1 x] [CURSOR $n9]",
+    ),
+    (
+        1,
+        "MODQ.CANCELGROUP $w <g|h> [COUNT 3] [EXCEPT 1 x] [CURSOR $n9] [REASON $n9] [BY $who]",
+    ),
+    (1, "MODQ.GROUP $w <g|h> [COUNT 5] [CURSOR $n9]"),
+    (
         3,
         "MODQ.UPDATE $w $i [PAYLOAD $big] [TAGS <0|1 x>] [BOOST $n900] [EXCLUDE 1 $who]",
     ),

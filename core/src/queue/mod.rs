@@ -27,6 +27,8 @@
 //!   transitions run in the order of their time, each matched before the next.
 //! - I6: every submitted item is in exactly one state until resolved, cancelled or moved out, and
 //!   the counts add up.
+//! - I9: what is done to a group touches no item outside of it, and a verdict given to its others none
+//!   that somebody else holds or that is passed over.
 //!
 //! MOVE concerns two queues and has an entry of its own, [`relocate`]. A replica or an AOF decodes
 //! the record and calls [`Queue::apply`] for each effect; it ends in the same state.
@@ -54,13 +56,14 @@ pub use event::{Batch, Event};
 pub use line::{Block, CallId};
 pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
 pub use read::{
-    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, VoteView, WaiterView,
+    ClaimView, GroupPage, Grouped, ItemView, Kind, Listed, LockView, Page, Reason, Summary,
+    VoteView, WaiterView,
 };
 pub use record::Record;
 pub use request::{
-    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Gate, Join, Joined, Leave, Many,
-    Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve, Resolved, Revive, ReviveAll,
-    Submit, Submitted, Undo, Unpause, Update,
+    Assign, Cancel, CancelGroup, Claim, Claimed, Configure, Error, Extend, Gate, GroupDone, Join,
+    Joined, Leave, Many, Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve, ResolveAlso,
+    Resolved, ResolvedAlso, Revive, ReviveAll, Submit, Submitted, Undo, Unpause, Update,
 };
 pub use settings::{Late, Paused, Quorum, Settings, Sides};
 pub use store::{
@@ -88,6 +91,8 @@ pub const MAX_VERDICT: usize = 255;
 pub const MAX_DECISION: usize = 64 * 1024;
 /// Longest GROUP, bytes.
 pub const MAX_GROUP: usize = 512;
+/// Most items of a group that one command looks at, so that it stays short.
+pub const MAX_GROUP_LOOKED_AT: usize = 10_000;
 /// Most moderators who are barred from an appeal because they decided before.
 pub const MAX_DECIDERS: usize = 64;
 /// Longest REASON, bytes.

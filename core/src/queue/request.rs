@@ -195,6 +195,8 @@ pub struct Claim<'a> {
     pub tags: Option<Names<'a>>,
     /// Leaves out what they hold already.
     pub new_only: bool,
+    /// New items are all of one group: that of the first item answered.
+    pub with_group: bool,
 }
 
 /// The items of a CLAIM, locked: to be shown by `Queue::claim_view` while the queue is unchanged.
@@ -224,6 +226,56 @@ pub enum Resolved {
     Voted,
     /// It is a vote; they cannot agree any more.
     Split,
+}
+
+/// RESOLVE … ALSO: ends an item, and gives the same verdict to others of its group.
+#[derive(Debug, Clone, Default)]
+pub struct ResolveAlso<'a> {
+    /// The item named.
+    pub named: Resolve<'a>,
+    /// At most so many others.
+    pub most: usize,
+    /// Those with another tag are passed over; none: with one that the item named has not.
+    pub tags: Option<Names<'a>>,
+    /// Where to begin, by arrival; 0 is the first.
+    pub cursor: u64,
+}
+
+/// What became of a RESOLVE … ALSO.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResolvedAlso {
+    /// What became of the item named.
+    pub resolved: Resolved,
+    /// And of the others of its group.
+    pub group: GroupDone,
+}
+
+/// How far a command came with the items of a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupDone {
+    /// How many it was done to.
+    pub done: usize,
+    /// How many items of the group are in the queue now.
+    pub left: usize,
+    /// Where to go on; none after the last.
+    pub next: Option<u64>,
+}
+
+/// CANCELGROUP: removes the items of a group, in whatever state.
+#[derive(Debug, Clone, Default)]
+pub struct CancelGroup<'a> {
+    /// The group.
+    pub group: &'a [u8],
+    /// At most so many.
+    pub most: usize,
+    /// Where to begin, by arrival; 0 is the first.
+    pub cursor: u64,
+    /// Those with one of these tags are passed over.
+    pub except: Names<'a>,
+    /// Why, for the events.
+    pub reason: Option<&'a [u8]>,
+    /// Who does it, for the events.
+    pub by: Option<&'a [u8]>,
 }
 
 /// RELEASE: gives an item back to its own place.

@@ -175,6 +175,7 @@ fn work(pair: &mut Pair, moderator: &[u8]) {
         lock: None,
         tags: None,
         new_only: false,
+        with_group: false,
     };
     let Ok(claimed) = pair.run(time, &claim) else {
         return;
@@ -361,6 +362,7 @@ impl Made {
             lock: None,
             tags: Some(vec![Bytes::new(b"de"), Bytes::new(b"video")]),
             new_only: false,
+            with_group: false,
         };
         let claimed = self.run(10, &claim);
         let view = |made: &Made, at: usize| {
@@ -443,6 +445,7 @@ pub(super) fn records() -> Vec<Vec<u8>> {
         lock: Some(Millis(5)),
         tags: None,
         new_only: true,
+        with_group: false,
     };
     made.run(303, &claim);
     made.run(

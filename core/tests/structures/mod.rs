@@ -6,7 +6,7 @@ use modq_core::board::{self, Board};
 use modq_core::limiter::{
     Acquire, Algo, Leases, LimitSpec, Limiter, Outcome as Leased, Request as Check,
 };
-use modq_core::memory::follow;
+use modq_core::memory::{Allocator, follow};
 use modq_core::queue::{
     Block, CallId, Cancel, Claim, Configure, Gate, Join, Now, Outcome, Queue, Release, Request,
     State, Submit,
@@ -55,6 +55,7 @@ fn claim(queue: &mut Queue, moderator: &str, count: usize, lock: u64) -> Vec<(Ve
         lock: Some(Millis(lock)),
         tags: None,
         new_only: true,
+        with_group: false,
     };
     let slots = run(queue, 1, &claim);
     let claims = slots.iter().map(|slot| {
@@ -259,6 +260,68 @@ fn exclusions() {
             run(queue, 1, release);
         }
     });
+}
+
+/// Items of which each is in the group that `group` names.
+fn grouped(queue: &mut Queue, group: impl Fn(usize) -> String) {
+    for i in 0..N {
+        let (id, group) = (format!("item{i}"), group(i));
+        let submit = Submit {
+            id: id.as_bytes(),
+            payload: b"payload",
+            group: Some(group.as_bytes()).filter(|group| !group.is_empty()),
+            ..Submit::default()
+        };
+        run(queue, 0, submit);
+    }
+}
+
+/// Bytes for each item, as they are said and as they are taken.
+fn bytes_each(fill: impl FnOnce(&mut Queue)) -> [f64; 2] {
+    follow(ALLOCATOR);
+    let mut queue = Queue::default();
+    let (said, taken) = (queue.memory_bytes(), live());
+    fill(&mut queue);
+    let (said, taken) = (queue.memory_bytes() - said, live() - taken);
+    [said as f64, taken as f64].map(|bytes| bytes / N as f64)
+}
+
+/// Groups take at most 48 bytes for an item, and once for each group its name: what that is long, 16 bytes to
+/// know where it is, and up to 10 to find it by.
+#[test]
+fn groups() {
+    let plain = bytes_each(|queue| grouped(queue, |_| String::new()));
+    for size in [1, 2, 10, 100, N] {
+        // In a class of the allocator, so that the name takes what it is long.
+        let name = |i: usize| format!("{:032}", i * 7919 % N / size);
+        let fill = |queue: &mut Queue| grouped(queue, name);
+        measure(&format!("groups of {size}"), |_| (), fill);
+        let names = (32.0 + 26.0) / size as f64;
+        let with = bytes_each(fill);
+        let more = [0, 1].map(|i| with[i] - plain[i] - names);
+        println!("groups of {size}: {more:?} bytes more for each item");
+        // Another allocator may round otherwise.
+        let holds = more.iter().all(|more| *more <= 48.0);
+        assert!(
+            holds || ALLOCATOR != Allocator::Jemalloc,
+            "{size}: {more:?}"
+        );
+    }
+    measure(
+        "what is left of a group",
+        |_| (),
+        |queue| {
+            grouped(queue, |i| format!("author {}", i / 10));
+            for i in (0..N).filter(|i| i % 3 > 0) {
+                let id = format!("item{i}");
+                let cancel = Cancel {
+                    id: id.as_bytes(),
+                    ..Cancel::default()
+                };
+                run(queue, 2, cancel);
+            }
+        },
+    );
 }
 
 #[test]

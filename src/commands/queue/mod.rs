@@ -2,6 +2,7 @@
 //! the commands take.
 
 mod batches;
+mod groups;
 mod moderators;
 mod producers;
 mod readers;
@@ -9,20 +10,21 @@ mod supervisors;
 
 use crate::server::args::{Parser, words};
 use crate::server::command::Command;
-use crate::server::context::Refusal;
+use crate::server::context::{Context, Refusal};
 use modq_core::queue::{
-    MAX_COUNT, MAX_DECISION, MAX_DURATION, MAX_GROUP, MAX_ID, MAX_TAG, MAX_TAGS, MAX_VERDICT,
-    Quorum,
+    MAX_COUNT, MAX_DECISION, MAX_DURATION, MAX_GROUP, MAX_ID, MAX_REASON, MAX_TAG, MAX_TAGS,
+    MAX_VERDICT, Quorum,
 };
 use modq_core::units::{Millis, Token};
 use serde_bytes::Bytes;
 use std::ops::RangeInclusive;
 
 /// The commands, by who uses them.
-pub(super) static COMMANDS: [&[Command]; 5] = [
+pub(super) static COMMANDS: [&[Command]; 6] = [
     producers::COMMANDS,
     moderators::COMMANDS,
     batches::COMMANDS,
+    groups::COMMANDS,
     supervisors::COMMANDS,
     readers::COMMANDS,
 ];
@@ -114,6 +116,21 @@ fn quorum(parser: &mut Parser<'_>) -> Result<Quorum, Refusal> {
 
 fn group<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
     parser.bytes("GROUP", 1..=MAX_GROUP)
+}
+
+/// Where a listing goes on.
+fn cursor(parser: &mut Parser<'_>) -> Result<u64, Refusal> {
+    parser.unsigned("CURSOR", 0..=i64::MAX as u64)
+}
+
+/// Replies where to go on.
+fn reply_cursor(ctx: Context<'_>, next: Option<u64>) {
+    ctx.reply_bytes(next.unwrap_or(0).to_string().as_bytes());
+}
+
+/// Why something is done, for its event.
+fn reason<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
+    parser.bytes("REASON", 0..=MAX_REASON)
 }
 
 fn rev(parser: &mut Parser<'_>) -> Result<u64, Refusal> {

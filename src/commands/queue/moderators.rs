@@ -1,7 +1,8 @@
 //! Commands of moderators, who take items and decide on them: CLAIM, MCLAIM, RESOLVE, RELEASE,
 //! EXTEND, and JOIN and LEAVE for the line of those who wait.
 
-use super::{count, decision, delay, item, lock, moderator, ms, rev, tags, token, verdict};
+use super::groups::reply_done;
+use super::{count, cursor, decision, delay, item, lock, moderator, ms, rev, tags, token, verdict};
 use crate::commands::counted_keys;
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
@@ -14,7 +15,8 @@ use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
 use modq_core::queue::{
-    Claim, Extend, Join, Joined, Leave, MAX_DURATION, Now, Release, Resolve, Resolved,
+    Claim, Extend, Join, Joined, Leave, MAX_COUNT, MAX_DURATION, Now, Release, Resolve,
+    ResolveAlso, Resolved,
 };
 use modq_core::units::Millis;
 use std::collections::HashSet;
@@ -27,10 +29,11 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast blocking",
         keys: Keys::Changes,
         arity: -3,
-        syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] [NEW]",
+        syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] [NEW] [WITHGROUP]",
         integers: &["n", "ms", "numtags"],
         summary: "Locks the next items for a moderator, after those they hold already.",
-        complexity: "O(log n) for each item and each tag combination in use, with n items",
+        complexity: "O(log n) for each item and each tag combination in use, with n items; WITHGROUP: at most \
+                     10,000 items of the group are looked at",
         tips: "nondeterministic_output",
         handler: entry(claim),
     },
@@ -41,7 +44,7 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::ChangesCounted,
         arity: -4,
         syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] \
-                 [NEW]",
+                 [NEW] [WITHGROUP]",
         integers: &["numkeys", "n", "ms", "numtags"],
         summary: "Claims from the first of several queues that has something.",
         complexity: "as MODQ.CLAIM for each key",
@@ -54,10 +57,12 @@ pub(super) static COMMANDS: &[Command] = &[
         categories: c"write fast",
         keys: Keys::Changes,
         arity: -4,
-        syntax: "key item token [REV rev] [VERDICT verdict] [DECISION decision]",
-        integers: &["token", "rev"],
-        summary: "Ends an item with a decision on it.",
-        complexity: "O(log n) with n items",
+        syntax: "key item token [REV rev] [VERDICT verdict] [DECISION decision] \
+                 [ALSO n [TAGS numtags [tag …]] [CURSOR cursor]]",
+        integers: &["token", "rev", "n", "numtags", "cursor"],
+        summary: "Ends an item with a decision on it, and others of its group too if asked to.",
+        complexity: "O(log n) with n items; ALSO: as much for each it is given to, and at most 10,000 items of the \
+                     group are looked at",
         tips: "",
         handler: entry(resolve),
     },
@@ -169,6 +174,7 @@ words! {
         Block = "BLOCK",
         Tags = "TAGS",
         New = "NEW",
+        WithGroup = "WITHGROUP",
     }
 }
 
@@ -181,6 +187,7 @@ fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<Milli
         lock: None,
         tags: None,
         new_only: false,
+        with_group: false,
     };
     let mut block = None;
     while parser.more() {
@@ -190,6 +197,7 @@ fn claim_options<'a>(parser: &mut Parser<'a>) -> Result<(Claim<'a>, Option<Milli
             ClaimOption::Block => block = Some(ms(parser, "BLOCK", 0..=MAX_DURATION)?),
             ClaimOption::Tags => claim.tags = Some(tags(parser)?),
             ClaimOption::New => claim.new_only = true,
+            ClaimOption::WithGroup => claim.with_group = true,
         }
     }
     Ok((claim, block))
@@ -257,6 +265,9 @@ words! {
         Rev = "REV",
         Verdict = "VERDICT",
         Decision = "DECISION",
+        Also = "ALSO",
+        Tags = "TAGS",
+        Cursor = "CURSOR",
     }
 }
 
@@ -267,14 +278,34 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         token: token(&mut parser)?,
         ..Resolve::default()
     };
+    let (mut most, mut given, mut from) = (None, None, None);
     while parser.more() {
         match parser.option()? {
             ResolveOption::Rev => resolve.rev = Some(rev(&mut parser)?),
             ResolveOption::Verdict => resolve.verdict = Some(verdict(&mut parser)?),
             ResolveOption::Decision => resolve.decision = Some(decision(&mut parser)?),
+            ResolveOption::Also => most = Some(parser.unsigned("ALSO", 1..=MAX_COUNT)? as usize),
+            ResolveOption::Tags => given = Some(tags(&mut parser)?),
+            ResolveOption::Cursor => from = Some(cursor(&mut parser)?),
         }
     }
-    ctx.reply_status(status(run(ctx, args, resolve)?));
+    let Some(most) = most else {
+        if given.is_some() || from.is_some() {
+            return Err(Refusal::fixed("ERR TAGS and CURSOR must go with ALSO"));
+        }
+        ctx.reply_status(status(run(ctx, args, resolve)?));
+        return Ok(());
+    };
+    let also = ResolveAlso {
+        named: resolve,
+        most,
+        tags: given,
+        cursor: from.unwrap_or(0),
+    };
+    let done = run(ctx, args, &also)?;
+    ctx.reply_array(4);
+    ctx.reply_status(status(done.resolved));
+    reply_done(ctx, &done.group);
     Ok(())
 }
 

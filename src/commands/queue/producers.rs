@@ -1,6 +1,6 @@
 //! Commands of producers, who put items into queues: SUBMIT, CANCEL, UPDATE.
 
-use super::{MS, by, delay, group, item, priority, quorum, rev, tags};
+use super::{MS, by, delay, group, item, priority, quorum, reason, rev, tags};
 use crate::host::queues::run;
 use crate::host::settings;
 use crate::server::args::{Args, Parser, words};
@@ -8,8 +8,8 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use modq_core::queue::{
-    Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_GROUP, MAX_ID, MAX_REASON, OnDecided, OnDuplicate,
-    Submit, Submitted, Update,
+    Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_GROUP, MAX_ID, OnDecided, OnDuplicate, Submit,
+    Submitted, Update,
 };
 use serde_bytes::Bytes;
 use std::ffi::CStr;
@@ -202,9 +202,7 @@ fn cancel(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     while parser.more() {
         match parser.option()? {
             CancelOption::Rev => cancel.rev = Some(rev(&mut parser)?),
-            CancelOption::Reason => {
-                cancel.reason = Some(parser.bytes("REASON", 0..=MAX_REASON)?);
-            }
+            CancelOption::Reason => cancel.reason = Some(reason(&mut parser)?),
             CancelOption::By => cancel.by = Some(by(&mut parser)?),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::supervisors::reply_quorum;
 use super::supervisors::show_settings;
-use super::{PAGE, count, item, moderator, only_count, tags};
+use super::{PAGE, count, cursor, item, moderator, only_count, reply_cursor, tags};
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::read;
@@ -292,17 +292,17 @@ words! {
 fn list(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
     let mut parser = Parser::new(args, 2);
     let state: State = parser.one_of("state")?;
-    let (mut cursor, mut most) = (0, PAGE);
+    let (mut from, mut most) = (0, PAGE);
     while parser.more() {
         match parser.option()? {
-            ListOption::Cursor => cursor = parser.unsigned("CURSOR", 0..=i64::MAX as u64)?,
+            ListOption::Cursor => from = cursor(&mut parser)?,
             ListOption::Count => most = count(&mut parser)?,
         }
     }
     let replied = read(ctx, args, |queue, now| {
-        let page = queue.list(state, cursor, most, now);
+        let page = queue.list(state, from, most, now);
         ctx.reply_array(2);
-        ctx.reply_bytes(page.next.unwrap_or(0).to_string().as_bytes());
+        reply_cursor(ctx, page.next);
         ctx.reply_array(page.rows.len());
         for row in page.rows {
             ctx.reply_array(5);

@@ -70,9 +70,15 @@ impl Turn<'_> {
         let set = self.claim_tags(known, claim.tags.as_deref());
         let lock = claim.lock.unwrap_or(self.store.settings().lock);
         let mut moderator = known;
+        // With WITHGROUP the first item says what the others are.
+        let count = match (claim.with_group, claimed.is_empty()) {
+            (true, true) => 1,
+            (true, false) => 0,
+            (false, _) => claim.count,
+        };
         // From the second on, so that to take one, as most do, needs nothing to be built.
         let mut heads: Option<read::Heads> = None;
-        while claimed.len() < claim.count && payload < MAX_CLAIM_BYTES {
+        while claimed.len() < count && payload < MAX_CLAIM_BYTES {
             if !self.has_tokens() || moderator.is_some_and(|m| !self.store.has_capacity(m)) {
                 break;
             }
@@ -92,13 +98,16 @@ impl Turn<'_> {
             self.lock_for(slot, claim.moderator, lock, How::Claim);
             claimed.push(slot);
             // A lock can make the moderator known, also anew in another slot.
-            if claimed.len() < claim.count {
+            if claimed.len() < count {
                 moderator = self.store.moderators().find(claim.moderator);
                 match &mut heads {
                     Some(heads) => heads.taken(self.store),
                     None => heads = Some(read::Heads::new(self.store, moderator, &set)),
                 }
             }
+        }
+        if claim.with_group {
+            self.claim_group(claim, &set, lock, payload, claimed)?;
         }
         Ok(())
     }

@@ -67,38 +67,37 @@ impl Request for Resolve<'_> {
     type Reply = Resolved;
 
     fn run(self, turn: &mut Turn<'_>) -> Result<Resolved, Error> {
-        let found = turn.store.find(self.id);
-        let Some((slot, lock)) = found.and_then(|slot| Some((slot, turn.lock_by(slot, &self)?)))
-        else {
-            return turn.answered_before(found, &self);
+        let (slot, lock) = match turn.check_resolve(&self)? {
+            Checked::Before(resolved) => return Ok(resolved),
+            Checked::Anew(slot, lock) => (slot, lock),
         };
-        let store = &*turn.store;
-        let mut votes = store.votes(slot).iter();
-        if let Some(vote) = votes.find(|vote| vote.moderator == lock.moderator) {
-            // Accepted late, of somebody who has voted since by another item's ALSO.
-            return self.as_before(vote);
-        }
-        if store.quorum(slot).takes_several() && self.verdict.is_none() {
-            return Err(Error::VerdictNeeded);
-        }
-        let rev = store.items()[slot].rev;
-        if self.rev.is_some_and(|named| !rev.is(named)) {
-            return Err(Error::Changed);
-        }
         turn.admit()?;
-        let name = store.moderators()[lock.moderator].name.clone();
-        let given = Given {
-            moderator: &name,
+        let name = turn.store.moderators()[lock.moderator].name.clone();
+        Ok(turn.give_verdict(slot, &self.given_by(&name)))
+    }
+}
+
+/// What a RESOLVE that is not refused is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Checked {
+    /// One that was accepted before, and answered so.
+    Before(Resolved),
+    /// A verdict on this item, under this lock.
+    Anew(ItemSlot, Lock),
+}
+
+impl<'a> Resolve<'a> {
+    /// The verdict, of who holds the lock.
+    pub(super) fn given_by(&self, moderator: &'a [u8]) -> Given<'a> {
+        Given {
+            moderator,
             token: self.token,
             verdict: self.verdict.unwrap_or(&[]),
             decision: self.decision,
             via: None,
-        };
-        Ok(turn.give_verdict(slot, &given))
+        }
     }
-}
 
-impl Resolve<'_> {
     /// The answer to a verdict that was given before, while that vote stands.
     fn as_before(&self, vote: &Vote) -> Result<Resolved, Error> {
         if *vote.verdict != *self.verdict.unwrap_or(&[]) {
@@ -112,6 +111,31 @@ impl Resolve<'_> {
 }
 
 impl Turn<'_> {
+    /// Checks a RESOLVE, all but whether its event can be written.
+    ///
+    /// Errors: as of RESOLVE.
+    pub(super) fn check_resolve(&self, resolve: &Resolve<'_>) -> Result<Checked, Error> {
+        let found = self.store.find(resolve.id);
+        let Some((slot, lock)) = found.and_then(|slot| Some((slot, self.lock_by(slot, resolve)?)))
+        else {
+            return self.answered_before(found, resolve).map(Checked::Before);
+        };
+        let store = &*self.store;
+        let mut votes = store.votes(slot).iter();
+        if let Some(vote) = votes.find(|vote| vote.moderator == lock.moderator) {
+            // Accepted late, of somebody who has voted since by another item's ALSO.
+            return resolve.as_before(vote).map(Checked::Before);
+        }
+        if store.quorum(slot).takes_several() && resolve.verdict.is_none() {
+            return Err(Error::VerdictNeeded);
+        }
+        let rev = store.items()[slot].rev;
+        if resolve.rev.is_some_and(|named| !rev.is(named)) {
+            return Err(Error::Changed);
+        }
+        Ok(Checked::Anew(slot, lock))
+    }
+
     /// The lock under which a RESOLVE is accepted: a live one, or one that ended by its deadline and
     /// still counts.
     fn lock_by(&self, slot: ItemSlot, resolve: &Resolve<'_>) -> Option<Lock> {

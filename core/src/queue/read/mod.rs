@@ -1,12 +1,14 @@
 //! Everything that only looks. What concerns a single item is judged by the clock, as if overdue
 //! transitions were applied; counts and orders show the last applied state.
 
+mod groups;
 mod list;
 mod views;
 mod why;
 
 pub use views::{
-    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, VoteView, WaiterView,
+    ClaimView, GroupPage, Grouped, ItemView, Kind, Listed, LockView, Page, Reason, Summary,
+    VoteView, WaiterView,
 };
 
 use super::settings::{Paused, Settings};

@@ -112,6 +112,30 @@ pub struct Page<'a> {
     pub rows: Vec<Listed<'a>>,
 }
 
+/// An item as GROUP answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grouped<'a> {
+    /// The item.
+    pub item: &'a [u8],
+    /// What it is doing.
+    pub state: State,
+    /// Higher is claimed first.
+    pub priority: i32,
+    /// When it was first submitted.
+    pub submitted: Time,
+    /// Who has the live lock.
+    pub moderator: Option<&'a [u8]>,
+}
+
+/// A page of the items of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupPage<'a> {
+    /// Where to go on; none after the last page.
+    pub next: Option<u64>,
+    /// The items.
+    pub rows: Vec<Grouped<'a>>,
+}
+
 /// How a moderator waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

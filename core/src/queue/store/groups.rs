@@ -4,34 +4,22 @@
 //! Nobody decides what they cannot have seen: so it is known of each item in a group how large the
 //! tokens were when it arrived, or when its payload last changed. A lock began after that if its token is
 //! larger.
+//!
+//! Many groups have few items, so a group is no more than its name: the items of all of them are in one
+//! tree, those of a group side by side.
 
-use super::item::{Has, ItemSlot, Seq};
+use super::item::{Has, ItemSlot, Rev, Seq};
 use super::{MAX_TIME, Store};
 use crate::counted_tree::CountedTree;
-use crate::memory::{alloc_size, btree_bytes, counted};
+use crate::memory::alloc_size;
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
 use crate::units::{Time, Token};
-use std::collections::BTreeMap;
 
 slot_number!(
     /// A group of a queue.
     pub(in crate::queue) GroupSlot
 );
-
-/// One group.
-#[derive(Debug)]
-struct Group {
-    name: Box<[u8]>,
-    /// By arrival.
-    items: CountedTree<ItemSlot, Seq>,
-}
-
-impl Group {
-    fn heap_bytes(&self) -> usize {
-        alloc_size(self.name.len()) + self.items.memory_bytes()
-    }
-}
 
 /// What is known of an item for the sake of groups.
 #[derive(Debug, Clone, Copy)]
@@ -54,50 +42,58 @@ impl Member {
     }
 }
 
+/// An item with its group.
+type Grouped = (GroupSlot, ItemSlot);
+
 /// All groups of a queue.
 #[derive(Debug, Default)]
 pub(in crate::queue) struct Groups {
-    all: Slab<GroupSlot, Group>,
+    names: Slab<GroupSlot, Box<[u8]>>,
     index: SlotIndex<GroupSlot>,
-    members: BTreeMap<ItemSlot, Member>,
+    /// By group, and in a group by arrival.
+    items: CountedTree<Grouped, (GroupSlot, Seq)>,
+    /// By item.
+    members: CountedTree<(ItemSlot, Member), ItemSlot>,
+    /// Heap bytes of the names.
     heap: usize,
+}
+
+/// The key of an entry of `Groups::members`.
+fn member_key(entry: (ItemSlot, Member)) -> ItemSlot {
+    entry.0
 }
 
 impl Groups {
     /// Finds a group by name.
     pub(in crate::queue) fn find(&self, name: &[u8]) -> Option<GroupSlot> {
         let hash = self.index.hash(name);
-        self.index.find(hash, |slot| *self.all[slot].name == *name)
-    }
-
-    /// The items of a group, by arrival.
-    pub(in crate::queue) fn items(&self, group: GroupSlot) -> &CountedTree<ItemSlot, Seq> {
-        &self.all[group].items
+        self.index.find(hash, |slot| *self.names[slot] == *name)
     }
 
     /// How many groups there are.
     pub(in crate::queue) fn len(&self) -> usize {
-        self.all.len()
+        self.names.len()
     }
 
     /// Bytes of heap: O(1).
     pub(super) fn memory_bytes(&self) -> usize {
-        self.all.memory_bytes()
+        self.names.memory_bytes()
             + self.index.memory_bytes()
-            + btree_bytes::<ItemSlot, Member>(self.members.len())
+            + self.items.memory_bytes()
+            + self.members.memory_bytes()
             + self.heap
     }
 
     /// The items of which something is known.
     #[cfg(test)]
     pub(super) fn all_members(&self) -> std::collections::BTreeSet<ItemSlot> {
-        self.members.keys().copied().collect()
+        self.members.iter().map(member_key).collect()
     }
 
     /// The heap bytes that are counted, and the same found by looking at everything.
     #[cfg(test)]
     pub(in crate::queue) fn counted_and_found(&self) -> (usize, usize) {
-        let found = self.all.iter().map(|(_, group)| group.heap_bytes());
+        let found = self.names.iter().map(|(_, name)| alloc_size(name.len()));
         (self.heap, found.sum())
     }
 
@@ -105,24 +101,30 @@ impl Groups {
         if let Some(slot) = self.find(name) {
             return slot;
         }
-        let group = Group {
-            name: name.into(),
-            items: CountedTree::default(),
-        };
-        self.heap += group.heap_bytes();
-        let slot = self.all.insert(group);
-        let all = &self.all;
+        self.heap += alloc_size(name.len());
+        let slot = self.names.insert(name.into());
+        let names = &self.names;
         self.index
-            .insert(self.index.hash(name), slot, |s| &all[s].name);
+            .insert(self.index.hash(name), slot, |s| &names[s]);
         slot
     }
 
-    fn forget_if_empty(&mut self, slot: GroupSlot) {
-        if self.all[slot].items.is_empty() {
-            let hash = self.index.hash(&self.all[slot].name);
-            self.index.remove(hash, slot);
-            let gone = self.all.remove(slot);
-            self.heap -= gone.heap_bytes();
+    fn forget(&mut self, slot: GroupSlot) {
+        let hash = self.index.hash(&self.names[slot]);
+        self.index.remove(hash, slot);
+        let gone = self.names.remove(slot);
+        self.heap -= alloc_size(gone.len());
+    }
+
+    fn member(&self, slot: ItemSlot) -> Option<Member> {
+        let found = self.members.get(slot, member_key);
+        found.map(|(_, member)| member)
+    }
+
+    fn set(&mut self, slot: ItemSlot, member: Member) {
+        let is_it = |entry: (ItemSlot, Member)| entry.0 == slot;
+        if !self.members.replace_known((slot, member), slot, is_it) {
+            self.members.insert((slot, member), slot, member_key);
         }
     }
 }
@@ -131,7 +133,7 @@ impl Store {
     #[inline]
     fn member(&self, slot: ItemSlot) -> Option<Member> {
         match self.items[slot].has.is(Has::MEMBER) {
-            true => self.groups.members.get(&slot).copied(),
+            true => self.groups.member(slot),
             false => None,
         }
     }
@@ -144,7 +146,41 @@ impl Store {
     /// The name of an item's group; empty if it has none.
     pub(in crate::queue) fn group_name(&self, slot: ItemSlot) -> &[u8] {
         let group = self.group(slot);
-        group.map_or(&[], |group| &self.groups.all[group].name)
+        group.map_or(&[], |group| &self.groups.names[group])
+    }
+
+    /// The items of a group by arrival, from `from` on, at most so many. None if there is no such
+    /// group.
+    pub(in crate::queue) fn group_items(
+        &self,
+        name: &[u8],
+        from: Seq,
+        most: usize,
+    ) -> Vec<ItemSlot> {
+        let Some(group) = self.groups.find(name) else {
+            return Vec::new();
+        };
+        let rank = self.groups_before((group, from));
+        let behind = self.groups.items.iter_from(rank);
+        let of_group = behind.take_while(|(g, _)| *g == group);
+        of_group.map(|(_, slot)| slot).take(most).collect()
+    }
+
+    /// How many items are in a group.
+    pub(in crate::queue) fn group_len(&self, name: &[u8]) -> usize {
+        let group = self.groups.find(name);
+        group.map_or(0, |group| self.len_of_group(group))
+    }
+
+    /// How many grouped items have a smaller key.
+    fn groups_before(&self, key: (GroupSlot, Seq)) -> usize {
+        let items = &self.groups.items;
+        items.rank(key, |(group, slot)| (group, self.items[slot].seq()))
+    }
+
+    fn len_of_group(&self, group: GroupSlot) -> usize {
+        // No item has the largest seq there can be.
+        self.groups_before((group, Seq(u64::MAX))) - self.groups_before((group, Seq(0)))
     }
 
     /// How large tokens were when an item of a group arrived, or its payload last changed.
@@ -161,9 +197,14 @@ impl Store {
 
     /// Puts an item into a group, and takes it out of the one it was in. An empty name is no group.
     pub(super) fn set_group(&mut self, slot: ItemSlot, name: &[u8]) {
+        let item = &self.items[slot];
+        // One whose content may have changed, or that came from another queue, while nothing was kept
+        // of that counts as new: its first change may be the one that brings it here.
+        let is_untouched = item.rev <= Rev(2) && !self.rare(slot).is_some_and(|rare| rare.moved);
         let fresh = match self.member(slot) {
             Some(member) => member.fresh(),
-            None => token_of(self.items[slot].submitted()),
+            None if is_untouched => token_of(item.submitted()),
+            None => self.last_token,
         };
         self.set_member(slot, name, fresh);
     }
@@ -176,21 +217,15 @@ impl Store {
             [] => None,
             name => {
                 let group = self.groups.intern(name);
-                let (items, all) = (&self.items, &mut self.groups.all);
-                let tree = &mut all[group].items;
-                counted(
-                    tree,
-                    &mut self.groups.heap,
-                    CountedTree::memory_bytes,
-                    |t| {
-                        t.insert(slot, seq, |s| items[s].seq());
-                    },
-                );
+                let items = &self.items;
+                let key_of = |(group, slot): Grouped| (group, items[slot].seq());
+                self.groups
+                    .items
+                    .insert((group, slot), (group, seq), key_of);
                 Some(group)
             }
         };
-        let member = Member::new(group, fresh);
-        self.groups.members.insert(slot, member);
+        self.groups.set(slot, Member::new(group, fresh));
         self.items[slot].has.set(Has::MEMBER, true);
     }
 
@@ -200,7 +235,7 @@ impl Store {
         if member.is_some() || self.groups.len() > 0 {
             let group = member.and_then(|member| member.group);
             let member = Member::new(group, self.last_token);
-            self.groups.members.insert(slot, member);
+            self.groups.set(slot, member);
             self.items[slot].has.set(Has::MEMBER, true);
         }
     }
@@ -209,25 +244,20 @@ impl Store {
         let Some(group) = self.group(slot) else {
             return;
         };
-        let seq = self.items[slot].seq();
-        let (items, all) = (&self.items, &mut self.groups.all);
-        let tree = &mut all[group].items;
-        counted(
-            tree,
-            &mut self.groups.heap,
-            CountedTree::memory_bytes,
-            |t| {
-                t.remove(seq, |s| items[s].seq());
-            },
-        );
-        self.groups.forget_if_empty(group);
+        let key = (group, self.items[slot].seq());
+        let items = &self.items;
+        let key_of = |(group, slot): Grouped| (group, items[slot].seq());
+        self.groups.items.remove(key, key_of);
+        if self.len_of_group(group) == 0 {
+            self.groups.forget(group);
+        }
     }
 
     /// Forgets the group of an item that goes.
     pub(super) fn drop_member(&mut self, slot: ItemSlot) {
         if self.items[slot].has.is(Has::MEMBER) {
             self.leave_group(slot);
-            self.groups.members.remove(&slot);
+            self.groups.members.remove(slot, member_key);
             self.items[slot].has.set(Has::MEMBER, false);
         }
     }

@@ -39,6 +39,7 @@ fn claim(queue: &mut Queue, count: usize) -> Vec<String> {
         lock: None,
         tags: tags(&TAGS),
         new_only: true,
+        with_group: false,
     };
     let mut out = Outcome::default();
     let slots = queue.claim(at(100_000), &claim, &mut out).unwrap();

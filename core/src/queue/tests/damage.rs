@@ -155,6 +155,7 @@ fn numbers_used_up_by_damage_stop_what_needs_them_and_nothing_else() {
         lock: None,
         tags: None,
         new_only: false,
+        with_group: false,
     };
     let last = q.claim(at(2), &claim, &mut out).unwrap();
     assert_eq!(last.len(), 1, "the last token");

@@ -89,6 +89,7 @@ fn submit_and_claim(q: &mut Queue, out: &mut Outcome) {
             lock: None,
             tags: Some(names(&["t", "u"])),
             new_only: m == "m0",
+            with_group: false,
         };
         for slot in q.claim(at(1502), &claim, out).unwrap() {
             let view = q.claim_view(slot).expect("locked");

@@ -104,6 +104,7 @@ fn what_was_caught_up_is_recorded_before_what_was_asked_and_seen_by_it() {
         lock: None,
         tags: None,
         new_only: false,
+        with_group: false,
     };
     let (before, out) = handle(&mut q, NOW + 9, Gate::Open, &claim);
     assert!(before.unwrap().is_empty() && out.record.is_empty());
@@ -457,6 +458,7 @@ fn no_item_changes_while_its_event_cannot_be_written() {
         lock: None,
         tags: None,
         new_only: true,
+        with_group: false,
     };
     let join = Join {
         moderator: b"n",
@@ -521,6 +523,7 @@ fn what_changes_no_item_needs_no_stream() {
             lock: None,
             tags: None,
             new_only: false,
+            with_group: false,
         };
         let held = handle(&mut q, NOW + 1, gate, &held).0;
         assert_eq!(held.map(|held| held.len()), Ok(1));

@@ -128,6 +128,7 @@ fn an_undone_match_was_no_first_claim() {
         lock: None,
         tags: None,
         new_only: false,
+        with_group: false,
     };
     line.run(|q, now, out| q.claim(now, &claim, out)).unwrap();
     let p50 = line.queue.stats().wait.percentile(50);
@@ -416,6 +417,7 @@ fn three_hundred_combinations_of_tags_cost_a_claim_a_look_at_each() {
             lock: None,
             tags: Some(offered.to_vec()),
             new_only: true,
+            with_group: false,
         };
         out.clear();
         let start = thread_time();

@@ -37,6 +37,7 @@ fn claim(moderator: &str) -> Claim<'_> {
         lock: None,
         tags: None,
         new_only: false,
+        with_group: false,
     }
 }
 

@@ -109,6 +109,7 @@ impl ClaimOp {
             lock: self.lock.map(Millis),
             tags: given(&self.tags),
             new_only: self.new_only,
+            with_group: false,
         }
     }
 }
@@ -131,6 +132,7 @@ impl WaitOp {
             lock: self.lock.map(Millis),
             tags: given(&self.tags),
             new_only: self.new_only,
+            with_group: false,
         }
     }
 }
