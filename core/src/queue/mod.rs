@@ -54,11 +54,11 @@ pub use event::{Batch, Event};
 pub use line::{Block, CallId};
 pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
 pub use read::{
-    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, Summary, VoteView, WaiterView,
+    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, RecordView, Summary, VoteView, WaiterView,
 };
 pub use record::Record;
 pub use request::{
-    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Gate, Join, Joined, Leave, Many,
+    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Forget, Gate, Join, Joined, Leave, Many,
     Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve, Resolved, Revive, ReviveAll,
     Submit, Submitted, Undo, Unpause, Update,
 };

@@ -3,7 +3,7 @@
 //! goes in bounded steps.
 
 use super::item::U48;
-use super::{Rev, Store};
+use super::{ItemSlot, Rev, Store};
 use crate::counted_tree::CountedTree;
 use crate::memory::alloc_size;
 use crate::slab::{Slab, slot_number};
@@ -242,15 +242,29 @@ impl Store {
     /// When the next record runs out, or is to go for another reason.
     #[inline]
     pub(in crate::queue) fn next_record_due(&self) -> Option<Time> {
+        match self.decided.len() {
+            0 => None,
+            _ => self.earliest_record_due(),
+        }
+    }
+
+    fn earliest_record_due(&self) -> Option<Time> {
         let first = self.decided.order.first()?;
         if self.records_over() > 0 {
             return Some(Time::EPOCH);
         }
         let decided = Time(self.decided.all[first].decided.get());
         Some(match self.settings.retain {
-            Millis(0) => Time::EPOCH,
+            Millis::ZERO => Time::EPOCH,
             retain => decided + retain,
         })
+    }
+
+    /// Whether there are records that have run out or are over RETAINMAX. A queue that has none pays one
+    /// comparison.
+    #[inline]
+    pub(in crate::queue) fn has_records_due(&self, now: Time) -> bool {
+        self.decided.len() > 0 && self.next_record_due().is_some_and(|due| due <= now)
     }
 
     /// How many records can be read.
@@ -274,6 +288,12 @@ impl Store {
     pub(in crate::queue) fn reports_of_record(&self, item: &[u8]) -> u32 {
         let record = self.decided.find(item);
         record.map_or(0, |slot| self.decided.all[slot].reports)
+    }
+
+    /// The last revision of a decided item; 0 if there is no record of it.
+    pub(in crate::queue) fn rev_of_record(&self, item: &[u8]) -> Rev {
+        let record = self.decided.find(item);
+        record.map_or(Rev(0), |slot| self.decided.all[slot].rev)
     }
 
     /// Whether there is a record of an item, even one that can no longer be read.
@@ -304,6 +324,15 @@ impl Store {
                 break;
             };
             self.decided.remove(first);
+        }
+    }
+
+    /// Forgets how an item of the queue was decided before, if anything is remembered.
+    pub(super) fn forget_decision(&mut self, slot: ItemSlot) {
+        if self.decided.len() > 0 {
+            if let Some(record) = self.decided.find(self.items[slot].id()) {
+                self.decided.remove(record);
+            }
         }
     }
 

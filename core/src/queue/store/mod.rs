@@ -31,7 +31,7 @@ mod testing;
 pub use apply::ApplyError;
 pub(super) use apply::MAX_TIME;
 pub(super) use apply::{Applied, LineChange, Opportunity};
-pub(super) use decided::{Decided, Verdict};
+pub(super) use decided::{Decided, Verdict, hash};
 pub(super) use groups::Groups;
 use item::Has;
 pub(super) use item::{Exclusion, Item, Lock, Rare, U48};
