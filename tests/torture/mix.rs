@@ -90,6 +90,10 @@ pub(crate) const MIX: &[Row] = &[
     ),
     (3, "MODQ.CANCEL $w $i [REASON $n9] [BY $who]"),
     (
+        4,
+        "MODQ.SUBMIT $w $i <p|other> ONDECIDED <COUNT|CHANGED|AGAIN|APPEAL> [DELAY $ms]",
+    ),
+    (
         3,
         "MODQ.UPDATE $w $i [PAYLOAD $big] [TAGS <0|1 x>] [BOOST $n900] [EXCLUDE 1 $who]",
     ),
@@ -118,9 +122,15 @@ pub(crate) const MIX: &[Row] = &[
         2,
         "MODQ.CONFIGURE $w [LOCK $ms] [MAXEXPIRIES $n3] [CAPACITY $n9] [LATE <ACCEPT|REJECT>] [MAXLEN <0|30>]",
     ),
+    (
+        2,
+        "MODQ.CONFIGURE $w RETAIN <0|$ms|3600000> [RETAINMAX <0|9>]",
+    ),
     (1, "MODQ.CONFIGURE $w EVENTS $ev EVENTSMAXLEN 50"),
     (1, "MODQ.CONFIG $w"),
     (1, "MODQ.GET $w $i"),
+    (1, "MODQ.DECIDED $w $i"),
+    (1, "MODQ.FORGET $w $i [$i] [BY $who]"),
     (1, "MODQ.LEN $w <READY|LOCKED|DELAYED|DEAD>"),
     (1, "MODQ.PEEK $w COUNT 5 [FOR $who]"),
     (1, "MODQ.POSITION $w $i"),

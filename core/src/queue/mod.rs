@@ -54,12 +54,13 @@ pub use event::{Batch, Event};
 pub use line::{Block, CallId};
 pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
 pub use read::{
-    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, RecordView, Summary, VoteView, WaiterView,
+    ClaimView, ItemView, Kind, Listed, LockView, Page, Reason, RecordView, Summary, VoteView,
+    WaiterView,
 };
 pub use record::Record;
 pub use request::{
-    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Forget, Gate, Join, Joined, Leave, Many,
-    Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve, Resolved, Revive, ReviveAll,
+    Assign, Cancel, Claim, Claimed, Configure, Error, Extend, Forget, Gate, Join, Joined, Leave,
+    Many, Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve, Resolved, Revive, ReviveAll,
     Submit, Submitted, Undo, Unpause, Update,
 };
 pub use settings::{Late, Paused, Quorum, Settings, Sides};

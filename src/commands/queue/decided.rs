@@ -67,8 +67,7 @@ fn reply_record(ctx: Context<'_>, record: &RecordView<'_>) {
     ] {
         ctx.field(name).reply_integer(n as i64);
     }
-    ctx.field("moderators")
-        .reply_array(record.moderators.len());
+    ctx.field("moderators").reply_array(record.moderators.len());
     for name in &record.moderators {
         ctx.reply_bytes(name);
     }
