@@ -117,10 +117,13 @@ fn every_reply_and_every_view_is_the_models() {
         Ok(())
     });
     let expected = [
+        "appeal",
         "assign",
         "back in line",
         "claim",
+        "decided",
         "extend",
+        "forget",
         "hand over",
         "hang up",
         "join assigned",
@@ -129,7 +132,9 @@ fn every_reply_and_every_view_is_the_models() {
         "move locked",
         "other",
         "release",
+        "report",
         "resolve",
+        "resolve again",
         "resolve late",
         "revive",
         "skip",
