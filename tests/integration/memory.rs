@@ -144,8 +144,11 @@ fn records(kind: Kind) {
     let server = Server::start(kind);
     // What the items leave behind is there already, for the next ones.
     let prepare = |c: &mut Client| {
-        submitted(c);
-        decide_all(c);
+        empty(c);
+        // By a client whose buffers go with it.
+        let mut worker = server.client();
+        submit(&mut worker);
+        decide_all(&mut worker);
         c.expect_ok("MODQ.CONFIGURE k RETAIN 3600000");
     };
     let fill = |c: &mut Client| {

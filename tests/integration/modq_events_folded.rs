@@ -104,7 +104,7 @@ fn random_line(c: &mut Client, random: &mut Random) -> String {
     let who = *random.pick(&["ann", "bob", "cy"]);
     let lock = *random.pick(&[1, 5, 20, 3_600_000]);
     let token = field_or_null(c, key, &item, "token");
-    match random.below(19) {
+    match random.below(20) {
         0..=3 => format!(
             "MODQ.SUBMIT {key} {item} p PRIORITY {} TAGS {}",
             random.below(4),
@@ -143,11 +143,11 @@ fn random_line(c: &mut Client, random: &mut Random) -> String {
             format!("MODQ.MOVE {key} {to} {item} {token}")
         }
         14 => format!("MODQ.REVIVE {key} {item}"),
-        15 | 16 => format!(
+        15..=17 => format!(
             "MODQ.SUBMIT {key} {item} p ONDECIDED {}",
-            random.pick(&["COUNT", "AGAIN", "APPEAL", "CHANGED"])
+            random.pick(&["COUNT", "COUNT", "AGAIN", "APPEAL", "CHANGED"])
         ),
-        17 if random.once_in(4) => format!("MODQ.FORGET {key} {item} BY {who}"),
+        18 => format!("MODQ.FORGET {key} {item} other BY {who}"),
         _ => random
             .pick(&[
                 format!("MODQ.CANCEL {key} {item}"),
