@@ -7,6 +7,7 @@
 pub mod board;
 pub mod codec;
 pub mod counted_tree;
+mod id_bytes;
 mod inject;
 pub mod limiter;
 pub mod memory;

@@ -2,7 +2,7 @@
 //! and all over random histories against a plain list of what the specification says (I9).
 
 mod groups {
-    pub mod desk;
+    pub(crate) mod desk;
     mod histories;
     mod promises;
     mod waves;

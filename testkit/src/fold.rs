@@ -22,12 +22,23 @@ pub struct Item {
     fields: Fields,
 }
 
+/// What a consumer knows of the decision on an item, as DECIDED has it: without when it runs out, which no event tells.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Verdict, decided, token, rev, submitted and reports.
+    pub fields: Fields,
+    /// All who voted; the one who ended it last.
+    pub moderators: Vec<String>,
+}
+
 /// What a consumer knows of one queue.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Folded {
     /// By its id.
     pub items: BTreeMap<String, Item>,
     totals: BTreeMap<&'static str, i64>,
+    /// Of each item the last decision, as if all were remembered for ever: no event tells that one runs out.
+    decisions: BTreeMap<String, Decision>,
 }
 
 /// The list `known` with those of `skipped` at its end who are not in it. (No name here has a comma.)
@@ -68,6 +79,14 @@ fn json(value: &Value) -> String {
     }
 }
 
+/// Whose votes these rows are. (No name here has a comma or a bracket.)
+fn voters(votes: &str) -> Vec<String> {
+    let rows = votes.trim_matches(['[', ']']).split("],[");
+    let names = rows.filter_map(|row| row.split(',').next());
+    let names = names.map(|name| name.trim_matches('"').to_owned());
+    names.filter(|name| !name.is_empty()).collect()
+}
+
 impl Folded {
     /// Takes in the next event of the queue.
     #[track_caller]
@@ -94,6 +113,9 @@ impl Folded {
             _ => {}
         }
         let id = event["item"].clone();
+        if self.fold_decision(&id, event) {
+            return;
+        }
         match &*event["ev"] {
             "cancel" | "resolve" | "move_out" => {
                 self.items.remove(&id).expect("it was there");
@@ -127,10 +149,67 @@ impl Folded {
         }
     }
 
+    /// Takes in what an event tells of the decision on an item. Answers whether it tells nothing of an item in the queue.
+    #[track_caller]
+    fn fold_decision(&mut self, id: &str, event: &Fields) -> bool {
+        match &*event["ev"] {
+            "resolve" => {
+                let decision = self.decision(id, event);
+                self.decisions.insert(id.into(), decision);
+                false
+            }
+            "report" => {
+                let decision = self.decisions.get_mut(id).expect("it was decided");
+                assert_eq!(decision.fields["rev"], event["rev"]);
+                let reports = event["reports"].clone();
+                decision.fields.insert("reports".into(), reports);
+                true
+            }
+            "forget" => {
+                let decision = self.decisions.remove(id).expect("it was decided");
+                assert_eq!(decision.fields["rev"], event["rev"]);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The decision that ends an item.
+    fn decision(&self, id: &str, event: &Fields) -> Decision {
+        let item = &self.items[id].fields;
+        let mut fields = Fields::new();
+        let verdict = event.get("verdict").cloned();
+        fields.insert("verdict".into(), verdict.unwrap_or_default());
+        fields.insert("decided".into(), event["at"].clone());
+        for (name, from) in [
+            ("token", event),
+            ("rev", event),
+            ("submitted", item),
+            ("reports", item),
+        ] {
+            fields.insert(name.into(), from[name].clone());
+        }
+        let who = &event["moderator"];
+        let votes = item.get("votes").map_or("[]", |votes| votes);
+        let mut moderators = voters(votes);
+        moderators.retain(|voter| voter != who);
+        moderators.push(who.clone());
+        Decision { fields, moderators }
+    }
+
+    /// The last decision on each item, as if all were remembered for ever.
+    #[must_use]
+    pub fn decisions(&self) -> &BTreeMap<String, Decision> {
+        &self.decisions
+    }
+
     /// What is known, as [`asked`] has it: lists that are empty, and times that are not set, are told as such or not at all.
     #[must_use]
     pub fn told(&self) -> Folded {
-        let mut known = self.clone();
+        let mut known = Folded {
+            decisions: BTreeMap::new(),
+            ..self.clone()
+        };
         for item in known.items.values_mut() {
             item.fields.retain(|_, value| value != "[]");
             // What holds where nobody said otherwise.
@@ -146,6 +225,31 @@ impl Folded {
         }
         known
     }
+}
+
+/// What the server remembers of the decision on an item, in the shape of what a consumer knows.
+#[must_use]
+#[track_caller]
+pub fn asked_decision(c: &mut Client, key: &str, item: &str) -> Option<Decision> {
+    let reply = c.cmd(&["MODQ.DECIDED", key, item]);
+    if reply.is_null() {
+        return None;
+    }
+    let mut decision = Decision::default();
+    for (field, value) in reply.pairs() {
+        let field = field.text();
+        let value = match &value {
+            _ if field == "item" || field == "expires" => continue,
+            Value::Array(names) => {
+                decision.moderators = names.iter().map(Value::text).collect();
+                continue;
+            }
+            Value::Int(n) => n.to_string(),
+            other => other.text(),
+        };
+        decision.fields.insert(field, value);
+    }
+    Some(decision)
 }
 
 /// What the server says of a queue, in the shape of what a consumer knows.

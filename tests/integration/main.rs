@@ -17,6 +17,8 @@ mod modq_clock;
 mod modq_clock_ahead;
 mod modq_cluster;
 mod modq_crowd;
+mod modq_decided;
+mod modq_decided_kept;
 mod modq_events;
 mod modq_events_folded;
 mod modq_events_missed;

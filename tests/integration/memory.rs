@@ -136,6 +136,51 @@ fn groups(kind: Kind) {
     }
 }
 
+/// Has all items decided that there are: `N` of them, locked by `m`.
+fn decide_all(c: &mut Client) {
+    for _ in 0..N / 1000 {
+        let claims = c.line("MODQ.CLAIM k m COUNT 1000 LOCK 3600000 NEW");
+        let locks = claims.items().iter();
+        let locks = locks.map(|claim| format!("{} {}", claim[0].text(), claim[2].int()));
+        let locks: Vec<String> = locks.collect();
+        c.line(&format!(
+            "MODQ.MRESOLVE k {} {} VERDICT remove",
+            locks.len(),
+            locks.join(" ")
+        ));
+    }
+}
+
+/// At most 96 bytes beyond id, verdict and names, by MEMORY USAGE and so by used_memory: `measure` holds these to be alike.
+fn records(kind: Kind) {
+    let server = Server::start(kind);
+    // What the items leave behind is there already, for the next ones.
+    let prepare = |c: &mut Client| {
+        empty(c);
+        // By a client whose buffers go with it.
+        let mut worker = server.client();
+        submit(&mut worker);
+        decide_all(&mut worker);
+        c.expect_ok("MODQ.CONFIGURE k RETAIN 3600000");
+    };
+    let fill = |c: &mut Client| {
+        submit(c);
+        decide_all(c);
+    };
+    measure(&server, "records", &prepare, &fill);
+    let mut c = server.client();
+    let decided = c.line("MODQ.STATS k").field("decided");
+    assert_eq!(decided, Value::Int(N as i64));
+    c.expect_ok("FLUSHALL SYNC");
+    prepare(&mut c);
+    let before = usage(&mut c);
+    fill(&mut c);
+    let each = (usage(&mut c) - before) as usize / N;
+    let beyond = each - ("item00000000".len() + "remove".len() + "m".len());
+    println!("{beyond} bytes beyond the content");
+    assert!(beyond <= 96, "{beyond} bytes");
+}
+
 fn moderators(kind: Kind) {
     let server = Server::start(kind);
     measure(&server, "registered", &empty, &|c| {
@@ -193,6 +238,7 @@ matrix!(
     items_in_every_state,
     exclusions,
     groups,
+    records,
     moderators,
     limits_and_leases,
 );

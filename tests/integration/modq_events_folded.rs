@@ -87,6 +87,13 @@ fn compare(c: &mut Client, consumer: &mut Consumer) {
     for key in ["q", "r"] {
         let known = folded[key].told();
         assert_eq!(known, asked(c, key), "{key}");
+        // All is remembered for longer than a test takes.
+        let decisions = folded[key].decisions();
+        for n in 0..40 {
+            let item = format!("i{n}");
+            let known = decisions.get(&item).cloned();
+            assert_eq!(known, asked_decision(c, key, &item), "{key} {item}");
+        }
     }
 }
 
@@ -97,7 +104,7 @@ fn random_line(c: &mut Client, random: &mut Random) -> String {
     let who = *random.pick(&["ann", "bob", "cy"]);
     let lock = *random.pick(&[1, 5, 20, 3_600_000]);
     let token = field_or_null(c, key, &item, "token");
-    match random.below(16) {
+    match random.below(20) {
         0..=3 => format!(
             "MODQ.SUBMIT {key} {item} p PRIORITY {} TAGS {}",
             random.below(4),
@@ -115,7 +122,7 @@ fn random_line(c: &mut Client, random: &mut Random) -> String {
             "MODQ.CLAIM {key} {who} NEW COUNT {} LOCK {lock} TAGS 2 x y",
             1 + random.below(3)
         ),
-        9 => format!("MODQ.RESOLVE {key} {item} {token} DECISION ok"),
+        9 => format!("MODQ.RESOLVE {key} {item} {token} VERDICT keep DECISION ok"),
         10 => format!(
             "MODQ.RELEASE {key} {item} {token} {}",
             random.pick(&["SKIP", "DELAY 2", "SKIP DELAY 3600000"])
@@ -136,6 +143,11 @@ fn random_line(c: &mut Client, random: &mut Random) -> String {
             format!("MODQ.MOVE {key} {to} {item} {token}")
         }
         14 => format!("MODQ.REVIVE {key} {item}"),
+        15..=17 => format!(
+            "MODQ.SUBMIT {key} {item} p ONDECIDED {}",
+            random.pick(&["COUNT", "COUNT", "AGAIN", "APPEAL", "CHANGED"])
+        ),
+        18 => format!("MODQ.FORGET {key} {item} other BY {who}"),
         _ => random
             .pick(&[
                 format!("MODQ.CANCEL {key} {item}"),
@@ -181,7 +193,7 @@ fn folding_the_stream_gives_the_queue(kind: Kind) {
     let mut c = server.client();
     for key in ["q", "r"] {
         c.expect_ok(&format!(
-            "MODQ.CONFIGURE {key} EVENTS ev EVENTSMAXLEN 1000000 MAXEXPIRIES 3 LATE ACCEPT"
+            "MODQ.CONFIGURE {key} EVENTS ev EVENTSMAXLEN 1000000 MAXEXPIRIES 3 LATE ACCEPT RETAIN 3600000"
         ));
     }
     c.expect_ok("XGROUP CREATE ev audit 0 MKSTREAM");
@@ -204,7 +216,8 @@ fn folding_the_stream_gives_the_queue(kind: Kind) {
     work(&mut r, &mut random, &mut consumer, 300);
     compare(&mut r, &mut consumer);
     let kinds: std::collections::BTreeSet<_> = consumer.seen.values().map(|e| &*e["ev"]).collect();
-    assert!(kinds.len() >= 15, "all but undo and the like: {kinds:?}");
+    assert!(kinds.contains("report") && kinds.contains("forget"));
+    assert!(kinds.len() >= 17, "all but undo and the like: {kinds:?}");
 }
 
 /// Gives an item to a moderator, whom `meanwhile` may concern, and has them skip it.

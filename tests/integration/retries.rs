@@ -85,6 +85,27 @@ fn of_moderators(kind: Kind) {
     assert_eq!(again(&mut c, "MODQ.LEAVE q waits"), Value::Int(0));
 }
 
+fn of_what_is_remembered(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    c.expect_ok("MODQ.CONFIGURE q RETAIN 3600000");
+    submit(&mut c, "q a p");
+    let token = claim(&mut c, "q m").token;
+    let resolve = format!("MODQ.RESOLVE q a {token} VERDICT keep");
+    assert_eq!(again(&mut c, &resolve), ok());
+    assert_eq!(again(&mut c, "MODQ.SUBMIT q a p"), simple("DECIDED"));
+    let counted = again(&mut c, "MODQ.SUBMIT q a p ONDECIDED COUNT");
+    assert_eq!(counted, simple("DECIDED"));
+    let reports = c.line("MODQ.DECIDED q a").field("reports");
+    assert_eq!(reports, Value::Int(3), "one too many");
+    for asked in ["AGAIN", "APPEAL"] {
+        let submitted = again(&mut c, &format!("MODQ.SUBMIT q a p ONDECIDED {asked}"));
+        assert_eq!(submitted, simple("EXISTS"));
+        assert_eq!(again(&mut c, &resolve), ok(), "also while it is there");
+        assert_eq!(c.line("MODQ.CANCEL q a"), Value::Int(1));
+    }
+    assert_eq!(again(&mut c, "MODQ.FORGET q a"), Value::Int(0));
+}
+
 fn of_supervisors(kind: Kind) {
     let (_server, mut c) = desk(kind);
     submit(&mut c, "{q}1 a p");
@@ -153,6 +174,7 @@ fn of_boards(kind: Kind) {
 matrix! {
     of_producers,
     of_moderators,
+    of_what_is_remembered,
     of_supervisors,
     of_limits,
     of_boards,

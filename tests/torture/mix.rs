@@ -91,6 +91,10 @@ pub(crate) const MIX: &[Row] = &[
     (3, "MODQ.CANCEL $w $i [REASON $n9] [BY $who]"),
     (
         4,
+        "MODQ.SUBMIT $w $i <p|other> ONDECIDED <COUNT|CHANGED|AGAIN|APPEAL> [DELAY $ms]",
+    ),
+    (
+        4,
         "MODQ.SUBMIT $w $i p GROUP <g|h> [TAGS 1 x] [ONDUP REPLACE]",
     ),
     (1, "MODQ.UPDATE $w $i GROUP <g|h>"),
@@ -115,6 +119,8 @@ pub(crate) const MIX: &[Row] = &[
         6,
         "MODQ.CLAIM $w $who [NEW] [COUNT $n9] [LOCK $ms] [BLOCK 3] [TAGS 1 x]",
     ),
+    (3, "MODQ.SUBMIT $w $i p QUORUM 2 <2|3>"),
+    (1, "MODQ.UPDATE $w $i QUORUM <1 1|2 2|3 5> REPORTS 3"),
     (2, "MODQ.MCLAIM 3 $w $v $s nobody TAGS 1 none"),
     (3, "MODQ.RESOLVE $tk $ti $tt [REV 1] [VERDICT keep]"),
     (
@@ -136,9 +142,15 @@ pub(crate) const MIX: &[Row] = &[
         2,
         "MODQ.CONFIGURE $w [LOCK $ms] [MAXEXPIRIES $n3] [CAPACITY $n9] [LATE <ACCEPT|REJECT>] [MAXLEN <0|30>]",
     ),
+    (
+        2,
+        "MODQ.CONFIGURE $w RETAIN <0|$ms|3600000> [RETAINMAX <0|9>]",
+    ),
     (1, "MODQ.CONFIGURE $w EVENTS $ev EVENTSMAXLEN 50"),
     (1, "MODQ.CONFIG $w"),
     (1, "MODQ.GET $w $i"),
+    (1, "MODQ.DECIDED $w $i"),
+    (1, "MODQ.FORGET $w $i [$i] [BY $who]"),
     (1, "MODQ.LEN $w <READY|LOCKED|DELAYED|DEAD>"),
     (1, "MODQ.PEEK $w COUNT 5 [FOR $who]"),
     (1, "MODQ.POSITION $w $i"),

@@ -5,7 +5,7 @@
 //! counts as recorded at the time of that effect. That is not written into each of them but kept
 //! as a *cap*: all up to a number count as no later than a time.
 
-use super::id_bytes::{IdBytes, Place};
+use crate::id_bytes::{IdBytes, Place};
 use crate::memory::alloc_size;
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;

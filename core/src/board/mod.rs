@@ -16,7 +16,6 @@
 
 mod decide;
 mod effect;
-mod id_bytes;
 mod ids;
 mod import;
 mod persist;

@@ -148,7 +148,10 @@ pub(super) fn draft(store: &Store, at: Time, effect: &Effect<'_>) -> Option<Draf
         event: Event {
             name,
             item: id.into(),
-            rev: slot.map_or(Rev(0), |slot| store.items()[slot].rev),
+            rev: match effect {
+                Effect::Report { .. } | Effect::Forget { .. } => store.rev_of_record(id),
+                _ => slot.map_or(Rev(0), |slot| store.items()[slot].rev),
+            },
             at,
             fields: Vec::new(),
         },

@@ -56,14 +56,15 @@ pub use event::{Batch, Event};
 pub use line::{Block, CallId};
 pub use outcome::{Announcement, Answer, BeforeMatch, Due, Notice, Outcome};
 pub use read::{
-    ClaimView, GroupPage, Grouped, ItemView, Kind, Listed, LockView, Page, Reason, Summary,
-    VoteView, WaiterView,
+    ClaimView, GroupPage, Grouped, ItemView, Kind, Listed, LockView, Page, Reason, RecordView,
+    Summary, VoteView, WaiterView,
 };
 pub use record::Record;
 pub use request::{
-    Assign, Cancel, CancelGroup, Claim, Claimed, Configure, Error, Extend, Gate, GroupDone, Join,
-    Joined, Leave, Many, Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve, ResolveAlso,
-    Resolved, ResolvedAlso, Revive, ReviveAll, Submit, Submitted, Undo, Unpause, Update,
+    Assign, Cancel, CancelGroup, Claim, Claimed, Configure, Error, Extend, Forget, Gate, GroupDone,
+    Join, Joined, Leave, Many, Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve,
+    ResolveAlso, Resolved, ResolvedAlso, Revive, ReviveAll, Submit, Submitted, Undo, Unpause,
+    Update,
 };
 pub use settings::{Late, Paused, Quorum, Settings, Sides};
 pub use store::{

@@ -182,6 +182,15 @@ pub struct Update<'a> {
     pub by: Option<&'a [u8]>,
 }
 
+/// FORGET: erases records of decided items. Replies how many there were.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Forget<'a> {
+    /// The items.
+    pub ids: &'a [&'a [u8]],
+    /// Who does it, for the events.
+    pub by: Option<&'a [u8]>,
+}
+
 /// CLAIM: what a moderator holds, then what is new for them.
 #[derive(Debug, Clone)]
 pub struct Claim<'a> {

@@ -8,16 +8,16 @@ use modq_core::queue::{
 use modq_core::units::{Millis, Time, Token};
 use serde_bytes::Bytes;
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-pub fn names<'a>(all: &[&'a str]) -> Vec<&'a Bytes> {
+pub(crate) fn names<'a>(all: &[&'a str]) -> Vec<&'a Bytes> {
     all.iter().map(|name| Bytes::new(name.as_bytes())).collect()
 }
 
 /// The canonical state.
-pub fn canon(queue: &Queue) -> Vec<Vec<u8>> {
+pub(crate) fn canon(queue: &Queue) -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     queue.save(1, &mut |chunk| all.push(chunk.to_vec()));
     all.sort();
@@ -25,7 +25,7 @@ pub fn canon(queue: &Queue) -> Vec<Vec<u8>> {
 }
 
 /// An item of group `g`.
-pub fn item(id: &str) -> Submit<'_> {
+pub(crate) fn item(id: &str) -> Submit<'_> {
     Submit {
         id: id.as_bytes(),
         payload: b"text",
@@ -35,7 +35,7 @@ pub fn item(id: &str) -> Submit<'_> {
 }
 
 /// A RESOLVE … ALSO for up to 1000 others.
-pub fn also<'a>(id: &'a str, token: u64, verdict: Option<&'a str>) -> ResolveAlso<'a> {
+pub(crate) fn also<'a>(id: &'a str, token: u64, verdict: Option<&'a str>) -> ResolveAlso<'a> {
     ResolveAlso {
         named: Resolve {
             id: id.as_bytes(),
@@ -49,7 +49,7 @@ pub fn also<'a>(id: &'a str, token: u64, verdict: Option<&'a str>) -> ResolveAls
 }
 
 /// A CANCELGROUP of up to 1000 items of `g`.
-pub fn cancel_all<'a>() -> CancelGroup<'a> {
+pub(crate) fn cancel_all<'a>() -> CancelGroup<'a> {
     CancelGroup {
         group: b"g",
         most: 1000,
@@ -58,7 +58,7 @@ pub fn cancel_all<'a>() -> CancelGroup<'a> {
 }
 
 /// A CLAIM … WITHGROUP.
-pub fn with_group(moderator: &str, count: usize) -> Claim<'_> {
+pub(crate) fn with_group(moderator: &str, count: usize) -> Claim<'_> {
     Claim {
         moderator: moderator.as_bytes(),
         count,
@@ -69,7 +69,7 @@ pub fn with_group(moderator: &str, count: usize) -> Claim<'_> {
     }
 }
 
-pub fn done(done: usize, left: usize) -> GroupDone {
+pub(crate) fn done(done: usize, left: usize) -> GroupDone {
     GroupDone {
         done,
         left,
@@ -78,7 +78,7 @@ pub fn done(done: usize, left: usize) -> GroupDone {
 }
 
 #[derive(Default)]
-pub struct Desk {
+pub(crate) struct Desk {
     pub queue: Queue,
     replica: Queue,
     pub ms: u64,
@@ -89,7 +89,7 @@ pub struct Desk {
 
 impl Desk {
     /// A desk whose queue has these settings, and writes events.
-    pub fn new(configure: Configure<'_>) -> Desk {
+    pub(crate) fn new(configure: Configure<'_>) -> Desk {
         let mut desk = Desk {
             ms: 1_000_000,
             ..Desk::default()
@@ -104,12 +104,12 @@ impl Desk {
     }
 
     /// One command; then all of it to the replica.
-    pub fn run<R: Request>(&mut self, request: R) -> Result<R::Reply, Error> {
+    pub(crate) fn run<R: Request>(&mut self, request: R) -> Result<R::Reply, Error> {
         self.run_unchecked(request, true)
     }
 
     /// As `run`; whether the replica is compared is for the caller to say, where items are many.
-    pub fn run_unchecked<R: Request>(
+    pub(crate) fn run_unchecked<R: Request>(
         &mut self,
         request: R,
         compare: bool,
@@ -144,18 +144,18 @@ impl Desk {
         }
     }
 
-    pub fn submit(&mut self, id: &str) {
+    pub(crate) fn submit(&mut self, id: &str) {
         self.run(item(id)).expect("submitted");
     }
 
     /// Locks an item for somebody, whatever they offer.
-    pub fn assign(&mut self, id: &str, moderator: &str) -> u64 {
+    pub(crate) fn assign(&mut self, id: &str, moderator: &str) -> u64 {
         let token = self.assign_unchecked(id, moderator);
         assert_eq!(canon(&self.queue), canon(&self.replica));
         token
     }
 
-    pub fn assign_unchecked(&mut self, id: &str, moderator: &str) -> u64 {
+    pub(crate) fn assign_unchecked(&mut self, id: &str, moderator: &str) -> u64 {
         let assign = Assign {
             id: id.as_bytes(),
             moderator: moderator.as_bytes(),
@@ -164,37 +164,37 @@ impl Desk {
         self.run_unchecked(assign, false).expect("assigned").0
     }
 
-    pub fn update(&mut self, id: &str, update: Update<'_>) {
+    pub(crate) fn update(&mut self, id: &str, update: Update<'_>) {
         let id = id.as_bytes();
         let rev = self.run(Update { id, ..update }).expect("it is there");
         assert!(rev.is_some());
     }
 
-    pub fn also(&mut self, request: &ResolveAlso<'_>) -> (Resolved, GroupDone) {
+    pub(crate) fn also(&mut self, request: &ResolveAlso<'_>) -> (Resolved, GroupDone) {
         let reply = self.run(request).expect("accepted");
         (reply.resolved, reply.group)
     }
 
     /// The items of a claim, and their tokens.
-    pub fn claim(&mut self, claim: &Claim<'_>) -> Vec<(String, u64)> {
+    pub(crate) fn claim(&mut self, claim: &Claim<'_>) -> Vec<(String, u64)> {
         let slots = self.run(claim).expect("admitted");
         let views = slots.iter().filter_map(|slot| self.queue.claim_view(*slot));
         views.map(|view| (text(view.item), view.token.0)).collect()
     }
 
-    pub fn claim_unchecked(&mut self, claim: &Claim<'_>) -> Vec<String> {
+    pub(crate) fn claim_unchecked(&mut self, claim: &Claim<'_>) -> Vec<String> {
         let slots = self.run_unchecked(claim, false).expect("admitted");
         let views = slots.iter().filter_map(|slot| self.queue.claim_view(*slot));
         views.map(|view| text(view.item)).collect()
     }
 
-    pub fn claim_ids(&mut self, claim: &Claim<'_>) -> Vec<String> {
+    pub(crate) fn claim_ids(&mut self, claim: &Claim<'_>) -> Vec<String> {
         let claimed = self.claim(claim).into_iter();
         claimed.map(|(id, _)| id).collect()
     }
 
     /// A dead item, by its first expiry.
-    pub fn kill(&mut self, id: &str) {
+    pub(crate) fn kill(&mut self, id: &str) {
         let limit = |n| Configure {
             max_expiries: Some(n),
             ..Configure::default()
@@ -212,22 +212,22 @@ impl Desk {
         assert_eq!(self.state(id), Some(State::Dead));
     }
 
-    pub fn view(&self, id: &str) -> Option<ItemView<'_>> {
+    pub(crate) fn view(&self, id: &str) -> Option<ItemView<'_>> {
         self.queue.get(id.as_bytes(), Time(self.ms))
     }
 
-    pub fn state(&self, id: &str) -> Option<State> {
+    pub(crate) fn state(&self, id: &str) -> Option<State> {
         self.view(id).map(|view| view.state)
     }
 
     /// The ids of `g`, by arrival.
-    pub fn group(&self) -> Vec<String> {
+    pub(crate) fn group(&self) -> Vec<String> {
         let page = self.queue.group(b"g", 0, 100_000, Time(self.ms));
         page.rows.iter().map(|row| text(row.item)).collect()
     }
 
     /// Name, item and a field of each event of the last command.
-    pub fn told(&self, field: &str) -> Vec<(&'static str, String, String)> {
+    pub(crate) fn told(&self, field: &str) -> Vec<(&'static str, String, String)> {
         let events = self.events.iter().map(|event| {
             let found = event.fields.iter().find(|(name, _)| *name == field);
             let value = found.map_or_else(String::new, |(_, value)| text(value));

@@ -8,8 +8,8 @@ use modq_core::limiter::{
 };
 use modq_core::memory::{Allocator, follow};
 use modq_core::queue::{
-    Block, CallId, Cancel, Claim, Configure, Gate, Join, Now, Outcome, Queue, Release, Request,
-    State, Submit,
+    Block, CallId, Cancel, Claim, Configure, Forget, Gate, Join, Now, Outcome, Queue, Release,
+    Request, Resolve, State, Submit,
 };
 use modq_core::units::{Millis, Time, Token};
 use modq_testkit::counting;
@@ -398,6 +398,70 @@ fn what_goes_is_not_counted() {
     let (said, kept) = (queue.memory_bytes() - empty, live() - before);
     println!("{said} said, {kept} kept");
     assert!(kept < 1 << 17 && said < 1 << 17);
+}
+
+/// A queue that remembers all that is decided.
+fn remember(queue: &mut Queue) {
+    let retain = Configure {
+        retain: Some(Millis(1 << 30)),
+        retain_max: Some(0),
+        ..Configure::default()
+    };
+    run(queue, 0, retain);
+}
+
+/// Has an item decided that was not there before.
+fn decide(queue: &mut Queue, i: usize, moderator: &str) {
+    submit(queue, i, &[], &[]);
+    let [(id, token)] = &claim(queue, moderator, 1, 1000)[..] else {
+        panic!("there is one");
+    };
+    let resolve = Resolve {
+        id,
+        token: *token,
+        verdict: Some(b"remove"),
+        ..Resolve::default()
+    };
+    run(queue, 1, resolve);
+}
+
+#[test]
+fn records_of_decided_items() {
+    let moderator = |i: usize| format!("moderator{}", i % 50);
+    measure("records", remember, |queue| {
+        (0..N).for_each(|i| decide(queue, i, &moderator(i)));
+    });
+    // At most 96 bytes beyond id, verdict and names, however many there are.
+    follow(ALLOCATOR);
+    let mut queue = Queue::default();
+    remember(&mut queue);
+    decide(&mut queue, 0, &moderator(0));
+    let (said, taken) = (queue.memory_bytes(), live());
+    let (mut content, mut most) = (0, 0.0_f64);
+    for i in 1..5 * N {
+        content += format!("item{i}").len() + "remove".len() + moderator(i).len();
+        decide(&mut queue, i, &moderator(i));
+        if i % 1000 == 0 {
+            let beyond = |bytes: usize| (bytes as f64 - content as f64) / i as f64;
+            let bytes = (live() - taken) as usize;
+            most = most
+                .max(beyond(queue.memory_bytes() - said))
+                .max(beyond(bytes));
+        }
+    }
+    println!("at most {most} bytes a record");
+    assert!(most <= 96.0, "{most} bytes");
+    // And they give back what they took.
+    for i in 0..5 * N {
+        let id = format!("item{i}");
+        let forget = Forget {
+            ids: &[id.as_bytes()],
+            by: None,
+        };
+        assert_eq!(run(&mut queue, 2, forget), 1);
+    }
+    assert!(queue.memory_bytes() < said + (1 << 17));
+    assert!(live() < taken + (1 << 17));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub(super) static COMMANDS: &[Command] = &[
             "numtags",
             "nummoderators",
             "step",
+            "k",
+            "n",
         ],
         summary: "Puts many items into a queue in one step.",
         complexity: "as MODQ.SUBMIT for each item",

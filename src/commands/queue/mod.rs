@@ -2,13 +2,14 @@
 //! the commands take.
 
 mod batches;
+mod decided;
 mod groups;
 mod moderators;
 mod producers;
 mod readers;
 mod supervisors;
 
-use crate::server::args::{Parser, words};
+use crate::server::args::{Args, Parser, words};
 use crate::server::command::Command;
 use crate::server::context::{Context, Refusal};
 use modq_core::queue::{
@@ -20,12 +21,13 @@ use serde_bytes::Bytes;
 use std::ops::RangeInclusive;
 
 /// The commands, by who uses them.
-pub(super) static COMMANDS: [&[Command]; 6] = [
+pub(super) static COMMANDS: [&[Command]; 7] = [
     producers::COMMANDS,
     moderators::COMMANDS,
     batches::COMMANDS,
     groups::COMMANDS,
     supervisors::COMMANDS,
+    decided::COMMANDS,
     readers::COMMANDS,
 ];
 
@@ -152,4 +154,32 @@ fn decision<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
 /// Who does something, for its event.
 fn by<'a>(parser: &mut Parser<'a>) -> Result<&'a [u8], Refusal> {
     parser.bytes("BY", 1..=MAX_ID)
+}
+
+words! {
+    enum OnlyBy {
+        By = "BY",
+    }
+}
+
+/// The rest of a command that names items, the `first` of which was read, and who does it. BY, if it is
+/// the last word but one, is no item.
+fn items_by<'a>(
+    parser: &mut Parser<'a>,
+    args: Args<'a>,
+    first: &'a [u8],
+) -> Result<(Vec<&'a [u8]>, Option<&'a [u8]>), Refusal> {
+    let by_at = args.count() - 2;
+    let mut ids = vec![first];
+    while parser.more() {
+        if parser.position() == by_at && parser.peek_option() == Some(OnlyBy::By) {
+            parser.word("BY")?;
+            return Ok((ids, Some(by(parser)?)));
+        }
+        ids.push(item(parser)?);
+        if ids.len() > MAX_COUNT as usize {
+            return Err(Refusal::fixed("ERR at most 1000 items can be named"));
+        }
+    }
+    Ok((ids, None))
 }

@@ -1,6 +1,6 @@
 //! Commands of supervisors, who run a queue: ASSIGN, MOVE, PAUSE, UNPAUSE, REVIVE, CONFIGURE.
 
-use super::{by, count, item, lock, moderator, ms, priority, quorum, token_named};
+use super::{by, count, item, items_by, lock, moderator, ms, priority, quorum, token_named};
 use crate::host::queues::{read, run, run_move};
 use crate::host::streams::{create_stream, is_exhausted};
 use crate::server::args::{Args, Parser, Words, words};
@@ -214,22 +214,8 @@ fn revive(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ctx.reply_integer(revived as i64);
         return Ok(());
     }
-    // BY, if it is the last word but one, is no item.
-    let by_at = args.count() - 2;
-    let mut who = None;
-    let mut ids = vec![first];
-    while parser.more() {
-        if parser.position() == by_at && parser.peek_option() == Some(ReviveAllOption::By) {
-            parser.word("BY")?;
-            who = Some(by(&mut parser)?);
-            break;
-        }
-        ids.push(item(&mut parser)?);
-        if ids.len() > MAX_COUNT as usize {
-            return Err(Refusal::fixed("ERR at most 1000 items can be named"));
-        }
-    }
-    let revive = Revive { ids: &ids, by: who };
+    let (ids, by) = items_by(&mut parser, args, first)?;
+    let revive = Revive { ids: &ids, by };
     let revived = run(ctx, args, revive)?;
     ctx.reply_integer(revived as i64);
     Ok(())

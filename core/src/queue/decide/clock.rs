@@ -1,5 +1,6 @@
 //! The clock: locks that reach their deadline, items that come due, registrations that run out,
-//! and matches that were left to be caught up. Each transition is matched before the next.
+//! matches that were left to be caught up, and records that run out. Each transition is matched before
+//! the next.
 
 use super::Turn;
 use crate::queue::Queue;
@@ -22,7 +23,12 @@ impl Queue {
         if self.line.is_sweeping() || !self.line.knows_all() || self.store.is_restamping() {
             return Some(Due::Now);
         }
-        self.store.timers().first().map(|t| Due::At(t.time))
+        let timer = self.store.timers().first().map(|timer| timer.time);
+        let due = match (timer, self.store.next_record_due()) {
+            (Some(timer), Some(record)) => Some(timer.min(record)),
+            (timer, record) => timer.or(record),
+        };
+        due.map(Due::At)
     }
 }
 
@@ -49,12 +55,13 @@ impl Turn<'_> {
         if is_due && self.gate != Gate::Missing {
             self.advance(steps)
         } else {
-            0
+            self.drop_records(steps)
         }
     }
 
     /// Does what is overdue in the order of time, at most `budget` steps of it; the last transition
-    /// may count for several. Matches left over from a PAUSE or CONFIGURE came first.
+    /// may count for several. Matches left over from a PAUSE or CONFIGURE came first; records of decided
+    /// items, which nobody can read any more, go with what is left of the budget.
     pub(in crate::queue) fn advance(&mut self, budget: usize) -> usize {
         let mut steps = self.restamp(budget);
         steps += self.sweep(budget - steps);
@@ -63,7 +70,7 @@ impl Turn<'_> {
         while steps < budget && due(self) {
             steps += self.advance_instant(budget - steps);
         }
-        steps
+        steps + self.drop_records(budget.saturating_sub(steps))
     }
 
     /// After the clock was set back: has nothing last longer than was asked, by what it says now.

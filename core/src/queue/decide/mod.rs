@@ -7,6 +7,7 @@
 
 mod batch;
 mod clock;
+mod decided;
 mod groups;
 mod locks;
 mod matching;

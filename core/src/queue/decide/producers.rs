@@ -1,5 +1,6 @@
 //! What producers ask for: SUBMIT, CANCEL, UPDATE.
 
+use super::decided::Submission;
 use super::{Request, Turn};
 use crate::queue::effect::{Effect, Names, Terms};
 use crate::queue::event::Told;
@@ -7,11 +8,15 @@ use crate::queue::request::{Cancel, Error, OnDuplicate, Submit, Submitted, Updat
 use crate::queue::settings::Quorum;
 use crate::queue::store::{ItemSlot, Opportunity, Rev, Store};
 use crate::units::Millis;
+use serde_bytes::Bytes;
 use std::collections::HashSet;
 
 /// Puts an item into the queue, or treats the one of that id as `on_duplicate` says.
 ///
-/// Errors: `Paused`, `Exists`, `Full`, `Events`, `TryAgain`.
+/// Whether it was decided before is asked before whether there is room.
+///
+/// Errors: `Paused`, `Exists`; `NoItem` if it appeals against what is not remembered; `Full`, `Events`,
+/// `TryAgain`.
 impl Request for Submit<'_> {
     type Reply = Submitted;
 
@@ -22,10 +27,15 @@ impl Request for Submit<'_> {
         if let Some(slot) = turn.store.find(self.id) {
             return turn.submit_again(slot, self);
         }
+        let deciders = match turn.submit_decided(&self)? {
+            Submission::Decided => return Ok(Submitted::Decided),
+            Submission::New(deciders) => deciders,
+        };
         if turn.is_full() {
             return Err(Error::Full);
         }
         turn.admit()?;
+        let deciders = deciders.iter().map(|name| Bytes::new(name)).collect();
         let due = turn.due_after(self.delay);
         let effect = Effect::Submit {
             id: self.id,
@@ -35,7 +45,7 @@ impl Request for Submit<'_> {
             due,
             tags: self.tags.unwrap_or_default(),
             excluded: self.excluded.unwrap_or_default(),
-            terms: turn.terms(self.quorum, self.group, Vec::new()),
+            terms: turn.terms(self.quorum, self.group, deciders),
         };
         let matched = turn.commit_and_match(&effect, None);
         Ok(match (due, matched) {

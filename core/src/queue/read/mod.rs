@@ -1,11 +1,13 @@
 //! Everything that only looks. What concerns a single item is judged by the clock, as if overdue
 //! transitions were applied; counts and orders show the last applied state.
 
+mod decided;
 mod groups;
 mod list;
 mod views;
 mod why;
 
+pub use decided::RecordView;
 pub use views::{
     ClaimView, GroupPage, Grouped, ItemView, Kind, Listed, LockView, Page, Reason, Summary,
     VoteView, WaiterView,
@@ -354,12 +356,6 @@ impl Queue {
     pub fn oldest_contested(&self, now: Time) -> Millis {
         let first = self.store.reviews().contested().first();
         first.map_or(Millis::ZERO, |(submitted, _)| now.since(*submitted))
-    }
-
-    /// How many records of decided items can be read.
-    #[must_use]
-    pub fn decided(&self, now: Time) -> usize {
-        self.store.records_live(now)
     }
 
     /// The ready items in the order they would be claimed, by this moderator if one is named.

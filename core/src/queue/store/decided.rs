@@ -3,13 +3,14 @@
 //! goes in bounded steps.
 
 use super::item::U48;
-use super::{Rev, Store};
+use super::{ItemSlot, Rev, Store};
 use crate::counted_tree::CountedTree;
-use crate::memory::alloc_size;
+use crate::id_bytes::{IdBytes, Place};
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
 use crate::units::{Millis, Time, Token};
 use sha2::{Digest, Sha256};
+use std::num::NonZeroU8;
 
 slot_number!(
     /// Where the record of a decided item is.
@@ -51,71 +52,69 @@ pub(in crate::queue) struct Verdict<'a> {
 /// The record of a decided item.
 #[derive(Debug)]
 struct Record {
-    /// Item, verdict, group, then each name behind its length.
-    bytes: Box<[u8]>,
     payload: PayloadHash,
     token: Token,
+    /// Where its content is: see [`ContentLens`].
+    content: Place,
     rev: Rev,
     reports: u32,
     decided: U48,
     submitted: U48,
     serial: U48,
-    item_len: u16,
-    group_len: u16,
-    verdict_len: u8,
-    /// How many of the names are of those who voted.
-    moderators: u8,
+    lens: ContentLens,
 }
 
-const _: () = assert!(size_of::<Record>() <= 72);
+/// How the content of a record is divided: item, verdict, group, then each name behind its length.
+#[derive(Debug, Clone, Copy)]
+struct ContentLens {
+    item: u16,
+    group: u16,
+    verdict: u8,
+    /// How many of the names are of those who voted: one at least, which leaves a value for a free slot.
+    moderators: NonZeroU8,
+}
+
+// A chunk of them fills an allocation.
+const _: () = assert!(size_of::<Option<Record>>() <= 64);
+
+/// The content of the record of a verdict, and how it is divided.
+fn content_of(verdict: &Verdict<'_>) -> (Vec<u8>, ContentLens) {
+    let mut bytes = [verdict.item, verdict.verdict, verdict.group].concat();
+    for name in verdict.moderators.iter().chain(&verdict.barred) {
+        bytes.extend((name.len() as u16).to_le_bytes());
+        bytes.extend(*name);
+    }
+    let moderators = NonZeroU8::new(verdict.moderators.len() as u8);
+    let lens = ContentLens {
+        item: verdict.item.len() as u16,
+        group: verdict.group.len() as u16,
+        verdict: verdict.verdict.len() as u8,
+        moderators: moderators.expect("somebody has decided it"),
+    };
+    (bytes, lens)
+}
 
 impl Record {
-    fn new(verdict: &Verdict<'_>, serial: u64) -> Record {
-        let names = || verdict.moderators.iter().chain(&verdict.barred);
-        let content = [verdict.item, verdict.verdict, verdict.group];
-        let len = content.map(<[u8]>::len).iter().sum::<usize>()
-            + names().map(|name| 2 + name.len()).sum::<usize>();
-        let mut bytes = Vec::with_capacity(len);
-        bytes.extend(content.concat());
-        for name in names() {
-            bytes.extend((name.len() as u16).to_le_bytes());
-            bytes.extend(*name);
-        }
-        Record {
-            bytes: bytes.into_boxed_slice(),
-            payload: verdict.payload,
-            token: verdict.token,
-            rev: verdict.rev,
-            reports: verdict.reports,
-            decided: U48::new(verdict.decided.0),
-            submitted: U48::new(verdict.submitted.0),
-            serial: U48::new(serial),
-            item_len: verdict.item.len() as u16,
-            group_len: verdict.group.len() as u16,
-            verdict_len: verdict.verdict.len() as u8,
-            moderators: verdict.moderators.len() as u8,
-        }
-    }
-
-    fn item(&self) -> &[u8] {
-        &self.bytes[..self.item_len.into()]
-    }
-
     fn key(&self) -> (Time, u64) {
         (Time(self.decided.get()), self.serial.get())
     }
 
-    fn verdict(&self) -> Verdict<'_> {
-        let (item, rest) = self.bytes.split_at(self.item_len.into());
-        let (verdict, rest) = rest.split_at(self.verdict_len.into());
-        let (group, mut rest) = rest.split_at(self.group_len.into());
+    fn item<'a>(&self, contents: &'a IdBytes) -> &'a [u8] {
+        &contents.get(self.content)[..self.lens.item.into()]
+    }
+
+    fn verdict<'a>(&self, contents: &'a IdBytes) -> Verdict<'a> {
+        let lens = self.lens;
+        let (item, rest) = contents.get(self.content).split_at(lens.item.into());
+        let (verdict, rest) = rest.split_at(lens.verdict.into());
+        let (group, mut rest) = rest.split_at(lens.group.into());
         let mut names = Vec::new();
         while let Some((len, names_left)) = rest.split_first_chunk::<2>() {
             let (name, left) = names_left.split_at(u16::from_le_bytes(*len).into());
             names.push(name);
             rest = left;
         }
-        let barred = names.split_off(self.moderators.into());
+        let barred = names.split_off(usize::from(lens.moderators.get()));
         Verdict {
             item,
             verdict,
@@ -140,7 +139,7 @@ pub(in crate::queue) struct Decided {
     /// By when they were decided, and in one ms by their serial number.
     order: CountedTree<RecordSlot, (Time, u64)>,
     next_serial: u64,
-    heap: usize,
+    contents: IdBytes,
 }
 
 impl Decided {
@@ -159,7 +158,8 @@ impl Decided {
 
     fn find(&self, item: &[u8]) -> Option<RecordSlot> {
         let hash = self.index.hash(item);
-        self.index.find(hash, |slot| self.all[slot].item() == item)
+        self.index
+            .find(hash, |slot| self.all[slot].item(&self.contents) == item)
     }
 
     fn rank(&self, key: (Time, u64)) -> usize {
@@ -168,32 +168,42 @@ impl Decided {
 
     /// Adds a record; there must be none of that item.
     pub(super) fn insert(&mut self, verdict: &Verdict<'_>, serial: u64) {
-        let record = Record::new(verdict, serial);
-        self.heap += alloc_size(record.bytes.len());
+        let (content, lens) = content_of(verdict);
+        let record = Record {
+            payload: verdict.payload,
+            token: verdict.token,
+            content: self.contents.add(&content),
+            rev: verdict.rev,
+            reports: verdict.reports,
+            decided: U48::new(verdict.decided.0),
+            submitted: U48::new(verdict.submitted.0),
+            serial: U48::new(serial),
+            lens,
+        };
         let key = record.key();
         let slot = self.all.insert(record);
-        let all = &self.all;
+        let (all, contents) = (&self.all, &self.contents);
         let hash = self.index.hash(verdict.item);
-        self.index.insert(hash, slot, |s| all[s].item());
+        self.index.insert(hash, slot, |s| all[s].item(contents));
         self.order.insert(slot, key, |s| all[s].key());
     }
 
     fn remove(&mut self, slot: RecordSlot) {
         let (key, hash) = {
             let record = &self.all[slot];
-            (record.key(), self.index.hash(record.item()))
+            (record.key(), self.index.hash(record.item(&self.contents)))
         };
         let all = &self.all;
         self.index.remove(hash, slot);
         self.order.remove(key, |s| all[s].key());
         let gone = self.all.remove(slot);
-        self.heap -= alloc_size(gone.bytes.len());
+        self.contents.remove(gone.content);
     }
 
     /// All records, with their serial numbers: the earliest decided first.
     pub(in crate::queue) fn iter(&self) -> impl Iterator<Item = (Verdict<'_>, u64)> {
         let records = self.order.iter().map(|slot| &self.all[slot]);
-        records.map(|record| (record.verdict(), record.serial.get()))
+        records.map(|record| (record.verdict(&self.contents), record.serial.get()))
     }
 
     /// Whether there is a record of that item, or one of that serial number at that time.
@@ -204,14 +214,16 @@ impl Decided {
 
     /// Bytes of heap: O(1).
     pub(super) fn memory_bytes(&self) -> usize {
-        self.all.memory_bytes() + self.index.memory_bytes() + self.order.memory_bytes() + self.heap
+        self.all.memory_bytes()
+            + self.index.memory_bytes()
+            + self.order.memory_bytes()
+            + self.contents.memory_bytes()
     }
 
     /// The heap bytes that are counted, and the same found by looking at everything.
     #[cfg(test)]
     pub(in crate::queue) fn counted_and_found(&self) -> (usize, usize) {
-        let found = self.all.iter().map(|(_, r)| alloc_size(r.bytes.len()));
-        (self.heap, found.sum())
+        self.contents.counted_and_found()
     }
 }
 
@@ -242,15 +254,29 @@ impl Store {
     /// When the next record runs out, or is to go for another reason.
     #[inline]
     pub(in crate::queue) fn next_record_due(&self) -> Option<Time> {
+        match self.decided.len() {
+            0 => None,
+            _ => self.earliest_record_due(),
+        }
+    }
+
+    fn earliest_record_due(&self) -> Option<Time> {
         let first = self.decided.order.first()?;
         if self.records_over() > 0 {
             return Some(Time::EPOCH);
         }
         let decided = Time(self.decided.all[first].decided.get());
         Some(match self.settings.retain {
-            Millis(0) => Time::EPOCH,
+            Millis::ZERO => Time::EPOCH,
             retain => decided + retain,
         })
+    }
+
+    /// Whether there are records that have run out or are over RETAINMAX. A queue that has none pays one
+    /// comparison.
+    #[inline]
+    pub(in crate::queue) fn has_records_due(&self, now: Time) -> bool {
+        self.decided.len() > 0 && self.next_record_due().is_some_and(|due| due <= now)
     }
 
     /// How many records can be read.
@@ -267,13 +293,19 @@ impl Store {
         let record = &self.decided.all[self.decided.find(item)?];
         let gone = self.records_run_out(now).max(self.records_over());
         let lives = self.decided.rank(record.key()) >= gone;
-        lives.then(|| record.verdict())
+        lives.then(|| record.verdict(&self.decided.contents))
     }
 
     /// How often a decided item was reported; 0 if there is no record of it.
     pub(in crate::queue) fn reports_of_record(&self, item: &[u8]) -> u32 {
         let record = self.decided.find(item);
         record.map_or(0, |slot| self.decided.all[slot].reports)
+    }
+
+    /// The last revision of a decided item; 0 if there is no record of it.
+    pub(in crate::queue) fn rev_of_record(&self, item: &[u8]) -> Rev {
+        let record = self.decided.find(item);
+        record.map_or(Rev(0), |slot| self.decided.all[slot].rev)
     }
 
     /// Whether there is a record of an item, even one that can no longer be read.
@@ -304,6 +336,15 @@ impl Store {
                 break;
             };
             self.decided.remove(first);
+        }
+    }
+
+    /// Forgets how an item of the queue was decided before, if anything is remembered.
+    pub(super) fn forget_decision(&mut self, slot: ItemSlot) {
+        if self.decided.len() > 0 {
+            if let Some(record) = self.decided.find(self.items[slot].id()) {
+                self.decided.remove(record);
+            }
         }
     }
 

@@ -31,7 +31,7 @@ mod testing;
 pub use apply::ApplyError;
 pub(super) use apply::MAX_TIME;
 pub(super) use apply::{Applied, LineChange, Opportunity};
-pub(super) use decided::{Decided, Verdict};
+pub(super) use decided::{Decided, Verdict, hash};
 pub(super) use groups::Groups;
 use item::Has;
 pub(super) use item::{Exclusion, Item, Lock, Rare, U48};
@@ -40,7 +40,9 @@ pub use item::{ItemSlot, OrderKey, Rev, Seq, State};
 pub(super) use moderators::Moderator;
 pub use moderators::Place;
 pub(super) use moderators::{ModeratorSlot, Moderators, Profile};
-pub(super) use reviews::{Barring, Review, Reviews, Vote};
+#[cfg(test)]
+pub(super) use reviews::Review;
+pub(super) use reviews::{Barring, Reviews, Vote};
 pub use stats::{BOUNDS, Durations, Histogram, Stats};
 pub(super) use tags::{ClassSlot, TagList, TagSet, TagSlot, Tags, covers};
 
@@ -194,11 +196,13 @@ impl Store {
         &self.reviews
     }
 
+    #[cfg(test)]
     pub(super) fn groups(&self) -> &Groups {
         &self.groups
     }
 
     /// The records of decided items.
+    #[cfg(test)]
     pub(super) fn decided(&self) -> &Decided {
         &self.decided
     }

@@ -156,6 +156,9 @@ pub(super) fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, o
         Op::Cancel(id, _) => {
             q.cancel(now, id.as_bytes(), None, out).unwrap();
         }
+        Op::Forget(ids) => {
+            q.forget(now, &ids.map(str::as_bytes), out).unwrap();
+        }
         Op::Update(update) => {
             let update = update.request(None);
             let update = Update {

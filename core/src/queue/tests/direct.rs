@@ -37,6 +37,15 @@ impl Queue {
         self.direct(now, cancel, out)
     }
 
+    pub(super) fn forget(
+        &mut self,
+        now: Now,
+        ids: &[&[u8]],
+        out: &mut Outcome,
+    ) -> Result<usize, Error> {
+        self.direct(now, Forget { ids, by: None }, out)
+    }
+
     /// The id that `update` has already is not looked at.
     pub(super) fn update(
         &mut self,

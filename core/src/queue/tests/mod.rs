@@ -20,6 +20,7 @@ mod chunks;
 mod classes;
 mod crowds;
 mod damage;
+mod decided;
 mod digest;
 mod direct;
 mod effects;

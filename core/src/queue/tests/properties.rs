@@ -106,7 +106,7 @@ pub(super) fn run<S: Strategy>(
 #[test]
 fn every_reply_and_every_view_is_the_models() {
     let mut seen = BTreeMap::new();
-    run(1500, steps(80), |steps| {
+    run(5000, steps(80), |steps| {
         let mut world = World::new();
         for step in &steps {
             world.step(step);
@@ -117,10 +117,13 @@ fn every_reply_and_every_view_is_the_models() {
         Ok(())
     });
     let expected = [
+        "appeal",
         "assign",
         "back in line",
         "claim",
+        "decided",
         "extend",
+        "forget",
         "hand over",
         "hang up",
         "join assigned",
@@ -129,7 +132,9 @@ fn every_reply_and_every_view_is_the_models() {
         "move locked",
         "other",
         "release",
+        "report",
         "resolve",
+        "resolve again",
         "resolve late",
         "revive",
         "skip",

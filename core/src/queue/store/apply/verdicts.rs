@@ -86,8 +86,10 @@ impl Store {
         let by = self.lock_of(slot, end)?;
         let ended = self.leave_state(slot);
         self.note_handled(at, by, ended);
-        if !self.settings.retain.is_zero() {
-            self.leave_record(at, slot, end, by);
+        match self.settings.retain.is_zero() {
+            false => self.leave_record(at, slot, end, by),
+            // What was remembered of it before is no longer how it was decided.
+            true => self.forget_decision(slot),
         }
         self.drop_item(slot);
         count(&mut self.stats.resolved);

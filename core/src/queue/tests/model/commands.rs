@@ -10,6 +10,9 @@ impl Model {
         if let Some(index) = self.find(&text(submit.id)) {
             return self.submit_again(now, index, submit);
         }
+        let Some(deciders) = self.submit_decided(now, submit)? else {
+            return Ok(Submitted::Decided);
+        };
         if self.settings.max_len > 0 && self.items.len() as u64 >= self.settings.max_len {
             return Err(Error::Full);
         }
@@ -44,6 +47,7 @@ impl Model {
             votes: Vec::new(),
             contested: false,
             added_tag: false,
+            deciders,
         });
         self.totals.submitted += 1;
         if delay > 0 {

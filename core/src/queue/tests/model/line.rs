@@ -235,7 +235,7 @@ impl Model {
         if self.rematch && !self.line().is_empty() {
             return Some(Due::Now);
         }
-        self.next_time().map(|time| Due::At(Time(time)))
+        self.next_change().map(|time| Due::At(Time(time)))
     }
 
     /// Nothing lasts longer by the clock than was asked.
@@ -274,6 +274,7 @@ impl Model {
             self.come_back(index);
             self.settle(now);
         }
+        self.drop_records(now);
     }
 
     fn registration_over(&mut self, over: usize, now: Now) {

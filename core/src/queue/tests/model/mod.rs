@@ -3,8 +3,11 @@
 use super::*;
 
 mod commands;
+mod decided;
 mod line;
 mod verdicts;
+
+use decided::ModelRecord;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HeldLock {
@@ -51,6 +54,8 @@ pub(super) struct ModelItem {
     pub contested: bool,
     /// The last tag came by the split.
     pub added_tag: bool,
+    /// Who decided the item that this is an appeal of.
+    pub deciders: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +73,7 @@ impl ModelItem {
     fn bars(&self, moderator: &str) -> bool {
         self.excluded.iter().any(|(m, _)| m == moderator)
             || self.votes.iter().any(|vote| vote.moderator == moderator)
+            || self.deciders.iter().any(|name| name == moderator)
     }
 
     /// Submitted, or the last due time if that is later.
@@ -132,6 +138,7 @@ pub(super) struct Totals {
     pub handle: Histogram,
     pub votes: u64,
     pub splits: u64,
+    pub records_evicted: u64,
     pub waits: Durations,
     pub handles: Durations,
 }
@@ -162,6 +169,8 @@ pub(super) struct Model {
     pub paused_in: bool,
     pub paused_out: bool,
     pub items: Vec<ModelItem>,
+    /// The earliest decided first.
+    pub records: Vec<ModelRecord>,
     pub registered: Vec<Registered>,
     /// The first to come first.
     pub calls: Vec<ModelCall>,

@@ -107,9 +107,10 @@ impl Model {
             true => Count::Agreed(vote.verdict.clone()),
             false => count(&votes, item.quorum, Some(&vote.verdict)),
         };
-        if let Count::Agreed(_) = counted {
+        if let Count::Agreed(verdict) = counted {
             self.totals.resolved += 1;
-            self.items.remove(index);
+            let item = self.items.remove(index);
+            self.remember(&item, &vote, &verdict, at);
             return Resolved::Ended;
         }
         if item.late.as_ref().is_some_and(|(t, ..)| *t == token) {
@@ -148,12 +149,14 @@ impl Model {
         if matches!(item.phase, Phase::Locked(_)) || item.contested || item.votes.is_empty() {
             return;
         }
-        self.stamp(now);
+        let at = self.stamp(now);
         let item = &self.items[index];
         match count(&item.votes, item.quorum, None) {
-            Count::Agreed(_) => {
+            Count::Agreed(verdict) => {
                 self.totals.resolved += 1;
-                self.items.remove(index);
+                let item = self.items.remove(index);
+                let last = item.votes.last().expect("there is one");
+                self.remember(&item, last, &verdict, at);
             }
             Count::Split => self.split(index),
             Count::Open => {}

@@ -16,10 +16,22 @@ fn show<T: std::fmt::Debug + PartialEq>(got: T, expected: T, idle: impl Fn(&T) -
 fn kind(op: &Op, reply: &str) -> &'static str {
     let ok = reply.starts_with("Ok") || reply == "true";
     match (op, ok) {
+        (Op::Submit(s), _) if reply == "Ok(Decided)" => match s.on_decided {
+            OnDecided::Count => "report",
+            _ => "decided",
+        },
+        (Op::Submit(s), _)
+            if s.on_decided == OnDecided::Appeal
+                && ["Ok(Ready)", "Ok(Assigned)", "Ok(Delayed)"].contains(&reply) =>
+        {
+            "appeal"
+        }
+        (Op::Forget(_), _) if reply != "0" => "forget",
         (Op::Submit(_), _) if reply.contains("Assigned") => "submit assigned",
         (Op::Submit(_), true) => "submit",
         (Op::Claim(_), _) if reply != "[]" => "claim",
         (Op::Resolve(_, Aim::Voted, ..), true) => "vote again",
+        (Op::Resolve(_, Aim::Decided, ..), true) => "resolve again",
         (Op::Resolve(..), true) if reply.contains("Voted") => "vote",
         (Op::Resolve(..), true) if reply.contains("Split") => "split",
         (Op::Resolve(_, Aim::Late, ..), true) => "resolve late",
@@ -92,6 +104,7 @@ impl Command<'_> {
         match op {
             Op::Submit(submit) => self.submit(submit.request()),
             Op::Cancel(id, rev) => self.cancel(id, rev),
+            Op::Forget(ids) => self.forget(ids),
             Op::Update(update) => self.update(update),
             Op::Claim(claim) => self.claim(&claim.request()),
             Op::Resolve(id, aim, rev, verdict) => self.resolve(id, aim, rev, *verdict),
@@ -126,7 +139,10 @@ impl Command<'_> {
         show(
             queue.submit(self.now, submit.clone(), &mut self.out),
             model.submit(self.now, &submit),
-            |r| matches!(r, Err(_) | Ok(Submitted::Exists)),
+            |r| match r {
+                Ok(Submitted::Decided) => submit.on_decided != OnDecided::Count,
+                r => matches!(r, Err(_) | Ok(Submitted::Exists)),
+            },
         )
     }
 
@@ -135,6 +151,13 @@ impl Command<'_> {
         let Trio { queue, model, .. } = &mut *self.side;
         let got = queue.cancel(self.now, id.as_bytes(), rev, &mut self.out);
         show(got.unwrap(), model.cancel(self.now, id, rev), |r| !r)
+    }
+
+    fn forget(&mut self, ids: &[&str; 2]) -> Replies {
+        let Trio { queue, model, .. } = &mut *self.side;
+        let named = ids.map(str::as_bytes);
+        let got = queue.forget(self.now, &named, &mut self.out);
+        show(got.unwrap(), model.forget(self.now, ids), |n| *n == 0)
     }
 
     fn update(&mut self, update: &UpdateOp) -> Replies {
@@ -174,10 +197,10 @@ impl Command<'_> {
             verdict: verdict.map(str::as_bytes),
             decision: None,
         };
-        let again = matches!(aim, Aim::Voted);
+        let again = matches!(aim, Aim::Voted | Aim::Decided);
         show(
             queue.resolve_with(self.now, resolve, &mut self.out),
-            model.resolve(self.now, &resolve),
+            model.resolve_or_recall(self.now, &resolve),
             |reply| reply.is_err() || again,
         )
     }

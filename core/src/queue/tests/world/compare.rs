@@ -48,7 +48,7 @@ fn view<'m>(id: &'m str, item: &'m ModelItem) -> ItemView<'m> {
         votes: item.votes.iter().map(vote).collect(),
         contested: item.contested,
         group: b"",
-        deciders: Vec::new(),
+        deciders: item.deciders.iter().map(String::as_bytes).collect(),
     }
 }
 
@@ -60,6 +60,31 @@ impl Trio {
         self.compare_counts();
         self.compare_line();
         self.compare_totals(now);
+        self.compare_records(now);
+    }
+
+    fn compare_records(&self, now: Now) {
+        let (queue, model) = (&self.queue, &self.model);
+        for id in ITEMS {
+            let expected = model.record(id, now.time.0).map(|record| RecordView {
+                item: id.as_bytes(),
+                verdict: record.verdict.as_bytes(),
+                decided: Time(record.decided),
+                expires: Time(record.decided) + model.settings.retain,
+                token: Token(record.token),
+                rev: Rev(record.rev as u32),
+                submitted: Time(record.submitted),
+                reports: record.reports,
+                moderators: record.moderators.iter().map(String::as_bytes).collect(),
+            });
+            assert_eq!(queue.record(id.as_bytes(), now.time), expected, "{id}");
+        }
+        assert_eq!(
+            queue.decided(now.time),
+            model.records_live(now.time.0).len()
+        );
+        let evicted = queue.stats().records_evicted;
+        assert_eq!(evicted, model.totals.records_evicted);
     }
 
     fn compare_items(&self, now: Now) {

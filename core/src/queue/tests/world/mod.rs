@@ -33,6 +33,18 @@ impl Trio {
         }
     }
 
+    /// Has the queue remember what is decided, until it is configured otherwise.
+    fn remember(&mut self, now: Now) {
+        let settings = Settings {
+            retain: Millis(100_000),
+            ..Settings::default()
+        };
+        let mut out = Outcome::default();
+        let configured = self.queue.configure(now, settings.clone(), &mut out);
+        assert_eq!(configured, self.model.configure(now, settings));
+        assert!(self.share(&out).is_empty());
+    }
+
     /// What happened goes to the replica; what was handed out is what the model handed out.
     /// Answers the answers.
     fn share(&mut self, out: &Outcome) -> Vec<ModelAnswer> {
@@ -89,6 +101,10 @@ impl Trio {
             ops::Aim::Live => self.model.lock(id).map(|lock| lock.token),
             ops::Aim::Late => Some(self.model.item(id)?.late.as_ref()?.0),
             ops::Aim::Voted => Some(self.model.item(id)?.votes.first()?.token),
+            ops::Aim::Decided => {
+                let mut records = self.model.records.iter();
+                Some(records.find(|record| record.item == id)?.token)
+            }
             ops::Aim::Wrong => Some(self.model.last_token + 1),
         };
         ids.find_map(|id| Some((*id, token(id)?)))
@@ -144,13 +160,15 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new() -> World {
-        World {
+        let mut world = World {
             sides: [Trio::new(), Trio::new()],
             register: Register::default(),
             undone: Vec::new(),
             now: at(1_000_000),
             seen: BTreeMap::new(),
-        }
+        };
+        world.sides[0].remember(world.now);
+        world
     }
 
     fn set_clock(&mut self, step: &Step) {
@@ -158,7 +176,7 @@ impl World {
         self.now = at(match step.clock {
             Clock::Forward(by) => ms + by,
             Clock::Back(by) => ms - by,
-            Clock::Next(by) => match self.sides[step.at].model.next_time() {
+            Clock::Next(by) => match self.sides[step.at].model.next_change() {
                 Some(time) if time < ms + 10_000 => time.saturating_add_signed(by).max(ms),
                 _ => ms + 1,
             },

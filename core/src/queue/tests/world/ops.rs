@@ -15,6 +15,8 @@ pub(crate) enum Aim {
     Late,
     /// That of the first vote that stands.
     Voted,
+    /// That of its record.
+    Decided,
     Wrong,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct SubmitOp {
     pub on_duplicate: OnDuplicate,
     step: Option<i32>,
     quorum: Option<Quorum>,
+    pub on_decided: OnDecided,
 }
 
 impl SubmitOp {
@@ -55,7 +58,7 @@ impl SubmitOp {
             on_duplicate: self.on_duplicate,
             step: self.step,
             quorum: self.quorum,
-            on_decided: OnDecided::Keep,
+            on_decided: self.on_decided,
             group: None,
         }
     }
@@ -166,6 +169,8 @@ pub(crate) struct ConfigureOp {
     pub aging: u64,
     quorum: Quorum,
     split_tag: &'static str,
+    retain: u64,
+    retain_max: u64,
 }
 
 impl ConfigureOp {
@@ -179,6 +184,8 @@ impl ConfigureOp {
             aging: self.aging,
             quorum: self.quorum,
             split_tag: self.split_tag.into(),
+            retain: Millis(self.retain),
+            retain_max: self.retain_max,
             ..Settings::default()
         }
     }
@@ -188,6 +195,7 @@ impl ConfigureOp {
 pub(crate) enum Op {
     Submit(SubmitOp),
     Cancel(&'static str, Seen),
+    Forget([&'static str; 2]),
     Update(UpdateOp),
     Claim(ClaimOp),
     Resolve(&'static str, Aim, Seen, Option<&'static str>),
@@ -266,6 +274,11 @@ pub(crate) fn aims() -> impl Strategy<Value = Aim> {
     ]
 }
 
+/// A RESOLVE may also be sent again after the item has ended.
+fn resolve_aims() -> impl Strategy<Value = Aim> {
+    prop_oneof![5 => aims(), 1 => Just(Aim::Decided)]
+}
+
 pub(crate) fn revs() -> impl Strategy<Value = Seen> {
     prop_oneof![
         4 => Just(Seen::Any),
@@ -332,9 +345,28 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
         ],
         priorities(),
         option::weighted(0.5, quorums()),
+        prop_oneof![
+            2 => Just(OnDecided::Keep),
+            3 => Just(OnDecided::Count),
+            1 => Just(OnDecided::Changed),
+            1 => Just(OnDecided::Again),
+            3 => Just(OnDecided::Appeal),
+        ],
     );
     all.prop_map(
-        |(id, payload, priority, boost, delay, tags, excluded, on_duplicate, step, quorum)| {
+        |(
+            id,
+            payload,
+            priority,
+            boost,
+            delay,
+            tags,
+            excluded,
+            on_duplicate,
+            step,
+            quorum,
+            on_decided,
+        )| {
             let step = step.filter(|_| on_duplicate == OnDuplicate::Bump);
             SubmitOp {
                 id,
@@ -347,6 +379,7 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
                 on_duplicate,
                 step,
                 quorum,
+                on_decided,
             }
         },
     )
@@ -448,9 +481,22 @@ fn configures() -> impl Strategy<Value = Op> {
         prop_oneof![2 => Just(0u64), 1 => 1u64..20, 1 => Just(MAX_AGING)],
         prop_oneof![2 => Just(Quorum::ONE), 1 => quorums()],
         prop_oneof![Just(""), Just(TAGS[0]), Just("senior")],
+        prop_oneof![1 => Just(0u64), 1 => 1u64..60, 3 => Just(100_000)],
+        0u64..5,
     );
     all.prop_map(
-        |(lock, max_expiries, max_len, capacity, late_accept, aging, quorum, split_tag)| {
+        |(
+            lock,
+            max_expiries,
+            max_len,
+            capacity,
+            late_accept,
+            aging,
+            quorum,
+            split_tag,
+            retain,
+            retain_max,
+        )| {
             Op::Configure(ConfigureOp {
                 lock,
                 max_expiries,
@@ -460,6 +506,8 @@ fn configures() -> impl Strategy<Value = Op> {
                 aging,
                 quorum,
                 split_tag,
+                retain,
+                retain_max,
             })
         },
     )
@@ -470,9 +518,10 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         24 => submits().prop_map(Op::Submit),
         2 => (pick(ITEMS), revs()).prop_map(|(id, rev)| Op::Cancel(id, rev)),
+        6 => (pick(ITEMS), pick(ITEMS)).prop_map(|(a, b)| Op::Forget([a, b])),
         8 => updates(),
         16 => claims(),
-        14 => (pick(ITEMS), aims(), revs(), verdicts())
+        20 => (pick(ITEMS), resolve_aims(), revs(), verdicts())
             .prop_map(|(id, t, r, v)| Op::Resolve(id, t, r, v)),
         10 => (pick(ITEMS), aims(), any::<bool>(), delay())
             .prop_map(|(id, t, skip, delay)| Op::Release(id, t, skip, delay)),

@@ -1,20 +1,20 @@
-//! The bytes of ids, one behind the other in blocks. Ids come and go in nearly the same order, so that a
-//! block is soon free as a whole. An allocation for each id would round its length up by as much as 63
-//! bytes; a block rounds up once.
+//! The bytes of ids and the like, one behind the other in blocks. They come and go in nearly the same
+//! order, so that a block is soon free as a whole. An allocation for each would round its length up by as
+//! much as a fifth; a block rounds up once.
 
 use crate::memory::alloc_size;
 use std::collections::VecDeque;
 
 /// The first block is as large as this, or as its first id.
 const SMALLEST: usize = 64;
-/// No block is larger than this: many ids go into one, so that what is left at its end is little.
+/// No block is larger than this, or than one id: many ids go into one, so that what is left at its end is little.
 const LARGEST: usize = 16_384;
 /// A block is this part of all there is, so that what is not used yet is little too.
 const PART: usize = 32;
 
 /// Where an id is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Of its block, counted from the first there ever was; it starts again from 0 after the last.
     block: u32,
     start: u16,
@@ -29,9 +29,9 @@ struct Block {
     ids: u32,
 }
 
-/// The bytes of all ids of a board.
+/// The bytes of all ids of a board, or of all records of decided items.
 #[derive(Debug, Default)]
-pub(super) struct IdBytes {
+pub(crate) struct IdBytes {
     blocks: VecDeque<Block>,
     /// The number of the first block.
     first: u32,
@@ -40,8 +40,8 @@ pub(super) struct IdBytes {
 }
 
 impl IdBytes {
-    /// Adds an id of 1 to 512 bytes.
-    pub(super) fn add(&mut self, id: &[u8]) -> Place {
+    /// Adds an id of at least one byte and less than 64 KiB.
+    pub(crate) fn add(&mut self, id: &[u8]) -> Place {
         let room = |block: &Block| block.bytes.capacity() - block.bytes.len();
         if self.blocks.back().is_none_or(|last| room(last) < id.len()) {
             let capacity = (self.heap / PART).clamp(SMALLEST, LARGEST).max(id.len());
@@ -68,14 +68,14 @@ impl IdBytes {
     }
 
     /// The id at a place.
-    pub(super) fn get(&self, place: Place) -> &[u8] {
+    pub(crate) fn get(&self, place: Place) -> &[u8] {
         let block = &self.blocks[self.index(place)];
         let start = usize::from(place.start);
         &block.bytes[start..start + usize::from(place.len)]
     }
 
     /// Removes the id at a place.
-    pub(super) fn remove(&mut self, place: Place) {
+    pub(crate) fn remove(&mut self, place: Place) {
         let index = self.index(place);
         let block = &mut self.blocks[index];
         block.ids -= 1;
@@ -89,8 +89,16 @@ impl IdBytes {
         }
     }
 
+    /// The heap bytes of blocks that are counted, and the same found by looking at each.
+    #[cfg(test)]
+    pub(crate) fn counted_and_found(&self) -> (usize, usize) {
+        let found = self.blocks.iter();
+        let found = found.map(|block| alloc_size(block.bytes.capacity()));
+        (self.heap, found.sum())
+    }
+
     /// Bytes of heap, O(1).
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.heap + alloc_size(self.blocks.capacity() * size_of::<Block>())
     }
 }
