@@ -42,6 +42,8 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("token", 0, i64::MAX),
     ("rev", 0, i64::MAX),
     ("n", 1, 1000),
+    ("k", 1, 7),
+    ("max-votes", 7, 15),
     ("offset", 0, 1 << 53),
     ("before", 0, 10_000),
     ("after", 0, 10_000),
@@ -129,7 +131,7 @@ fn hints_say_what_to_type(kind: Kind) {
         (
             "MODQ.UPDATE",
             "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] [TAGS numtags [tag [tag ...]]] \
-             [EXCLUDE nummoderators [moderator [moderator ...]]] [BY who]",
+             [EXCLUDE nummoderators [moderator [moderator ...]]] [QUORUM k max-votes] [GROUP group] [REPORTS reports] [BY who]",
         ),
         ("MODQ.REVIVE", "key item [item ...]|ALL [COUNT n] [BY who]"),
         (

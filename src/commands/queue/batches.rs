@@ -24,10 +24,8 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key numitems item payload [item payload …] [PRIORITY priority] [BOOST ms] [DELAY ms] \
                  [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]] \
                  [ONDUP <KEEP | BUMP [STEP step] | REPLACE | ERROR>] \
-                 [ONDECIDED <KEEP | COUNT | CHANGED | AGAIN | APPEAL>] [QUORUM k n] [GROUP group]",
+                 [ONDECIDED <KEEP | COUNT | CHANGED | AGAIN | APPEAL>] [QUORUM k max-votes] [GROUP group]",
         integers: &[
-            "k",
-            "n",
             "numitems",
             "priority",
             "ms",
@@ -35,7 +33,7 @@ pub(super) static COMMANDS: &[Command] = &[
             "nummoderators",
             "step",
             "k",
-            "n",
+            "max-votes",
         ],
         summary: "Puts many items into a queue in one step.",
         complexity: "as MODQ.SUBMIT for each item",

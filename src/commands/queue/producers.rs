@@ -24,7 +24,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key item payload [PRIORITY priority] [BOOST ms] [DELAY ms] [TAGS numtags [tag …]] \
                  [EXCLUDE nummoderators [moderator …]] \
                  [ONDUP <KEEP | BUMP [STEP step] | REPLACE | ERROR>] \
-                 [ONDECIDED <KEEP | COUNT | CHANGED | AGAIN | APPEAL>] [QUORUM k n] [GROUP group]",
+                 [ONDECIDED <KEEP | COUNT | CHANGED | AGAIN | APPEAL>] [QUORUM k max-votes] [GROUP group]",
         integers: &[
             "priority",
             "ms",
@@ -32,7 +32,7 @@ pub(super) static COMMANDS: &[Command] = &[
             "nummoderators",
             "step",
             "k",
-            "n",
+            "max-votes",
         ],
         summary: "Puts an item into a queue, or hands it straight to a waiting moderator.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
@@ -59,7 +59,7 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::Changes,
         arity: -3,
         syntax: "key item [REV rev] [PRIORITY priority] [BOOST ms] [PAYLOAD payload] \
-                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]] [QUORUM k n] \
+                 [TAGS numtags [tag …]] [EXCLUDE nummoderators [moderator …]] [QUORUM k max-votes] \
                  [GROUP group] [REPORTS reports] [BY who]",
         integers: &[
             "rev",
@@ -68,7 +68,7 @@ pub(super) static COMMANDS: &[Command] = &[
             "numtags",
             "nummoderators",
             "k",
-            "n",
+            "max-votes",
             "reports",
         ],
         summary: "Changes content or order of an item, never its state.",

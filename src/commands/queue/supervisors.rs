@@ -87,9 +87,9 @@ pub(super) static COMMANDS: &[Command] = &[
         keys: Keys::ChangesEvents,
         arity: -2,
         syntax: "key [LOCK ms] [MAXEXPIRIES n] [MAXLEN n] [CAPACITY n] [LATE <ACCEPT | REJECT>] \
-                 [AGING ms] [EVENTS stream] [EVENTSMAXLEN n] [QUORUM k n] [SPLITTAG tag] \
+                 [AGING ms] [EVENTS stream] [EVENTSMAXLEN n] [QUORUM k max-votes] [SPLITTAG tag] \
                  [RETAIN ms] [RETAINMAX n]",
-        integers: &["ms", "n", "k"],
+        integers: &["ms", "n", "k", "max-votes"],
         summary: "Sets a queue up, or shows how it is.",
         complexity: "O(1); O(n) with n moderators in line if CAPACITY changes",
         tips: "",
