@@ -81,12 +81,9 @@ impl Payload {
             return Payload::Empty;
         }
         if bytes.len() <= SHOWN_BYTES && matches!(bytes[0], b'{' | b'[') {
-            let value = serde_json::from_slice::<serde_json::Value>(bytes);
-            if let Some(pretty) = value
-                .ok()
-                .and_then(|v| serde_json::to_string_pretty(&v).ok())
-            {
-                return Payload::Json(visible(&pretty));
+            let well = serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+            if let (true, Ok(text)) = (well, std::str::from_utf8(bytes)) {
+                return Payload::Json(visible(&indented(text)));
             }
         }
         let head = &bytes[..bytes.len().min(SHOWN_BYTES)];
@@ -99,6 +96,56 @@ impl Payload {
             Err(_) => Payload::Binary(hex(&bytes[..bytes.len().min(HEX_BYTES)])),
         }
     }
+}
+
+/// Valid JSON with a line for each member. Only blanks between its parts change: names that come twice, the order and the
+/// digits of numbers are what somebody sent, and may be what there is to judge.
+fn indented(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    // Deep nesting is not made wide.
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth.min(40)));
+    };
+    let mut chars = json.chars().filter(|c| *c != '\r').peekable();
+    while let Some(c) = chars.next() {
+        if in_string {
+            out.push(c);
+            in_string = c != '"' || escaped;
+            escaped = c == '\\' && !escaped;
+            continue;
+        }
+        match c {
+            ' ' | '\n' | '\t' => {}
+            '"' => {
+                in_string = true;
+                out.push(c);
+            }
+            '{' | '[' => {
+                out.push(c);
+                while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+                if chars.peek().is_some_and(|c| matches!(c, '}' | ']')) {
+                    out.extend(chars.next());
+                } else {
+                    depth += 1;
+                    line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// Text of several lines, with what is treacherous written out.
@@ -157,6 +204,9 @@ mod tests {
             Payload::of(&long),
             Payload::Text("a".repeat(SHOWN_BYTES - 1))
         );
+        let twice = "{\"b\":\"x\\\"{,\", \"a\":[1.50,{}],\"b\":[ ]}";
+        let shown = "{\n  \"b\": \"x\\\"{,\",\n  \"a\": [\n    1.50,\n    {}\n  ],\n  \"b\": []\n}";
+        assert_eq!(Payload::of(twice.as_bytes()), Payload::Json(shown.into()));
         let deep = "[".repeat(5000);
         assert_eq!(Payload::of(deep.as_bytes()), Payload::Text(deep));
     }

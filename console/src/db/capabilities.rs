@@ -9,8 +9,6 @@ use std::collections::HashSet;
 /// What the server's module knows beyond its first version.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capabilities {
-    /// The module is there at all.
-    pub(crate) modq: bool,
     /// STATS … BRIEF.
     pub(crate) brief: bool,
     /// RESOLVE … VERDICT, and votes.
@@ -67,7 +65,6 @@ fn of_docs(docs: &Value) -> Capabilities {
     };
     let has = |name: &str, option: &str| options(name).contains(option);
     Capabilities {
-        modq: commands.get("modq.stats").is_some(),
         brief: has("modq.stats", "BRIEF"),
         verdict: has("modq.resolve", "VERDICT"),
         groups: has("modq.resolve", "ALSO") && commands.get("modq.group").is_some(),

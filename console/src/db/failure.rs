@@ -47,6 +47,7 @@ impl Failure {
     pub(crate) fn in_words(&self) -> String {
         let meaning = match self.code.as_str() {
             "LOST" => "The server does not answer",
+            "NOMODULE" => "The server has not loaded the modq module",
             "OOM" => "The server's memory is full, so nothing can be added",
             "READONLY" => "This server is a replica: it can be read, not changed",
             "NOPERM" => "The console's Redis user may not do this",

@@ -61,6 +61,16 @@ pub(crate) fn tile(label: &str, value: &str, note: &str, alarm: bool) -> Markup 
     }
 }
 
+/// A figure that leads to what it counts.
+pub(crate) fn tile_link(label: &str, value: &str, alarm: bool, to: &str) -> Markup {
+    html! {
+        div.tile .alarm[alarm] {
+            dt { a href=(to) { (label) } }
+            dd { (value) }
+        }
+    }
+}
+
 /// A count in a table: nothing is a pale dash, so that what is there stands out.
 pub(crate) fn cell(n: i64) -> Markup {
     match n {

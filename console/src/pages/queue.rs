@@ -1,7 +1,7 @@
 //! One queue: who holds what until when, what waits by tag and priority, how long things take, which settings.
 
 use super::parts::{
-    action, bars, chart, item_link, item_path, name, nothing, queue_path, tags, tile,
+    action, bars, chart, item_link, item_path, name, nothing, queue_path, tags, tile, tile_link,
 };
 use super::queues::{OLD_MS, remarks};
 use super::{Live, Place, View, missing, respond};
@@ -49,7 +49,7 @@ impl Live for Wish {
         let now = now_ms();
         let view = View::new(short(&self.key, 60), Place::Queues)
             .panel("head", self.head(app, user, stats))
-            .panel("figures", figures(stats))
+            .panel("figures", self.figures(app, stats))
             .panel("charts", charts(&history))
             .panel("locked", self.locked(app, &detail, stats, now))
             .panel("waiters", waiters(&detail.waiters, stats, now))
@@ -75,12 +75,6 @@ impl Wish {
                     (action(app, &format!("{path}/do/configure"), "Settings…", false))
                 }
             }
-            nav.sub aria-label="Items of this queue" {
-                @for (state, label, n) in [("ready", "Ready", stats.ready), ("locked", "In review", stats.locked), ("delayed", "Delayed", stats.delayed)] {
-                    a href=(app.link(&format!("{path}/{state}"))) { (label) " " b { (number(n)) } }
-                }
-                a href=(app.link(&format!("{path}/dead"))) { "Dead " b { (number(stats.dead)) } }
-            }
         }
     }
 
@@ -96,6 +90,42 @@ impl Wish {
             }
         }
     }
+
+fn figures(&self, app: &App, s: &Stats) -> Markup {
+    let to = |state: &str| app.link(&format!("{}/{state}", queue_path(&self.key)));
+    let three = |ms: &[i64; 3]| {
+        format!(
+            "{} · {} · {}",
+            duration(ms[0]),
+            duration(ms[1]),
+            duration(ms[2])
+        )
+    };
+    html! {
+        dl.tiles {
+            (tile_link("Ready", &number(s.ready), false, &to("ready")))
+            (tile_link("In review", &number(s.locked), false, &to("locked")))
+            (tile_link("Delayed", &number(s.delayed), false, &to("delayed")))
+            (tile_link("Dead", &number(s.dead), s.dead > 0, &to("dead")))
+            (tile("People waiting", &number(s.waiting), "", false))
+            (tile("Oldest ready", &if s.ready > 0 { duration(s.oldest_ready_ms) } else { "none".into() }, "", s.oldest_ready_ms > OLD_MS))
+            (tile("Oldest of all", &duration(s.oldest_item_ms), "", false))
+            (tile("Memory", &size(s.bytes), "", false))
+        }
+        dl.facts.wide {
+            div { dt { "Wait for a first look, p50 · p95 · p99" } dd { (three(&s.wait_ms)) } }
+            div { dt { "Time to decide, p50 · p95 · p99" } dd { (three(&s.handle_ms)) } }
+            div { dt { "In all" } dd {
+                (number(s.submitted)) " submitted, " (number(s.resolved)) " resolved, " (number(s.cancelled)) " cancelled, "
+                (number(s.released)) " released, " (number(s.expired)) " expired, " (number(s.died)) " died"
+            } }
+            @if let (Some(votes), Some(splits)) = (s.votes, s.splits) {
+                div { dt { "Votes" } dd { (number(votes)) " that did not end an item, " (number(splits)) " splits, " (number(s.contested.unwrap_or(0))) " contested now" } }
+            }
+            @if let Some(decided) = s.decided { div { dt { "Remembered decisions" } dd { (number(decided)) } } }
+        }
+    }
+}
 
     fn next(&self, app: &App, detail: &Detail) -> Markup {
         html! {
@@ -142,41 +172,6 @@ fn waiters(rows: &[Waiter], stats: &Stats, now: i64) -> Markup {
                 } }
             } }
             @if stats.waiting > i64::from(ROWS) { p.quiet { "The first " (ROWS) " of " (number(stats.waiting)) "." } }
-        }
-    }
-}
-
-fn figures(s: &Stats) -> Markup {
-    let three = |ms: &[i64; 3]| {
-        format!(
-            "{} · {} · {}",
-            duration(ms[0]),
-            duration(ms[1]),
-            duration(ms[2])
-        )
-    };
-    html! {
-        dl.tiles {
-            (tile("Ready", &number(s.ready), "", false))
-            (tile("In review", &number(s.locked), "", false))
-            (tile("Delayed", &number(s.delayed), "", false))
-            (tile("Dead", &number(s.dead), "", s.dead > 0))
-            (tile("People waiting", &number(s.waiting), "", false))
-            (tile("Oldest ready", &if s.ready > 0 { duration(s.oldest_ready_ms) } else { "none".into() }, "", s.oldest_ready_ms > OLD_MS))
-            (tile("Oldest of all", &duration(s.oldest_item_ms), "", false))
-            (tile("Memory", &size(s.bytes), "", false))
-        }
-        dl.facts.wide {
-            div { dt { "Wait for a first look, p50 · p95 · p99" } dd { (three(&s.wait_ms)) } }
-            div { dt { "Time to decide, p50 · p95 · p99" } dd { (three(&s.handle_ms)) } }
-            div { dt { "In all" } dd {
-                (number(s.submitted)) " submitted, " (number(s.resolved)) " resolved, " (number(s.cancelled)) " cancelled, "
-                (number(s.released)) " released, " (number(s.expired)) " expired, " (number(s.died)) " died"
-            } }
-            @if let (Some(votes), Some(splits)) = (s.votes, s.splits) {
-                div { dt { "Votes" } dd { (number(votes)) " that did not end an item, " (number(splits)) " splits, " (number(s.contested.unwrap_or(0))) " contested now" } }
-            }
-            @if let Some(decided) = s.decided { div { dt { "Remembered decisions" } dd { (number(decided)) } } }
         }
     }
 }

@@ -259,6 +259,9 @@ impl Work {
                 ..NodeInfo::default()
             };
             match self.db.info(node, "modq").await {
+                Ok(fields) if fields.is_empty() => {
+                    failed = Some(Failure::new("NOMODULE", "INFO modq is empty"));
+                }
                 Ok(fields) => {
                     info.up = true;
                     info.fields = fields.into_iter().collect();

@@ -7,7 +7,7 @@ pub mod http;
 pub mod room;
 
 pub use browser::Browser;
-pub use http::{Answer, Visitor};
+pub use http::Visitor;
 
 use modq_testkit::place;
 use std::io::{BufRead, BufReader};
