@@ -49,7 +49,10 @@ impl Link {
                 connection.route_command(cmd, to).await
             }
         };
-        Ok(answer?)
+        match answer? {
+            Value::ServerError(error) => Err(redis::RedisError::from(error).into()),
+            value => Ok(value),
+        }
     }
 }
 

@@ -71,7 +71,7 @@ mod tests {
             quota: 2,
             ..SIGN_IN
         };
-        let mut tried = || attempts.count_here("a".into(), few);
+        let tried = || attempts.count_here("a".into(), few);
         assert_eq!([tried(), tried()], [None, None]);
         assert!(tried().is_some_and(|ms| ms > 0));
         assert_eq!(attempts.count_here("b".into(), few), None);

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod http;
 pub mod room;
 
+#[allow(unused_imports)]
 pub use browser::Browser;
 pub use http::Visitor;
 

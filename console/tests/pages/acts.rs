@@ -22,6 +22,7 @@ fn assign_and_hand_over() {
     sue.act(&item("release"), &[]).says("a is back in its place.");
     room.c.line("MODQ.UPDATE q a EXCLUDE 1 zoe");
     sue.act(&item("assign"), &[("who", "zoe")]).says("Not done. This moderator is excluded from the item.");
+    wait_until("it is in the audit", PATIENCE, || room.console.audit().contains("EXCLUDED"));
     let audit = room.console.audit();
     for part in ["\"audit\":\"assign\"", "\"who\":\"sue\"", "\"detail\":\"to mia\"", "\"result\":\"EXCLUDED\"", "\"from\":\"127.0.0.1\""] {
         assert!(audit.contains(part), "{part} in {audit}");
@@ -68,7 +69,7 @@ fn cancel_only_what_was_seen() {
     assert_eq!(room.c.line("MODQ.LEN q").int(), 1);
     sue.act(&item("cancel"), &[("reason", "a test <b>")]).says("a is cancelled.");
     assert_eq!(room.c.line("MODQ.LEN q").int(), 0);
-    assert!(room.console.audit().contains("a test <b>"), "{}", room.console.audit());
+    wait_until("it is in the audit", PATIENCE, || room.console.audit().contains("a test <b>"));
     sue.get("/audit").says("a test &lt;b&gt;");
     sue.get(&item("cancel")).expect(404).says("no longer in the queue");
 }
@@ -92,7 +93,7 @@ fn pause_and_settings() {
     sue.act(&form, &[("lock", "soon")]).says("is no duration");
     sue.act(&form, &[("capacity", "-1")]).says("Not done.");
     sue.act(&form, &[]).says("Nothing was changed.");
-    assert!(room.console.audit().contains("lock 90000, capacity 4, late accept"), "{}", room.console.audit());
+    wait_until("it is in the audit", PATIENCE, || room.console.audit().contains("lock 90000, capacity 4, late accept"));
 }
 
 #[test]
@@ -140,7 +141,7 @@ fn limits_reset_block_and_leases() {
     sue.act(&format!("/limits/do/block?k={k}"), &[("for", "-5")]).says("no duration");
     room.c.line("RATELIMIT.ACQUIRE exports 4 job TTL 600000");
     let end = format!("/limits/do/end?k={}&id={}", b64("exports"), b64("job"));
-    sue.act(&end, &[]).says("The lease is over.").says("No lease is held.");
+    sue.act(&end, &[]).says("The lease is over.");
 }
 
 #[test]

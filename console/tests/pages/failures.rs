@@ -37,7 +37,7 @@ fn an_action_without_an_answer_is_told_as_it_is() {
     let done = sue.post(&format!("/q/{}/do/pause", b64("q")), &[("csrf", &csrf), ("side", "ALL")]).expect(303);
     let told = sue.get(done.header("location"));
     told.says("Not done. The server does not answer. It may have been carried out all the same: look before you try again.");
-    assert!(room.console.audit().contains("\"result\":\"LOST\""), "{}", room.console.audit());
+    wait_until("it is in the audit", PATIENCE, || room.console.audit().contains("\"result\":\"LOST\""));
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn errors_of_the_server_are_told_in_words() {
     sue.get(&format!("/q/{}", b64("text"))).expect(409).says("The key holds something else.").says("WRONGTYPE");
     // Memory is full.
     let path = format!("/q/{}/do/configure", b64("q"));
-    room.c.expect_ok("CONFIG SET maxmemory 1mb");
+    room.c.expect_ok("CONFIG SET maxmemory 1");
     sue.act(&path, &[("lock", "1 m")]).says("Not done.").says("memory is full");
     room.c.expect_ok("CONFIG SET maxmemory 0");
     // A replica.

@@ -11,7 +11,7 @@ fn figures_for_prometheus() {
     let mut room = room();
     furnished::fill(&mut room.c);
     let mut anybody = room.console.visitor();
-    wait_until("figures", PATIENCE, || anybody.get("/metrics").body.contains("queue=\"review\""));
+    wait_until("figures", PATIENCE, || anybody.get("/metrics").body.contains("queue=\"images\",state=\"dead\"} 3"));
     let answer = anybody.get("/metrics").expect(200);
     assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"), "{}", answer.header("content-type"));
     for line in [

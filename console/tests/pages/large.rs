@@ -67,8 +67,9 @@ fn a_large_queue() {
     for path in [format!("/q/{q}"), format!("/q/{q}/ready"), format!("/q/{q}/dead"), item, "/".into()] {
         page_costs(&mut room, &path, 30, "modq.");
     }
-    // However often it is looked at, what is costly is asked seldom.
     let mut mia = room.console.user("mia");
+    wait_until("all are seen", PATIENCE, || mia.get(&format!("/q/{q}")).body.contains("100,000"));
+    // However often it is looked at, what is costly is asked seldom.
     let before = spent(&mut room.c, "modq.peek").0;
     for _ in 0..10 {
         mia.get(&format!("/q/{q}")).expect(200).says("100,000");

@@ -3,7 +3,7 @@
 use crate::kit::Setup;
 use crate::kit::http::read_until;
 use crate::{room, room_with};
-use modq_testkit::{Kind, Server};
+use modq_testkit::{Kind, PATIENCE, Server, wait_until};
 use std::process::{Command, Stdio};
 
 #[test]
@@ -16,7 +16,7 @@ fn who_is_not_signed_in_is_sent_to_the_form_and_back() {
     let back = visitor.post("/login", &[("name", "mia"), ("next", &next)]).expect(303);
     assert_eq!(back.header("location"), "/limits?key=a%20b");
     visitor.get("/").expect(200).says("mia").says("supervisor");
-    assert!(room.console.audit().contains("\"audit\":\"sign-in\""), "{}", room.console.audit());
+    wait_until("it is in the audit", PATIENCE, || room.console.audit().contains("\"audit\":\"sign-in\""));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn one_password_for_all_and_wrong_ones_are_refused() {
     visitor.get("/").expect(200).says("moderator");
     // Not a supervisor.
     visitor.get("/audit").expect(403).says("This needs the role supervisor; yours is moderator.");
-    assert!(room.console.audit().contains("REFUSED"));
+    wait_until("it is in the audit", PATIENCE, || room.console.audit().contains("REFUSED"));
 }
 
 #[test]

@@ -12,10 +12,11 @@ fn a_failover_by_sentinel_is_followed() {
     let console = Setup::to(&sentinels.join(",")).arg(&["--sentinel", "modq"]).start();
     let mut sue = console.user("sue");
     wait_until("the queue is found", PATIENCE, || sue.get("/").body.contains(">q<"));
-    let first = setup.sentinels[0].client();
-    let mut first = first;
-    first.line("SENTINEL FAILOVER modq");
+    setup.sentinels[0].client().line("SENTINEL FAILOVER modq");
     let new = setup.wait_failover(old);
+    // Until then the old one takes writes that are lost.
+    let demoted = setup.nodes.iter().find(|node| node.port() == old);
+    setup.wait_follows(demoted.expect("it is one of ours"));
     wait_until("actions work again", PATIENCE, || {
         sue.act(&format!("/q/{}/do/pause", b64("q")), &[("side", "IN")]).body.contains("Input is paused.")
     });
