@@ -6,10 +6,7 @@
     if (theme === "system") root.removeAttribute("data-theme");
     else root.setAttribute("data-theme", theme);
     const button = document.querySelector("[data-theme-next]");
-    if (button) {
-      button.textContent = "Theme: " + theme;
-      button.setAttribute("aria-label", "Colours: " + (theme === "system" ? "as the system" : theme));
-    }
+    if (button) button.textContent = "Theme: " + theme;
   };
   apply(read());
   document.addEventListener("DOMContentLoaded", () => {

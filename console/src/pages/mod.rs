@@ -297,7 +297,7 @@ fn foot(app: &App, user: Option<&User>, live: bool) -> Markup {
                 }
             }
             span.stretch {}
-            button.plain type="button" data-theme-next="" aria-label="Colours: as the system" { "Theme: system" }
+            button.plain type="button" data-theme-next="" { "Theme: system" }
         }
     }
 }

@@ -146,6 +146,12 @@ impl Drop for Console {
     }
 }
 
+/// Where the set-up puts what only these tests need: `MODQ_CONSOLE_TOOLS`, or `.servers/console`.
+pub fn tools() -> std::path::PathBuf {
+    let given = std::env::var_os("MODQ_CONSOLE_TOOLS");
+    given.map_or_else(|| place::workspace().join(".servers/console"), Into::into)
+}
+
 /// Bytes as the console has them in addresses.
 pub fn b64(bytes: impl AsRef<[u8]>) -> String {
     use base64::Engine;
