@@ -9,7 +9,9 @@ use modq_testkit::{Client, Server, cmd, let_pass};
 use std::path::PathBuf;
 
 fn main() {
-    let into = std::env::args().nth(1).unwrap_or_else(|| "docs/console".into());
+    let into = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "docs/console".into());
     let into = PathBuf::from(into);
     std::fs::create_dir_all(&into).expect("the folder");
     let server = Server::installed().start();
@@ -19,7 +21,13 @@ fn main() {
     // Some time goes by, so that lines have points.
     for n in 0..12 {
         for m in 0..(n % 4 + 1) {
-            cmd!(c, "MODQ.SUBMIT", "review", format!("comment:9{n}{m}"), "Is this allowed here?");
+            cmd!(
+                c,
+                "MODQ.SUBMIT",
+                "review",
+                format!("comment:9{n}{m}"),
+                "Is this allowed here?"
+            );
         }
         let_pass(2500);
     }
@@ -33,7 +41,10 @@ fn main() {
     let pages = [
         ("queues", "/".to_owned()),
         ("queue", format!("/q/{}", b64("review"))),
-        ("item", format!("/q/{}/i/{}", b64("review"), b64("photo:5521"))),
+        (
+            "item",
+            format!("/q/{}/i/{}", b64("review"), b64("photo:5521")),
+        ),
         ("dead", format!("/q/{}/dead", b64("images"))),
         ("limits", "/limits?key=user:42&policy=free".into()),
         ("boards", format!("/b/{}", b64("cup"))),
@@ -51,7 +62,10 @@ fn main() {
     browser.click("form.card button");
     browser.wait_for("article.item");
     shoot("desk");
-    browser.js("document.documentElement.setAttribute('data-theme', 'dark')", &[]);
+    browser.js(
+        "document.documentElement.setAttribute('data-theme', 'dark')",
+        &[],
+    );
     shoot("desk-dark");
     browser.resize(500, 900);
     shoot("desk-phone");

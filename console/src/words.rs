@@ -16,7 +16,7 @@ pub(crate) fn duration(ms: i64) -> String {
         () if ms == 0 => "0 s".into(),
         () if ms < 1000 => format!("{ms} ms"),
         () if s < 60 => format!("{s} s"),
-        () if m < 60 && m >= 10 || m < 60 && s % 60 == 0 => format!("{m} m"),
+        () if m < 60 && (m >= 10 || s % 60 == 0) => format!("{m} m"),
         () if m < 60 => format!("{m} m {} s", s % 60),
         () if h < 24 && m % 60 == 0 => format!("{h} h"),
         () if h < 24 => format!("{h} h {} m", m % 60),

@@ -1,6 +1,6 @@
 //! What supervisors do to one item: assign, hand over, move, change, take back, revive, cancel, forget.
 
-use super::{Confirm, Done, Form, finish, guard, may_ask};
+use super::{Confirm, Done, Form, finish, guard, refusal};
 use crate::app::App;
 use crate::bytes::{decode, short, shown, words};
 use crate::db::{Failure, Item, UpdateItem};
@@ -31,7 +31,7 @@ pub(crate) async fn ask(
     let (Some(key), Some(item)) = (decode(&key), decode(&item)) else {
         return missing(&app, "This address names no item.");
     };
-    if let Err(refused) = may_ask(&app, &user, Role::Supervisor) {
+    if let Some(refused) = refusal(&app, &user, Role::Supervisor) {
         return refused;
     }
     let found = match app.db.item(&key, &item).await {

@@ -1,6 +1,6 @@
 //! What supervisors do to a limit: reset it, block a key, end a lease.
 
-use super::{Confirm, Done, Form, finish, guard, may_ask};
+use super::{Confirm, Done, Form, finish, guard, refusal};
 use crate::app::App;
 use crate::bytes::{decode, encode, short, shown};
 use crate::db::Failure;
@@ -34,7 +34,7 @@ pub(crate) async fn ask(
     let (Some(key), Some(id)) = (decode(&about.k), decode(&about.id)) else {
         return missing(&app, "This address names no limit.");
     };
-    if let Err(refused) = may_ask(&app, &user, Role::Supervisor) {
+    if let Some(refused) = refusal(&app, &user, Role::Supervisor) {
         return refused;
     }
     let name = short(&key, 60);

@@ -125,12 +125,9 @@ pub(crate) async fn guard(app: &App, user: &User, form: &Form, role: Role) -> Re
     }
 }
 
-/// Asks for a role before a form is shown.
-pub(crate) fn may_ask(app: &App, user: &User, role: Role) -> Result<(), Response> {
-    match user.may(role) {
-        true => Ok(()),
-        false => Err(forbidden(app, user, role)),
-    }
+/// The refusal, if this user may not even be shown a form.
+pub(crate) fn refusal(app: &App, user: &User, role: Role) -> Option<Response> {
+    (!user.may(role)).then(|| forbidden(app, user, role))
 }
 
 /// What an action was about.

@@ -1,6 +1,6 @@
 //! What supervisors do to a queue: pause, unpause, configure, and bulk work on its dead letters.
 
-use super::{Confirm, Done, Form, finish, guard, may_ask};
+use super::{Confirm, Done, Form, finish, guard, refusal};
 use crate::app::App;
 use crate::bytes::{decode, encode, short};
 use crate::db::Failure;
@@ -36,7 +36,7 @@ pub(crate) async fn ask(
     let (Some(key), Some(act)) = (decode(&key), ACTS.iter().find(|known| **known == act)) else {
         return missing(&app, "There is no such action.");
     };
-    if let Err(refused) = may_ask(&app, &user, Role::Supervisor) {
+    if let Some(refused) = refusal(&app, &user, Role::Supervisor) {
         return refused;
     }
     let name = short(&key, 60);

@@ -7,13 +7,15 @@ mod commands;
 mod connect;
 mod failure;
 mod replies;
+mod supervise;
 
 pub(crate) use announcements::Announcements;
 pub(crate) use capabilities::Capabilities;
-pub(crate) use commands::{UpdateItem, command};
+pub(crate) use commands::command;
 pub(crate) use connect::Target;
 pub(crate) use failure::Failure;
 pub(crate) use replies::*;
+pub(crate) use supervise::UpdateItem;
 
 use connect::Link;
 use futures_util::future::join_all;

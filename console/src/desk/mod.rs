@@ -25,10 +25,13 @@ struct Room {
     idle: Duration,
 }
 
-/// All seats, by person and queue.
+/// By person and queue.
+type Seats = HashMap<(String, Vec<u8>), Arc<Seat>>;
+
+/// All seats.
 pub(crate) struct Desks {
     room: Arc<Room>,
-    seats: Arc<Mutex<HashMap<(String, Vec<u8>), Arc<Seat>>>>,
+    seats: Arc<Mutex<Seats>>,
 }
 
 /// Somebody at the desk of a queue, in one tab or several.

@@ -3,7 +3,7 @@
 
 use super::parts::{ago, csrf, name, payload, queue_link, tags};
 use super::{Live, Place, View, forbidden, missing, respond, still, wants_stream};
-use crate::actions::{Form, guard, may_ask};
+use crate::actions::{Form, guard, refusal};
 use crate::app::App;
 use crate::bytes::{decode, encode, short, shown, words};
 use crate::db::{Claim, Failure};
@@ -24,7 +24,7 @@ const ALSO: u32 = 1000;
 const QUEUES: usize = 500;
 
 pub(crate) async fn choose(State(app): State<Arc<App>>, user: User) -> Response {
-    if let Err(refused) = may_ask(&app, &user, Role::Moderator) {
+    if let Some(refused) = refusal(&app, &user, Role::Moderator) {
         return refused;
     }
     let snapshot = app.sampler.snapshot();
@@ -68,7 +68,7 @@ pub(crate) async fn get(
     headers: HeaderMap,
     Path(key): Path<String>,
 ) -> Response {
-    if let Err(refused) = may_ask(&app, &user, Role::Moderator) {
+    if let Some(refused) = refusal(&app, &user, Role::Moderator) {
         return refused;
     }
     let Some(key) = decode(&key) else {

@@ -158,7 +158,7 @@ fn check_table(check: &LimitCheck) -> Markup {
             p.note.bad { "Denies everything now" @if check.retry_after >= 0 { ", for " (duration(check.retry_after)) } ": the key is blocked." }
         }
         div.scroll { table.grid {
-            thead { tr { th.num scope="col" { "Limit" } th scope="col" { "Left now" } th.num scope="col" { "" } th.num scope="col" { "More in" } th.num scope="col" { "Unused again in" } } }
+            thead { tr { th.num scope="col" { "Limit" } th scope="col" colspan="2" { "Left now" } th.num scope="col" { "More in" } th.num scope="col" { "Unused again in" } } }
             tbody { @for limit in &check.limits { tr {
                 th.num scope="row" { (number(limit.quota)) " per " (duration(limit.window)) }
                 td { meter min="0" max=(limit.quota.max(1)) value=(limit.remaining) { (number(limit.remaining)) } }

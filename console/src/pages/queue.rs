@@ -91,41 +91,41 @@ impl Wish {
         }
     }
 
-fn figures(&self, app: &App, s: &Stats) -> Markup {
-    let to = |state: &str| app.link(&format!("{}/{state}", queue_path(&self.key)));
-    let three = |ms: &[i64; 3]| {
-        format!(
-            "{} · {} · {}",
-            duration(ms[0]),
-            duration(ms[1]),
-            duration(ms[2])
-        )
-    };
-    html! {
-        dl.tiles {
-            (tile_link("Ready", &number(s.ready), false, &to("ready")))
-            (tile_link("In review", &number(s.locked), false, &to("locked")))
-            (tile_link("Delayed", &number(s.delayed), false, &to("delayed")))
-            (tile_link("Dead", &number(s.dead), s.dead > 0, &to("dead")))
-            (tile("People waiting", &number(s.waiting), "", false))
-            (tile("Oldest ready", &if s.ready > 0 { duration(s.oldest_ready_ms) } else { "none".into() }, "", s.oldest_ready_ms > OLD_MS))
-            (tile("Oldest of all", &duration(s.oldest_item_ms), "", false))
-            (tile("Memory", &size(s.bytes), "", false))
-        }
-        dl.facts.wide {
-            div { dt { "Wait for a first look, p50 · p95 · p99" } dd { (three(&s.wait_ms)) } }
-            div { dt { "Time to decide, p50 · p95 · p99" } dd { (three(&s.handle_ms)) } }
-            div { dt { "In all" } dd {
-                (number(s.submitted)) " submitted, " (number(s.resolved)) " resolved, " (number(s.cancelled)) " cancelled, "
-                (number(s.released)) " released, " (number(s.expired)) " expired, " (number(s.died)) " died"
-            } }
-            @if let (Some(votes), Some(splits)) = (s.votes, s.splits) {
-                div { dt { "Votes" } dd { (number(votes)) " that did not end an item, " (number(splits)) " splits, " (number(s.contested.unwrap_or(0))) " contested now" } }
+    fn figures(&self, app: &App, s: &Stats) -> Markup {
+        let to = |state: &str| app.link(&format!("{}/{state}", queue_path(&self.key)));
+        let three = |ms: &[i64; 3]| {
+            format!(
+                "{} · {} · {}",
+                duration(ms[0]),
+                duration(ms[1]),
+                duration(ms[2])
+            )
+        };
+        html! {
+            dl.tiles {
+                (tile_link("Ready", &number(s.ready), false, &to("ready")))
+                (tile_link("In review", &number(s.locked), false, &to("locked")))
+                (tile_link("Delayed", &number(s.delayed), false, &to("delayed")))
+                (tile_link("Dead", &number(s.dead), s.dead > 0, &to("dead")))
+                (tile("People waiting", &number(s.waiting), "", false))
+                (tile("Oldest ready", &if s.ready > 0 { duration(s.oldest_ready_ms) } else { "none".into() }, "", s.oldest_ready_ms > OLD_MS))
+                (tile("Oldest of all", &duration(s.oldest_item_ms), "", false))
+                (tile("Memory", &size(s.bytes), "", false))
             }
-            @if let Some(decided) = s.decided { div { dt { "Remembered decisions" } dd { (number(decided)) } } }
+            dl.facts.wide {
+                div { dt { "Wait for a first look, p50 · p95 · p99" } dd { (three(&s.wait_ms)) } }
+                div { dt { "Time to decide, p50 · p95 · p99" } dd { (three(&s.handle_ms)) } }
+                div { dt { "In all" } dd {
+                    (number(s.submitted)) " submitted, " (number(s.resolved)) " resolved, " (number(s.cancelled)) " cancelled, "
+                    (number(s.released)) " released, " (number(s.expired)) " expired, " (number(s.died)) " died"
+                } }
+                @if let (Some(votes), Some(splits)) = (s.votes, s.splits) {
+                    div { dt { "Votes" } dd { (number(votes)) " that did not end an item, " (number(splits)) " splits, " (number(s.contested.unwrap_or(0))) " contested now" } }
+                }
+                @if let Some(decided) = s.decided { div { dt { "Remembered decisions" } dd { (number(decided)) } } }
+            }
         }
     }
-}
 
     fn next(&self, app: &App, detail: &Detail) -> Markup {
         html! {

@@ -7,7 +7,12 @@ use serde_json::Value;
 
 fn axe() -> String {
     let path = tools().join("axe.min.js");
-    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("no {} ({e}); run: scripts/setup.sh --console", path.display()))
+    std::fs::read_to_string(&path).unwrap_or_else(|e| {
+        panic!(
+            "no {} ({e}); run: scripts/setup.sh --console",
+            path.display()
+        )
+    })
 }
 
 /// What is wrong with the page that is open.
@@ -31,9 +36,23 @@ fn every_page_in_both_colours_and_on_a_phone() {
     let review = b64("review");
     let item = format!("/q/{review}/i/{}", b64("photo:5521"));
     let pages = [
-        "/".to_owned(), format!("/q/{review}"), format!("/q/{review}/locked"), item.clone(), format!("/q/{}/dead", b64("images")), "/dead".into(),
-        "/limits?key=user:42&policy=free".into(), "/limits?key=exports".into(), "/boards".into(), format!("/b/{}", b64("cup")), "/audit".into(), "/desk".into(),
-        format!("/desk/{review}"), format!("{item}/do/cancel"), format!("/q/{review}/do/configure"), "/search?item=photo:5521".into(), "/nowhere".into(),
+        "/".to_owned(),
+        format!("/q/{review}"),
+        format!("/q/{review}/locked"),
+        item.clone(),
+        format!("/q/{}/dead", b64("images")),
+        "/dead".into(),
+        "/limits?key=user:42&policy=free".into(),
+        "/limits?key=exports".into(),
+        "/boards".into(),
+        format!("/b/{}", b64("cup")),
+        "/audit".into(),
+        "/desk".into(),
+        format!("/desk/{review}"),
+        format!("{item}/do/cancel"),
+        format!("/q/{review}/do/configure"),
+        "/search?item=photo:5521".into(),
+        "/nowhere".into(),
     ];
     let mut wrong = Vec::new();
     for theme in ["light", "dark"] {
@@ -52,7 +71,10 @@ fn every_page_in_both_colours_and_on_a_phone() {
     browser.resize(500, 900);
     for path in &pages {
         browser.goto(&room.console.url(path));
-        let wide = browser.js("return document.documentElement.scrollWidth - document.documentElement.clientWidth", &[]);
+        let wide = browser.js(
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth",
+            &[],
+        );
         assert_eq!(wide, 0, "{path} is wider than a phone");
     }
 }

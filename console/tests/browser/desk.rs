@@ -37,7 +37,16 @@ fn two_at_the_desk_by_keyboard() {
     mia.wait_text("#panel-desk-item", "Nothing for you right now");
     noah.wait_text("#panel-desk-item", "Nothing for you right now");
     // Each gets what they may take, by itself.
-    cmd!(room.c, "MODQ.SUBMIT", "q", "a", "An English post", "TAGS", 1, "english");
+    cmd!(
+        room.c,
+        "MODQ.SUBMIT",
+        "q",
+        "a",
+        "An English post",
+        "TAGS",
+        1,
+        "english"
+    );
     cmd!(room.c, "MODQ.SUBMIT", "q", "b", "{\"kind\":\"any\"}");
     mia.wait_text("#panel-desk-item", "An English post");
     noah.wait_text("#panel-desk-item", "\"kind\": \"any\"");
@@ -47,13 +56,29 @@ fn two_at_the_desk_by_keyboard() {
     wait_until("it goes to mia", PATIENCE, || item(&mia) == "b");
     mia.press("n");
     mia.press("not ours");
-    assert_eq!(room.c.line("MODQ.LEN q LOCKED").int(), 1, "keys decide nothing while a note is written");
+    assert_eq!(
+        room.c.line("MODQ.LEN q LOCKED").int(),
+        1,
+        "keys decide nothing while a note is written"
+    );
     mia.press("\u{e00c}");
     press(&mia, "b", "r");
-    wait_until("all is decided", PATIENCE, || room.c.line("MODQ.LEN q").int() == 0);
+    wait_until("all is decided", PATIENCE, || {
+        room.c.line("MODQ.LEN q").int() == 0
+    });
     let events = format!("{:?}", room.c.line("XRANGE stream - +"));
-    assert!(events.contains("remove: not ours") || events.contains("not ours") && events.contains("remove"), "{events}");
-    assert_eq!(mia.js("return document.querySelector('input[name=note]').value", &[]), "");
+    assert!(
+        events.contains("remove: not ours")
+            || events.contains("not ours") && events.contains("remove"),
+        "{events}"
+    );
+    assert_eq!(
+        mia.js(
+            "return document.querySelector('input[name=note]').value",
+            &[]
+        ),
+        ""
+    );
     mia.wait_text("#panel-desk-head", "2 decided");
     noah.wait_text("#panel-desk-item", "Nothing for you right now");
 }
@@ -91,13 +116,18 @@ fn a_lost_lock_is_an_alert_and_keys_can_be_turned_off() {
     mia.wait_for("[data-toggle=keys][aria-pressed=true]");
     assert_eq!(room.c.line("MODQ.GET q a").field("moderator").text(), "mia");
     let token = room.c.line("MODQ.GET q a").field("token").int();
-    room.c.pipeline(&[format!("MODQ.RELEASE q a {token} SKIP"), "MODQ.ASSIGN q a zoe".to_owned()]);
+    room.c.pipeline(&[
+        format!("MODQ.RELEASE q a {token} SKIP"),
+        "MODQ.ASSIGN q a zoe".to_owned(),
+    ]);
     mia.wait_text("[role=alert]", "You no longer have a");
     mia.wait_text("#panel-desk-item", "Nothing for you right now");
     mia.press("r");
     assert_eq!(room.c.line("MODQ.GET q a").field("moderator").text(), "zoe");
     mia.click("#panel-desk-alert button");
-    wait_until("it is put away", PATIENCE, || mia.text("[role=alert]").is_empty());
+    wait_until("it is put away", PATIENCE, || {
+        mia.text("[role=alert]").is_empty()
+    });
 }
 
 #[test]
@@ -115,5 +145,7 @@ fn a_server_that_dies_under_the_desk() {
     wait_until("the next item", PATIENCE, || item(&mia) == "b");
     press(&mia, "b", "k");
     let mut c = room.server.client();
-    wait_until("it is decided", PATIENCE, || c.line("MODQ.LEN q").int() == 0);
+    wait_until("it is decided", PATIENCE, || {
+        c.line("MODQ.LEN q").int() == 0
+    });
 }

@@ -12,10 +12,15 @@ fn figures_follow_and_nothing_is_replaced_under_the_hand() {
     sue.goto(&room.console.url(&format!("/q/{}", b64("q"))));
     sue.wait_text("#panel-figures", "Ready");
     // The same nodes stay: the one that was there has the new figure.
-    sue.js("window.mine = document.querySelector('#panel-figures .tile dd')", &[]);
+    sue.js(
+        "window.mine = document.querySelector('#panel-figures .tile dd')",
+        &[],
+    );
     room.c.line("MODQ.SUBMIT q b text");
     let mine = "return window.mine.isConnected ? window.mine.innerText : 'gone'";
-    wait_until("the figure changes in place", PATIENCE, || sue.js(mine, &[]) == "2");
+    wait_until("the figure changes in place", PATIENCE, || {
+        sue.js(mine, &[]) == "2"
+    });
     // A dialog that is open stays open, with what was typed.
     sue.goto(&room.console.url(&format!("/q/{}/i/{}", b64("q"), b64("a"))));
     sue.click("a[data-dialog].danger");
@@ -23,10 +28,19 @@ fn figures_follow_and_nothing_is_replaced_under_the_hand() {
     sue.press("because");
     room.c.line("MODQ.SUBMIT q a text PRIORITY 4 ONDUP BUMP");
     sue.wait_text("#panel-facts", "\n4");
-    assert_eq!(sue.js("return document.querySelector('dialog[open] input[name=reason]').value", &[]), "because");
+    assert_eq!(
+        sue.js(
+            "return document.querySelector('dialog[open] input[name=reason]').value",
+            &[]
+        ),
+        "because"
+    );
     // It was about what was seen: refused.
     sue.click("dialog button.main");
-    sue.wait_text(".note.bad", "Not done. The item was changed in the meantime.");
+    sue.wait_text(
+        ".note.bad",
+        "Not done. The item was changed in the meantime.",
+    );
     assert_eq!(room.c.line("MODQ.LEN q").int(), 2);
 }
 
@@ -40,7 +54,13 @@ fn what_somebody_types_into_is_left_alone() {
     room.c.line("MODQ.CLAIM q mia TAGS 1 legal");
     sue.wait_text("#panel-state", "In review with mia");
     sue.press("e");
-    assert_eq!(sue.js("return document.activeElement.name + '=' + document.activeElement.value", &[]), "who=zoe");
+    assert_eq!(
+        sue.js(
+            "return document.activeElement.name + '=' + document.activeElement.value",
+            &[]
+        ),
+        "who=zoe"
+    );
     sue.press("\n");
     sue.wait_text("#panel-why", "It is not ready");
 }
@@ -53,7 +73,9 @@ fn dead_letters_by_ticks() {
         cmd!(room.c, "MODQ.SUBMIT", "q", format!("<b>{n}"), "text");
     }
     room.c.line("MODQ.CLAIM q mia COUNT 3 LOCK 1");
-    wait_until("they are dead", PATIENCE, || room.c.line("MODQ.LEN q DEAD").int() == 3);
+    wait_until("they are dead", PATIENCE, || {
+        room.c.line("MODQ.LEN q DEAD").int() == 3
+    });
     let sue = signed_in(&room, "sue");
     sue.goto(&room.console.url(&format!("/q/{}/dead", b64("q"))));
     sue.wait_for("[data-needs-tick]:disabled");
@@ -81,7 +103,9 @@ fn a_page_comes_back_by_itself() {
     room.server.start_again();
     room.server.client().line("MODQ.SUBMIT after a text");
     sue.wait_text("#panel-queues", "after");
-    wait_until("the trouble is over", PATIENCE, || sue.text("#trouble").is_empty());
+    wait_until("the trouble is over", PATIENCE, || {
+        sue.text("#trouble").is_empty()
+    });
     other.wait_text("#panel-figures", "Ready");
     // A console that ends, and its page.
     room.console.stop();
@@ -93,8 +117,14 @@ fn a_failover_under_an_open_page() {
     let setup = SentinelSetup::start(modq_testkit::Kind::Redis70);
     let old = setup.primary().port();
     setup.primary().client().line("MODQ.SUBMIT q a text");
-    let sentinels: Vec<String> = setup.sentinels.iter().map(|s| format!("redis://127.0.0.1:{}", s.port())).collect();
-    let console = crate::Setup::to(&sentinels.join(",")).arg(&["--sentinel", "modq"]).start();
+    let sentinels: Vec<String> = setup
+        .sentinels
+        .iter()
+        .map(|s| format!("redis://127.0.0.1:{}", s.port()))
+        .collect();
+    let console = crate::Setup::to(&sentinels.join(","))
+        .arg(&["--sentinel", "modq"])
+        .start();
     let browser = crate::Browser::open(1280, 900);
     browser.sign_in(&console, "sue");
     browser.wait_text("#panel-queues", "q");
@@ -103,7 +133,8 @@ fn a_failover_under_an_open_page() {
     let new = setup.wait_failover(old);
     wait_until("the new one takes writes", PATIENCE, || {
         let mut c = modq_testkit::Reconnecting::new(new);
-        c.try_line("MODQ.SUBMIT after-failover a text").is_some_and(|v| v.err_code().is_empty())
+        c.try_line("MODQ.SUBMIT after-failover a text")
+            .is_some_and(|v| v.err_code().is_empty())
     });
     browser.wait_text("#panel-queues", "after-failover");
 }
@@ -118,5 +149,7 @@ fn signing_out_in_one_tab_leads_the_other_to_the_form() {
     let csrf = sue.js("return document.querySelector('[name=csrf]').value", &[]);
     let out = "fetch(arguments[0], { method: 'POST', body: new URLSearchParams({ csrf: arguments[1] }) })";
     sue.js(out, &["/logout", csrf.as_str().unwrap_or_default()]);
-    wait_until("the form for signing in", PATIENCE, || sue.address().contains("/login"));
+    wait_until("the form for signing in", PATIENCE, || {
+        sue.address().contains("/login")
+    });
 }

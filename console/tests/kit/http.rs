@@ -13,7 +13,10 @@ pub struct Answer {
 
 impl Answer {
     pub fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        let found = self
+            .headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map_or("", |(_, value)| value.as_str())
     }
 
@@ -40,7 +43,10 @@ impl Answer {
     #[track_caller]
     pub fn field(&self, name: &str) -> String {
         let start = format!("name=\"{name}\" value=\"");
-        let (_, rest) = self.body.split_once(&start).unwrap_or_else(|| panic!("no field {name} in:\n{}", self.body));
+        let (_, rest) = self
+            .body
+            .split_once(&start)
+            .unwrap_or_else(|| panic!("no field {name} in:\n{}", self.body));
         rest.split('"').next().unwrap_or_default().to_owned()
     }
 }
@@ -55,7 +61,11 @@ pub struct Visitor {
 
 impl Visitor {
     pub fn new(port: u16) -> Visitor {
-        Visitor { port, cookie: String::new(), headers: Vec::new() }
+        Visitor {
+            port,
+            cookie: String::new(),
+            headers: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -72,13 +82,17 @@ impl Visitor {
     /// Sends a form.
     #[track_caller]
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let body: Vec<String> = fields.iter().map(|(k, v)| format!("{}={}", escape(k), escape(v))).collect();
+        let body: Vec<String> = fields
+            .iter()
+            .map(|(k, v)| format!("{}={}", escape(k), escape(v)))
+            .collect();
         self.send("POST", path, Some(&body.join("&")))
     }
 
     #[track_caller]
     pub fn sign_in(&mut self, name: &str, password: &str) {
-        self.post("/login", &[("name", name), ("password", password)]).expect(303);
+        self.post("/login", &[("name", name), ("password", password)])
+            .expect(303);
         assert!(!self.cookie.is_empty(), "no cookie");
     }
 
@@ -93,7 +107,11 @@ impl Visitor {
             }
         }
         all.retain(|(name, _)| !fields.iter().any(|(given, _)| given == name) || name == "csrf");
-        all.extend(fields.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        all.extend(
+            fields
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
+        );
         let all: Vec<(&str, &str)> = all.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let to = path.split('?').next().unwrap_or(path);
         let done = self.post(to, &all).expect(303);
@@ -122,7 +140,8 @@ impl Visitor {
     /// Opens the stream of a page.
     #[track_caller]
     pub fn stream(&mut self, path: &str) -> TcpStream {
-        self.headers.push(("Accept".into(), "text/event-stream".into()));
+        self.headers
+            .push(("Accept".into(), "text/event-stream".into()));
         let stream = self.open("GET", path, None);
         self.headers.pop();
         stream
@@ -130,7 +149,9 @@ impl Visitor {
 
     fn open(&self, method: &str, path: &str, form: Option<&str>) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the console listens");
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         if !self.headers.iter().any(|(name, _)| name == "Host") {
             head += &format!("Host: 127.0.0.1:{}\r\n", self.port);
@@ -142,10 +163,15 @@ impl Visitor {
             head += &format!("Cookie: {}\r\n", self.cookie);
         }
         if let Some(form) = form {
-            head += &format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len());
+            head += &format!(
+                "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
+                form.len()
+            );
         }
         let body = form.unwrap_or_default();
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("sent");
+        stream
+            .write_all(format!("{head}\r\n{body}").as_bytes())
+            .expect("sent");
         stream
     }
 }
@@ -171,23 +197,57 @@ fn parse(bytes: &[u8]) -> Answer {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let mut lines = head.lines();
-    let status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok()).unwrap_or(0);
-    let header = |line: &str| line.split_once(": ").map(|(k, v)| (k.to_owned(), v.to_owned()));
-    Answer { status, headers: lines.filter_map(header).collect(), body: body.to_owned() }
+    let status = lines
+        .next()
+        .and_then(|l| l.split(' ').nth(1))
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(0);
+    let header = |line: &str| {
+        line.split_once(": ")
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    };
+    Answer {
+        status,
+        headers: lines.filter_map(header).collect(),
+        body: body.to_owned(),
+    }
 }
 
 fn escape(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }
 
 /// The hidden fields of the form on the page.
 fn hidden(page: &str) -> Vec<(String, String)> {
-    let form = page.split("<form class=\"card confirm\"").nth(1).unwrap_or_default();
+    let form = page
+        .split("<form class=\"card confirm\"")
+        .nth(1)
+        .unwrap_or_default();
     let form = form.split("</form>").next().unwrap_or_default();
-    let inputs = form.split("<input ").skip(1).filter(|i| i.starts_with("type=\"hidden\""));
+    let inputs = form
+        .split("<input ")
+        .skip(1)
+        .filter(|i| i.starts_with("type=\"hidden\""));
     let attribute = |input: &str, name: &str| {
         let (_, rest) = input.split_once(&format!("{name}=\""))?;
-        Some(rest.split('"').next()?.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\""))
+        Some(
+            rest.split('"')
+                .next()?
+                .replace("&amp;", "&")
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&quot;", "\""),
+        )
     };
-    inputs.filter_map(|i| Some((attribute(i, "name")?, attribute(i, "value")?))).collect()
+    inputs
+        .filter_map(|i| Some((attribute(i, "name")?, attribute(i, "value")?)))
+        .collect()
 }

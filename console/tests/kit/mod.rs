@@ -37,7 +37,10 @@ impl Setup {
 
     /// For the server at this address.
     pub fn to(redis: &str) -> Setup {
-        Setup { args: vec!["--redis".into(), redis.into()], env: Vec::new() }
+        Setup {
+            args: vec!["--redis".into(), redis.into()],
+            env: Vec::new(),
+        }
     }
 
     pub fn arg(mut self, words: &[&str]) -> Setup {
@@ -52,12 +55,18 @@ impl Setup {
 
     fn command(&self, listen: &str) -> Command {
         let mut command = Command::new(program());
-        let inherited: Vec<String> = std::env::vars().map(|(name, _)| name).filter(|n| n.starts_with("MODQ_CONSOLE")).collect();
+        let inherited: Vec<String> = std::env::vars()
+            .map(|(name, _)| name)
+            .filter(|n| n.starts_with("MODQ_CONSOLE"))
+            .collect();
         inherited.iter().for_each(|name| {
             command.env_remove(name);
         });
         command.args(["--listen", listen]).args(&self.args);
-        command.envs(self.env.iter().map(|(k, v)| (k, v))).stdout(Stdio::piped()).stdin(Stdio::null());
+        command
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null());
         command
     }
 
@@ -72,8 +81,13 @@ impl Setup {
         let mut lines = BufReader::new(child.stdout.take().expect("its output"));
         let mut first = String::new();
         lines.read_line(&mut first).expect("its first line");
-        let port = first.split("://").nth(1).and_then(|rest| rest.split('/').next());
-        let port = port.and_then(|address| address.rsplit(':').next()).and_then(|port| port.parse().ok());
+        let port = first
+            .split("://")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next());
+        let port = port
+            .and_then(|address| address.rsplit(':').next())
+            .and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no address in {first:?}"));
         let out = Arc::new(Mutex::new(String::new()));
         let into = out.clone();
@@ -88,7 +102,11 @@ impl Setup {
     /// Of a console that refuses to start: what it says.
     #[track_caller]
     pub fn refused(&self, listen: &str) -> String {
-        let ended = self.command(listen).stderr(Stdio::piped()).output().expect("the console ran");
+        let ended = self
+            .command(listen)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("the console ran");
         assert!(!ended.status.success(), "it started");
         String::from_utf8_lossy(&ended.stderr).into_owned()
     }
@@ -100,9 +118,17 @@ fn program() -> std::path::PathBuf {
     }
     // An example lies in <target>/<profile>/examples.
     let here = std::env::current_exe().expect("this program");
-    let profile = here.ancestors().nth(2).expect("cargo's directory").to_owned();
+    let profile = here
+        .ancestors()
+        .nth(2)
+        .expect("cargo's directory")
+        .to_owned();
     let beside = profile.join("modq-console");
-    if beside.exists() { beside } else { place::target().join("debug/modq-console") }
+    if beside.exists() {
+        beside
+    } else {
+        place::target().join("debug/modq-console")
+    }
 }
 
 impl Console {
@@ -136,7 +162,9 @@ impl Console {
 }
 
 fn terminate(pid: u32) {
-    let _ = Command::new("kill").args(["-TERM", &pid.to_string()]).status();
+    let _ = Command::new("kill")
+        .args(["-TERM", &pid.to_string()])
+        .status();
 }
 
 impl Drop for Console {

@@ -4,6 +4,7 @@
 mod kit;
 
 mod acts;
+mod decisions;
 mod desk;
 mod failures;
 mod figures;
