@@ -30,6 +30,7 @@ impl Seat {
         let mut seen = Instant::now();
         let mut lock_ms = LOCK_MS;
         let mut settings_at: Option<Instant> = None;
+        let mut was_idle = false;
         while !self.over.load(Ordering::Relaxed) {
             if self.viewers.load(Ordering::Relaxed) > 0 {
                 seen = Instant::now();
@@ -48,6 +49,12 @@ impl Seat {
                 }
                 self.step(there, lock_ms).await
             };
+            let idle = self.is_idle(&self.look());
+            if idle != was_idle {
+                // The page says so.
+                was_idle = idle;
+                self.changed.send_modify(|n| *n += 1);
+            }
             let trouble = done.err();
             if self.look().trouble != trouble {
                 self.change(|hand| hand.trouble = trouble);

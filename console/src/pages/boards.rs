@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::bytes::{decode, encode, short, shown};
 use crate::db::{Failure, Rank};
 use crate::security::User;
-use crate::words::number;
+use crate::words::{duration, number, size};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
@@ -158,7 +158,7 @@ async fn board(app: &App, key: &[u8], part: &Part) -> Result<Markup, Failure> {
     let here = app.link(&format!("/b/{}", encode(key)));
     Ok(html! {
         h1 { span.over { "Board" } " " (name(key)) }
-        dl.facts { @for (field, value) in &info { div { dt { (field) } dd { (value) } } } }
+        dl.facts { @for (field, value) in &info { div { dt { (field_words(field)) } dd { (field_value(field, value)) } } } }
         form.row method="get" {
             label { "Around the member " input name="member" value=(part.member) maxlength="512"; }
             button type="submit" { "Show" }
@@ -180,16 +180,48 @@ async fn board(app: &App, key: &[u8], part: &Part) -> Result<Markup, Failure> {
     })
 }
 
+/// The fields of RANK.INFO for people.
+fn field_words(field: &str) -> &str {
+    match field {
+        "order" => "Better is",
+        "update" => "A new score",
+        "ties" => "Of equals the first is",
+        "columns" => "Columns",
+        "cap" => "Kept at most (0: all)",
+        "retry" => "Requests are remembered for",
+        "members" => "Members",
+        "ids" => "Remembered requests",
+        "bytes" => "Memory",
+        other => other,
+    }
+}
+
+fn field_value(field: &str, value: &str) -> String {
+    match (field, value, value.parse::<i64>()) {
+        ("retry", _, Ok(ms)) => duration(ms),
+        ("bytes", _, Ok(n)) => size(n),
+        (_, _, Ok(n)) => number(n),
+        ("order", words, _) => words.replace("desc", "larger").replace("asc", "smaller"),
+        ("update", "sum", _) => "is added".into(),
+        ("update", "best", _) => "counts if better".into(),
+        ("update", "last", _) => "replaces the old one".into(),
+        ("ties", "earliest", _) => "who reached it first".into(),
+        ("ties", "latest", _) => "who reached it last".into(),
+        ("ties", "member", _) => "by name".into(),
+        (_, words, _) => words.to_owned(),
+    }
+}
+
 fn ranks(rows: &[Rank], of: Option<&[u8]>) -> Markup {
     let columns = rows.iter().map(|r| r.scores.len()).max().unwrap_or(1);
     html! {
-        div.scroll { table.grid {
+        div.scroll { table.grid.narrow {
             thead { tr {
-                th.num scope="col" { "Rank" } th scope="col" { "Member" }
+                th.num.first scope="col" { "Rank" } th scope="col" { "Member" }
                 @for n in 1..=columns { th.num scope="col" { @if columns > 1 { "Score " (n) } @else { "Score" } } }
             } }
             tbody { @for row in rows { tr.chosen[of == Some(row.member.as_slice())] {
-                td.num { (number(row.rank)) }
+                td.num.first { (number(row.rank)) }
                 th scope="row" { (name(&row.member)) }
                 @for score in &row.scores { td.num { (number(*score)) } }
             } } }

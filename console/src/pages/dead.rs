@@ -9,7 +9,7 @@ use crate::bytes::{decode, encode, short, shown};
 use crate::db::{Failure, Item, Page, Row, Stats};
 use crate::security::User;
 use crate::security::users::Role;
-use crate::words::{duration, now_ms, number};
+use crate::words::{count, duration, now_ms, number};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -140,7 +140,7 @@ fn table(app: &App, key: &[u8], page: &Page<Row>, items: &[Option<Item>], may: b
                 th scope="row" { (item_link(app, key, &row.item)) }
                 td { @match item {
                     Some(it) if it.contested => "votes cannot agree",
-                    Some(it) => { (number(it.expiries)) " locks lapsed" }
+                    Some(it) => { (count(it.expiries, "lapsed lock")) }
                     None => { span.quiet { "gone meanwhile" } }
                 } }
                 td.num { (number(row.priority)) }

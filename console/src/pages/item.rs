@@ -7,7 +7,7 @@ use crate::bytes::{decode, short, shown, words};
 use crate::db::{Event, Failure, Item};
 use crate::security::User;
 use crate::security::users::Role;
-use crate::words::{duration, now_ms, number};
+use crate::words::{count, duration, now_ms, number};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -130,7 +130,7 @@ impl Wish {
                 "dead" => {
                     b { "Dead" }
                     @if item.contested { ": its votes cannot agree any more." }
-                    @else { ": its lock lapsed " (number(item.expiries)) " times. Nobody is given it until somebody revives it." }
+                    @else { ": " (count(item.expiries, "lapsed lock")) ". Nobody is given it until somebody revives it." }
                 }
                 other => { b { (other) } }
             }

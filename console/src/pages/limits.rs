@@ -157,10 +157,10 @@ fn check_table(check: &LimitCheck) -> Markup {
         @if !check.allowed {
             p.note.bad { "Denies everything now" @if check.retry_after >= 0 { ", for " (duration(check.retry_after)) } ": the key is blocked." }
         }
-        div.scroll { table.grid {
-            thead { tr { th.num scope="col" { "Limit" } th scope="col" colspan="2" { "Left now" } th.num scope="col" { "More in" } th.num scope="col" { "Unused again in" } } }
+        div.scroll { table.grid.narrow {
+            thead { tr { th scope="col" { "Limit" } th scope="col" colspan="2" { "Left now" } th.num scope="col" { "More in" } th.num scope="col" { "Unused again in" } } }
             tbody { @for limit in &check.limits { tr {
-                th.num scope="row" { (number(limit.quota)) " per " (duration(limit.window)) }
+                th scope="row" { (number(limit.quota)) " per " (duration(limit.window)) }
                 td { meter min="0" max=(limit.quota.max(1)) value=(limit.remaining) { (number(limit.remaining)) } }
                 td.num { (number(limit.remaining)) }
                 td.num { @if limit.next_after > 0 { (duration(limit.next_after)) } @else { span.nil { "full" } } }

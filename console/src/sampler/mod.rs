@@ -213,6 +213,8 @@ impl Work {
         loop {
             self.snapshot.failure = self.tick().await.err();
             if self.snapshot.failure.is_some() {
+                // Whatever comes back may hold other keys, though perhaps as many.
+                self.discovered = None;
                 for node in &mut self.snapshot.nodes {
                     node.up = false;
                 }

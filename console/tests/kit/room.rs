@@ -52,7 +52,12 @@ pub fn fill(c: &mut Client) {
         };
         let priority = [0, 0, 0, 5, 0, 0, 9, 0][n % 8];
         let boost = (n as i64 % 11) * 97_000;
-        let tags: &[&str] = [&["english"][..], &["english", "threats"], &[], &["french"]][n % 4];
+        let tags: &[&str] = [
+            &["english"][..],
+            &["english", "threats"],
+            &["english"],
+            &["french"],
+        ][n % 4];
         let mut words: Vec<Vec<u8>> = [
             "MODQ.SUBMIT",
             "review",

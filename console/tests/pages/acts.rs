@@ -215,7 +215,7 @@ fn dead_letters_one_some_and_all() {
     sue.get(&format!("/q/{q}/dead"))
         .expect(200)
         .says("item-0000")
-        .says("1 locks lapsed")
+        .says("1 lapsed lock")
         .says("text 0")
         .says("Next page");
     sue.act(&format!("/q/{q}/i/{}/do/revive", b64("item-0000")), &[])

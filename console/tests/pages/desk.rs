@@ -63,6 +63,9 @@ fn items_come_by_themselves_and_are_decided() {
     let mut mia = room.console.user("mia");
     let _there = sit(&mut mia, "english");
     wait_says(&mut mia, "Nothing for you right now");
+    wait_until("the console listens for her", PATIENCE, || {
+        room.c.line("PUBSUB NUMSUB modq:{q}:mia")[1].int() == 1
+    });
     assert_eq!(room.c.line("MODQ.WAITERS q")[0][0].text(), "mia");
     cmd!(
         room.c,

@@ -148,3 +148,109 @@ fn a_server_without_the_module_is_told() {
     });
     assert_eq!(mia.get("/healthz").status, 503);
 }
+
+/// The rules that docs/console.md gives for the console's own user are enough for all of it.
+#[test]
+fn the_rules_of_the_documentation_are_enough() {
+    let server = Server::start(Kind::Redis70);
+    let mut c = server.client();
+    let docs = modq_testkit::place::workspace().join("docs/console.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let block = docs
+        .split("```acl\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("a block of rules");
+    block.lines().for_each(|line| c.expect_ok(line));
+    for line in [
+        "MODQ.CONFIGURE review:a EVENTS audit",
+        "MODQ.SUBMIT review:a a text",
+        "MODQ.SUBMIT review:a b text",
+        "RATELIMIT.CHECK review:limit 1 60000",
+        "RANK.ADD review:board ada 1",
+    ] {
+        c.line(line);
+    }
+    let console = Setup::of(&server)
+        .arg(&["--redis-user", "console", "--undo", "0"])
+        .env("MODQ_CONSOLE_REDIS_PASSWORD", "secret")
+        .start();
+    let mut sue = console.user("sue");
+    wait_until("the queue is found", PATIENCE, || {
+        sue.get("/").body.contains(">review:a<")
+    });
+    let q = b64("review:a");
+    let item = format!("/q/{q}/i/{}", b64("a"));
+    sue.get(&format!("{item}?who=mia"))
+        .expect(200)
+        .says("Nothing stands in the way")
+        .says("submitted");
+    for path in [
+        format!("/q/{q}"),
+        format!("/q/{q}/ready"),
+        format!("/q/{q}/dead"),
+        "/boards".into(),
+        format!("/b/{}", b64("review:board")),
+        "/limits?key=review:limit&limit=1+per+1+m".into(),
+        "/search?item=a".into(),
+    ] {
+        sue.get(&path)
+            .expect(200)
+            .lacks("NOPERM")
+            .lacks("may not do this");
+    }
+    let acts: [(&str, &[(&str, &str)]); 6] = [
+        ("assign", &[("who", "mia")]),
+        ("release", &[]),
+        ("update", &[("priority", "3"), ("boost", "0"), ("tags", "")]),
+        ("move", &[("queue", "review:b")]),
+        ("cancel", &[]),
+        ("revive", &[]),
+    ];
+    for (act, fields) in acts {
+        // What was moved is in the other queue.
+        let at = if act == "cancel" {
+            format!("/q/{}/i/{}", b64("review:b"), b64("a"))
+        } else {
+            item.clone()
+        };
+        if act != "revive" {
+            sue.act(&format!("{at}/do/{act}"), fields).lacks("Not done");
+        }
+    }
+    sue.act(&format!("/q/{q}/do/revive"), &[]).lacks("Not done");
+    sue.act(&format!("/q/{q}/do/pause"), &[("side", "IN")])
+        .lacks("Not done");
+    sue.act(&format!("/q/{q}/do/unpause"), &[("side", "IN")])
+        .lacks("Not done");
+    sue.act(&format!("/q/{q}/do/configure"), &[("lock", "1 m")])
+        .lacks("Not done");
+    sue.act(
+        &format!("/limits/do/block?k={}", b64("review:limit")),
+        &[("for", "1 m")],
+    )
+    .lacks("Not done");
+    sue.act(&format!("/limits/do/reset?k={}", b64("review:limit")), &[])
+        .lacks("Not done");
+    let desk = format!("/desk/{q}");
+    let csrf = sue.csrf();
+    sue.post(&format!("{desk}/join"), &[("csrf", &csrf)])
+        .expect(303);
+    let _there = sue.stream(&desk);
+    wait_until("the item comes", PATIENCE, || {
+        sue.get(&desk).body.contains("data-item")
+    });
+    sue.get(&desk).lacks("may not do this");
+    sue.post(
+        &format!("{desk}/act"),
+        &[
+            ("csrf", &csrf),
+            ("item", &b64("b")),
+            ("act", "verdict:keep"),
+        ],
+    )
+    .expect(303);
+    wait_until("it is decided", PATIENCE, || {
+        c.line("MODQ.LEN review:a").int() == 0
+    });
+}

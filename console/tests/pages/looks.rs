@@ -70,11 +70,13 @@ fn a_queue_tells_who_waits_who_holds_and_how_it_is_set_up() {
     ] {
         room.c.line(line);
     }
-    let page = room
-        .console
-        .user("sue")
-        .get(&format!("/q/{}", b64("q")))
-        .expect(200);
+    let mut sue = room.console.user("sue");
+    let path = format!("/q/{}", b64("q"));
+    // Items and people wait, and none fits.
+    wait_until("the figures are there", PATIENCE, || {
+        sue.get(&path).body.contains("no match")
+    });
+    let page = sue.get(&path).expect(200);
     // Who holds what, who waits and what for.
     page.clone()
         .says(">a</a>")
@@ -86,9 +88,7 @@ fn a_queue_tells_who_waits_who_holds_and_how_it_is_set_up() {
         .says("A lock lasts")
         .says("<dd>2 m</dd>")
         .says("Most locks for one person");
-    // Items and people wait, and none fits.
     page.clone()
-        .says("no match")
         .says(">legal<")
         .says("Pause…")
         .says("Settings…");
@@ -276,7 +276,7 @@ fn boards() {
         .expect(200)
         .says(">ada<")
         .says("700")
-        .says("earliest");
+        .says("who reached it first");
     mia.get(&format!("{path}?member=dee"))
         .expect(200)
         .says("class=\"chosen\"")

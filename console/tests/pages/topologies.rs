@@ -88,6 +88,13 @@ fn a_cluster_is_seen_as_one() {
     sue.post(&format!("{desk}/join"), &[("csrf", &csrf), ("tags", "")])
         .expect(303);
     let _there = sue.stream(&desk);
+    wait_until("the console listens for her", PATIENCE, || {
+        cluster
+            .client_for("five")
+            .line("PUBSUB SHARDNUMSUB modq:{five}:sue")[1]
+            .int()
+            == 1
+    });
     wait_until("the item comes", PATIENCE, || {
         sue.get(&desk).body.contains("data-item")
     });
