@@ -26,7 +26,7 @@ test: ## format, lints, and every test on every server
 	cargo build --release --lib
 	@scripts/faulty.sh
 	@scripts/setup.sh --console
-	cargo test --workspace --lib --bins --tests --no-fail-fast
+	cargo test --workspace --lib --tests --no-fail-fast
 
 test-module: ## the module alone: build it, then its tests and the core's
 	@scripts/setup.sh --test

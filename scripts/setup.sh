@@ -33,6 +33,7 @@ if [ "${1:-}" = --console ]; then
     command -v chromium >/dev/null || need chromium "the browser Chromium"
     command -v chromedriver >/dev/null || need chromium-driver "chromedriver"
     command -v curl >/dev/null || need curl "curl"
+    command -v openssl >/dev/null || need openssl "openssl, for certificates"
     # For text in headless Chromium.
     compgen -G '/usr/share/fonts/*/*' >/dev/null || need fonts-dejavu-core "a font"
 fi

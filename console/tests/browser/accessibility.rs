@@ -64,6 +64,7 @@ fn every_page_in_both_colours_and_on_a_phone() {
     }
     // With an item at the desk.
     browser.goto(&room.console.url(&format!("/desk/{review}")));
+    browser.type_into("input[name=tags]", "english");
     browser.click("form.card button.main");
     browser.wait_for("article.item");
     wrong.extend(check(&browser, &engine, "the desk"));
