@@ -26,7 +26,10 @@ fn main() {
                 "MODQ.SUBMIT",
                 "review",
                 format!("comment:9{n}{m}"),
-                "Is this allowed here?"
+                "Is this allowed here?",
+                "TAGS",
+                1,
+                "english"
             );
         }
         let_pass(2500);

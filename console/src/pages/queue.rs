@@ -7,7 +7,7 @@ use super::queues::{OLD_MS, remarks};
 use super::{Live, Place, View, missing, respond};
 use crate::app::App;
 use crate::bytes::{decode, short, shown};
-use crate::db::{Failure, Row, Stats, Waiter};
+use crate::db::{Failure, Histogram, Row, Stats, Waiter};
 use crate::details::{Detail, ROWS};
 use crate::sampler::{History, Point};
 use crate::security::User;
@@ -55,6 +55,7 @@ impl Live for Wish {
             .panel("waiters", waiters(&detail.waiters, stats, now))
             .panel("next", self.next(app, &detail))
             .panel("kinds", kinds(&detail.stats))
+            .panel("times", times(stats))
             .panel("settings", settings(&detail.config));
         Ok(view)
     }
@@ -221,6 +222,40 @@ fn kinds(s: &Stats) -> Markup {
     }
 }
 
+/// How many took how long; nothing where the module does not tell.
+fn times(stats: &Stats) -> Markup {
+    let told = [
+        ("Waits for a first look", &stats.wait_histogram),
+        ("Times to decide", &stats.handle_histogram),
+    ];
+    html! {
+        @if told.iter().any(|(_, h)| h.is_some()) {
+            div.columns {
+                @for (title, histogram) in told {
+                    @if let Some(histogram) = histogram {
+                        section { h2 { (title) } (bars(&steps(histogram))) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The rows of a cumulative histogram, each by itself.
+fn steps(histogram: &Histogram) -> Vec<(String, i64)> {
+    let mut before = (0, 0);
+    let mut rows = Vec::new();
+    for &(bound, count) in &histogram.rows {
+        let label = match bound {
+            ..0 => format!("over {}", duration(before.0)),
+            bound => format!("up to {}", duration(bound)),
+        };
+        rows.push((label, count - before.1));
+        before = (bound, count);
+    }
+    rows
+}
+
 fn most(mut rows: Vec<(String, i64)>) -> Vec<(String, i64)> {
     rows.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     rows.truncate(12);
@@ -278,5 +313,26 @@ fn setting_value(value: &[u8], in_ms: bool) -> Markup {
         @else if let (true, Ok(ms)) = (in_ms, text.parse::<i64>()) { (duration(ms)) }
         @else if let Ok(n) = text.parse::<i64>() { (number(n)) }
         @else { (text) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cumulative_histogram_row_by_row() {
+        let rows = vec![(1000, 3), (5000, 3), (3_600_000, 10), (-1, 12)];
+        let histogram = Histogram { rows, sum_ms: 0 };
+        let shown = [
+            ("up to 1 s", 3),
+            ("up to 5 s", 0),
+            ("up to 1 h", 7),
+            ("over 1 h", 2),
+        ];
+        assert_eq!(
+            steps(&histogram),
+            shown.map(|(label, n)| (label.to_owned(), n))
+        );
     }
 }
