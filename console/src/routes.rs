@@ -51,7 +51,9 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/desk/{key}/join", post(desk::join))
         .route("/desk/{key}/act", post(desk::act))
         .route("/desk/{key}/leave", post(desk::leave))
-        .route("/assets/{hash}/{name}", get(assets::serve));
+        .route("/assets/{hash}/{name}", get(assets::serve))
+        .route("/healthz", get(metrics::healthz))
+        .route("/metrics", get(metrics::get));
     let base = app.config.base.clone();
     let below = if base.is_empty() {
         pages
@@ -59,8 +61,6 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         with_base(&base, pages)
     };
     below
-        .route("/healthz", get(metrics::healthz))
-        .route("/metrics", get(metrics::get))
         .fallback(nowhere)
         .layer(from_fn_with_state(app.clone(), gate))
         .layer(DefaultBodyLimit::max(BODY_BYTES))

@@ -22,13 +22,16 @@ use futures_util::future::join_all;
 use redis::{Cmd, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// How long a reply may take. No command that the console sends blocks.
 pub(crate) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Between two attempts to connect.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 /// A primary of a cluster; none where there is one server.
 pub(crate) type Node = Option<(String, u16)>;
@@ -43,6 +46,8 @@ struct Shared {
     target: Target,
     /// The live connection, and its number: so that who saw it break throws away that one, and not the next.
     link: Mutex<Option<(u64, Link)>>,
+    /// The last attempt to connect that failed: who asks right after it need not wait as long again.
+    failed: std::sync::Mutex<Option<(Instant, Failure)>>,
     next: AtomicU64,
     /// What the server can do, as asked when the present connection was made.
     capabilities: std::sync::RwLock<Capabilities>,
@@ -53,6 +58,7 @@ impl Db {
         let shared = Shared {
             target,
             link: Mutex::new(None),
+            failed: std::sync::Mutex::new(None),
             next: AtomicU64::new(1),
             capabilities: std::sync::RwLock::default(),
         };
@@ -115,10 +121,20 @@ impl Db {
         if let Some((number, link)) = held.as_ref() {
             return Ok((*number, link.clone()));
         }
+        if let Some(failure) = self.just_failed() {
+            return Err(failure);
+        }
         let connecting = tokio::time::timeout(CONNECT_TIMEOUT * 2, self.shared.target.connect());
-        let mut link = connecting
+        let connected = connecting
             .await
-            .unwrap_or_else(|_| Err(Failure::lost("connecting took too long")))?;
+            .unwrap_or_else(|_| Err(Failure::lost("connecting took too long")));
+        if let Ok(mut failed) = self.shared.failed.lock() {
+            *failed = connected
+                .as_ref()
+                .err()
+                .map(|e| (Instant::now(), e.clone()));
+        }
+        let mut link = connected?;
         if let Ok(known) = capabilities::ask(&mut link).await {
             if let Ok(mut capabilities) = self.shared.capabilities.write() {
                 *capabilities = known;
@@ -127,6 +143,12 @@ impl Db {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         *held = Some((number, link.clone()));
         Ok((number, link))
+    }
+
+    fn just_failed(&self) -> Option<Failure> {
+        let failed = self.shared.failed.lock().ok()?;
+        let (at, failure) = failed.as_ref()?;
+        (at.elapsed() < RECONNECT_AFTER).then(|| failure.clone())
     }
 
     async fn forget(&self, number: u64) {

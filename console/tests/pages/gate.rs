@@ -217,6 +217,7 @@ fn it_lives_below_a_path_whether_a_proxy_cuts_it_off_or_not() {
             .expect(200)
             .says("href=\"/ops/modq/desk\"")
             .lacks("href=\"/desk\"");
+        visitor.get(&format!("{prefix}/metrics")).expect(200);
         let css = page
             .body
             .split("stylesheet\" href=\"")
