@@ -11,9 +11,12 @@ axe_sha256=e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
 to=.servers/console
 mkdir -p "$to"
 
+# A folder for what is fetched, in $work; gone when this ends.
+trap 'rm -rf "$to"/fetch.*' EXIT
+fetch() { work=$(mktemp -d "$to/fetch.XXXXXX"); }
+
 if [ ! -f "$to/axe.min.js" ]; then
-    work=$(mktemp -d "$to/fetch.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
+    fetch
     if command -v npm >/dev/null; then
         (cd "$work" && npm pack --silent "axe-core@$axe" >/dev/null) || die "npm could not fetch axe-core"
     else
@@ -27,8 +30,7 @@ fi
 
 # Debian's package would start a service, so it is only unpacked. Without it metrics and rules are checked less.
 if [ ! -x "$to/promtool" ] && ! command -v promtool >/dev/null && is_debian; then
-    work=$(mktemp -d "$to/fetch.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
+    fetch
     if (cd "$work" && apt-get -qq download prometheus 2>/dev/null && dpkg -x prometheus_*.deb .); then
         mv "$work/usr/bin/promtool" "$to/promtool"
     else
