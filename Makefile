@@ -15,8 +15,8 @@ run: build ## start redis-server with the module on 127.0.0.1:6379 (PORT=7000 fo
 	@exec scripts/run.sh
 
 console: setup ## build and start the web console for the server of `make run`, on http://127.0.0.1:8377
-	@cargo build --release -p modq-console
-	@exec "$${CARGO_TARGET_DIR:-target}/release/modq-console" --redis "redis://127.0.0.1:$(PORT)" $(ARGS)
+	@cargo build --profile console -p modq-console
+	@exec "$${CARGO_TARGET_DIR:-target}/console/modq-console" --redis "redis://127.0.0.1:$(PORT)" $(ARGS)
 
 test: ## format, lints, and every test on every server
 	@scripts/setup.sh --test
@@ -43,8 +43,8 @@ test-console: ## the console alone: its tests over HTTP, and in a headless Chrom
 
 screenshots: build ## make the pictures of docs/console.md anew
 	@scripts/setup.sh --console
-	@cargo build --release -p modq-console
-	@cargo run --release -p modq-console --example screenshots
+	@cargo build --profile console -p modq-console
+	@cargo run --profile console -p modq-console --example screenshots
 
 # TORTURE_SECONDS is how long each of the tests goes on; `make test` runs one round of each.
 torture: export TORTURE_SECONDS ?= 60
@@ -56,8 +56,8 @@ torture: ## crashes, failovers, moving slots, full memory and disks, clock steps
 
 demo: build ## a moderation desk at work, on a server of its own; CONSOLE=1 shows one in the web console
 ifdef CONSOLE
-	@cargo build --release -p modq-console
-	@cargo run --release -p modq-console --example living_room
+	@cargo build --profile console -p modq-console
+	@cargo run --profile console -p modq-console --example living_room
 else
 	@cargo run --release --example demo
 endif
