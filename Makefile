@@ -6,13 +6,17 @@ export PORT ?= 6379
 # Tests start servers and mostly wait for them; more threads than cores pays, many more makes timing flap.
 export RUST_TEST_THREADS ?= 4
 
-.PHONY: help setup servers build run test test-module test-clients torture demo bench dist fuzz sanitize deny clean
+.PHONY: help setup servers build run console test test-module test-clients test-console screenshots torture demo bench dist fuzz sanitize deny clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: build ## start redis-server with the module on 127.0.0.1:6379 (PORT=7000 for another)
 	@exec scripts/run.sh
+
+console: setup ## build and start the web console for the server of `make run`, on http://127.0.0.1:8377
+	@cargo build --profile console -p modq-console
+	@exec "$${CARGO_TARGET_DIR:-target}/console/modq-console" --redis "redis://127.0.0.1:$(PORT)" $(ARGS)
 
 test: ## format, lints, and every test on every server
 	@scripts/setup.sh --test
@@ -21,6 +25,7 @@ test: ## format, lints, and every test on every server
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo build --release --lib
 	@scripts/faulty.sh
+	@scripts/setup.sh --console
 	cargo test --workspace --lib --tests --no-fail-fast
 	clients/python/test.sh
 	clients/node/test.sh
@@ -39,6 +44,17 @@ test-module: ## the module alone: build it, then its tests and the core's
 	@scripts/faulty.sh
 	cargo test -p modq-core -p modq --lib --tests --no-fail-fast
 
+test-console: ## the console alone: its tests over HTTP, and in a headless Chromium
+	@scripts/setup.sh --console
+	@scripts/servers.sh
+	cargo build --release --lib
+	cargo test -p modq-console --no-fail-fast
+
+screenshots: build ## make the pictures of docs/console.md anew
+	@scripts/setup.sh --console
+	@cargo build --profile console -p modq-console
+	@cargo run --profile console -p modq-console --example screenshots
+
 # TORTURE_SECONDS is how long each of the tests goes on; `make test` runs one round of each.
 torture: export TORTURE_SECONDS ?= 60
 torture: ## crashes, failovers, moving slots, full memory and disks, clock steps: ten minutes of them
@@ -47,8 +63,13 @@ torture: ## crashes, failovers, moving slots, full memory and disks, clock steps
 	cargo build --release --lib
 	cargo test --test torture --no-fail-fast -- --nocapture
 
-demo: build ## a moderation desk at work, on a server of its own
+demo: build ## a moderation desk at work, on a server of its own; CONSOLE=1 shows one in the web console
+ifdef CONSOLE
+	@cargo build --profile console -p modq-console
+	@cargo run --profile console -p modq-console --example living_room
+else
 	@cargo run --release --example demo
+endif
 
 bench: build ## measure against the targets
 	@cargo run --release --example bench

@@ -3,6 +3,7 @@
 # What is looked for is the thing itself, not the package, so any distribution that has it will do.
 #   scripts/setup.sh           to build and run
 #   scripts/setup.sh --test    also what the tests need (python3 with pip, for the servers they run on)
+#   scripts/setup.sh --console also what the console's tests need (Chromium and its driver, axe-core, promtool)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
@@ -28,7 +29,15 @@ has_libclang || need libclang-dev "libclang with its headers"
 # redis-tools, not redis-server: it holds the server's binary too (see find_redis), and starts no service.
 find_redis >/dev/null || need redis-tools "redis-server 7.0 or later"
 command -v redis-cli >/dev/null || need redis-tools "redis-cli"
-if [ "${1:-}" = --test ]; then
+if [ "${1:-}" = --console ]; then
+    command -v chromium >/dev/null || need chromium "the browser Chromium"
+    command -v chromedriver >/dev/null || need chromium-driver "chromedriver"
+    command -v curl >/dev/null || need curl "curl"
+    command -v openssl >/dev/null || need openssl "openssl, for certificates"
+    # For text in headless Chromium.
+    compgen -G '/usr/share/fonts/*/*' >/dev/null || need fonts-dejavu-core "a font"
+fi
+if [ "${1:-}" = --test ] || [ "${1:-}" = --console ]; then
     has_pip || need python3-pip "python3 with pip"
     find_redis '7\.0' >/dev/null || need redis-tools "redis-server 7.0, the oldest the tests run on"
 fi
@@ -51,8 +60,9 @@ if ((${#packages[@]})); then
     find_redis >/dev/null || die "no redis-server 7.0 or later in $(redis-check-rdb --version 2>&1 | head -1)"
 fi
 
+[ "${1:-}" != --console ] || scripts/console-tools.sh
 command -v cargo >/dev/null || die "missing: cargo, the Rust toolchain; see https://rustup.rs"
-if [ "${1:-}" = --test ]; then
+if [ "${1:-}" = --test ] || [ "${1:-}" = --console ]; then
     for tool in fmt clippy; do
         cargo "$tool" --version >/dev/null 2>&1 && continue
         name=${tool/#fmt/rustfmt}
