@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The longest duration of MODQ, 35 years, and of RATELIMIT: what is recorded must not run out.
 const LONG: i64 = 1 << 40;
 const MAX: i64 = 1 << 53;
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "g:log",
     "g:counter",
     "g:fixed",
@@ -23,12 +23,14 @@ const KEYS: [&str; 9] = [
     "g:leases",
     "g:queue",
     "g:board",
+    "g:decisions",
 ];
 
-/// What files of a version have: boards came with version 2 of the others.
+/// What files of a version have: boards came with version 2 of the others, decisions with 3.
 fn keys(version: i32) -> &'static [&'static str] {
     match version {
         1 => &KEYS[..8],
+        2 => &KEYS[..9],
         _ => &KEYS,
     }
 }
@@ -188,6 +190,48 @@ fn record_board(c: &mut Client) {
     ask(c, "RANK.REM g:board player-599");
 }
 
+/// Votes, a contested item, groups, records, an appeal.
+fn record_decisions(c: &mut Client) {
+    let q = "g:decisions";
+    ask(
+        c,
+        &format!(
+            "MODQ.CONFIGURE {q} LOCK {LONG} QUORUM 2 3 SPLITTAG senior RETAIN {LONG} RETAINMAX 3"
+        ),
+    );
+    let vote = |c: &mut Client, item: &str, who: &str, verdict: &str| {
+        let token = cmd!(c, "MODQ.ASSIGN", q, item, who).int();
+        cmd!(c, "MODQ.RESOLVE", q, item, token, "VERDICT", verdict)
+    };
+    for item in ["a", "b", "c", "d"] {
+        submit(c, &format!("{q} {item} p QUORUM 1 1"));
+        assert_eq!(vote(c, item, "ann", "keep"), ok());
+    }
+    ask(c, &format!("MODQ.FORGET {q} b"));
+    ask(c, &format!("MODQ.SUBMIT {q} c p ONDECIDED COUNT"));
+    ask(
+        c,
+        &format!("MODQ.SUBMIT {q} d other ONDECIDED APPEAL GROUP author:1"),
+    );
+    submit(c, &format!("{q} voted p GROUP author:1 TAGS 1 de"));
+    assert_eq!(vote(c, "voted", "ann", "keep"), simple("VOTED"));
+    submit(c, &format!("{q} split p QUORUM 2 2 GROUP author:2"));
+    assert_eq!(vote(c, "split", "ann", "keep"), simple("VOTED"));
+    assert_eq!(vote(c, "split", "bob", "remove"), simple("SPLIT"));
+    submit(c, &format!("{q} asked p QUORUM 3 5 GROUP author:2"));
+    for (who, verdict) in [("ann", "x"), ("bob", "y")] {
+        assert_eq!(vote(c, "asked", who, verdict), simple("VOTED"));
+    }
+    ask(c, &format!("MODQ.UPDATE {q} asked QUORUM 3 3 REPORTS 7"));
+    submit(c, &format!("{q} changed p GROUP author:1"));
+    ask(c, &format!("MODQ.UPDATE {q} changed PAYLOAD p2"));
+    ask(c, &format!("MODQ.MOVE {q} g:moved voted"));
+    ask(c, &format!("MODQ.MOVE g:moved {q} voted"));
+    ask(c, "DEL g:moved");
+    submit(c, &format!("{q} also p GROUP author:1 QUORUM 1 1"));
+    cmd!(c, "MODQ.ASSIGN", q, "changed", "eve");
+}
+
 /// What is asked of recorded files. The answers do not depend on when, but for what `steady` takes out.
 fn questions(version: i32) -> Vec<String> {
     let mut lines: Vec<String> = keys(version)
@@ -242,6 +286,26 @@ fn questions(version: i32) -> Vec<String> {
         "MODQ.REVIVE g:queue dead".to_string(),
         "MODQ.LEN g:queue READY".to_string(),
     ]);
+    if version > 2 {
+        let items = ["d", "voted", "split", "asked", "changed", "also"];
+        lines.extend(items.map(|item| format!("MODQ.GET g:decisions {item}")));
+        let records = ["a", "b", "c", "d"];
+        lines.extend(records.map(|item| format!("MODQ.DECIDED g:decisions {item}")));
+        lines.extend(
+            [
+                "MODQ.STATS g:decisions",
+                "MODQ.CONFIGURE g:decisions",
+                "MODQ.GROUP g:decisions author:1",
+                "MODQ.GROUP g:decisions author:2",
+                "MODQ.WHY g:decisions d ann",
+                "MODQ.WHY g:decisions voted ann",
+                "MODQ.CANCELGROUP g:decisions author:2 EXCEPT 1 senior",
+                "MODQ.SUBMIT g:decisions a p",
+                "MODQ.FORGET g:decisions c",
+            ]
+            .map(String::from),
+        );
+    }
     if version > 1 {
         lines.extend(
             [
@@ -372,6 +436,7 @@ fn records() {
     record_limits(&mut c);
     record_queue(&mut c);
     record_board(&mut c);
+    record_decisions(&mut c);
     write("effects.aof", &whole_aof(&server));
     c.expect_ok("SAVE");
     let rdb = std::fs::read(server.dir().join("dump.rdb")).unwrap();
