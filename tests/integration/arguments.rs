@@ -126,7 +126,7 @@ fn hints_say_what_to_type(kind: Kind) {
     for (name, hint) in [
         (
             "MODQ.CLAIM",
-            "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag [tag ...]]] [NEW]",
+            "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag [tag ...]]] [NEW] [WITHGROUP]",
         ),
         (
             "MODQ.UPDATE",
