@@ -124,6 +124,11 @@ fn examples_for_clients() {
 }
 
 #[test]
+fn examples_of_a_fair_review() {
+    assert!(run_examples("docs/fair-review.md") >= 3);
+}
+
+#[test]
 fn examples_for_who_comes_from_another_queue() {
     assert!(run_examples("docs/coming-from.md") >= 1);
 }
