@@ -53,6 +53,7 @@ fn submit_keeps_everything_it_is_given(kind: Kind) {
             "submitted" => submitted, "due" => 0, "rev" => 1, "reports" => 1, "deliveries" => 0, "expiries" => 0,
             "moderator" => Value::Null, "token" => Value::Null, "deadline" => Value::Null,
             "tags" => tags, "excluded" => arr!["eve", "adam"],
+            "quorum" => arr![1, 1], "votes" => arr![], "contested" => 0, "group" => Value::Null, "deciders" => arr![],
         }
     };
     // A tag named twice is one tag.
@@ -66,11 +67,12 @@ fn submit_keeps_everything_it_is_given(kind: Kind) {
             "submitted" => submitted, "due" => 0, "rev" => 1, "reports" => 1, "deliveries" => 0, "expiries" => 0,
             "moderator" => Value::Null, "token" => Value::Null, "deadline" => Value::Null,
             "tags" => arr![], "excluded" => arr![],
+            "quorum" => arr![1, 1], "votes" => arr![], "contested" => 0, "group" => Value::Null, "deciders" => arr![],
         }
     );
     // RESP2 has the same as a flat array, with null bulks.
     let resp2 = server.client().line("MODQ.GET q bare");
-    assert_eq!(resp2.items().len(), 32);
+    assert_eq!(resp2.items().len(), 42);
     for (field, value) in c.line("MODQ.GET q bare").pairs() {
         let expected = match value {
             Value::Null => Value::NullBulk,

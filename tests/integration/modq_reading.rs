@@ -27,7 +27,7 @@ fn get_shows_every_state(kind: Kind) {
         assert_eq!(
             names.join(" "),
             "item state payload priority boost submitted due rev reports deliveries expiries \
-             moderator token deadline tags excluded"
+             moderator token deadline tags excluded quorum votes contested group deciders"
         );
         assert_eq!(reply.field("item"), bulk(item));
         assert_eq!(reply.field("state"), bulk(item));

@@ -162,13 +162,16 @@ words! {
     }
 }
 
+/// The ids of items, and who does something to them.
+type ItemsBy<'a> = (Vec<&'a [u8]>, Option<&'a [u8]>);
+
 /// The rest of a command that names items, the `first` of which was read, and who does it. BY, if it is
 /// the last word but one, is no item.
 fn items_by<'a>(
     parser: &mut Parser<'a>,
     args: Args<'a>,
     first: &'a [u8],
-) -> Result<(Vec<&'a [u8]>, Option<&'a [u8]>), Refusal> {
+) -> Result<ItemsBy<'a>, Refusal> {
     let by_at = args.count() - 2;
     let mut ids = vec![first];
     while parser.more() {
