@@ -104,7 +104,7 @@ pub(crate) const MIX: &[Row] = &[
     ),
     (
         3,
-        "MODQ.RESOLVE $tk $ti $tt ALSO 5 [VERDICT keep] [TAGS 1 x] [CURSOR $n9]",
+        "MODQ.RESOLVE $tk $ti $tt ALSO 5 VERDICT <keep|remove> [TAGS 1 x] [CURSOR $n9]",
     ),
     (
         1,
@@ -122,7 +122,7 @@ pub(crate) const MIX: &[Row] = &[
     (3, "MODQ.SUBMIT $w $i p QUORUM 2 <2|3>"),
     (1, "MODQ.UPDATE $w $i QUORUM <1 1|2 2|3 5> REPORTS 3"),
     (2, "MODQ.MCLAIM 3 $w $v $s nobody TAGS 1 none"),
-    (3, "MODQ.RESOLVE $tk $ti $tt [REV 1] [VERDICT keep]"),
+    (3, "MODQ.RESOLVE $tk $ti $tt VERDICT <keep|remove> [REV 1]"),
     (
         2,
         "MODQ.MRESOLVE $tk 2 $i 1 $ti $tt [REVS 1 1] [VERDICT keep]",
