@@ -222,6 +222,20 @@ export interface Stats {
   expired: number;
   died: number;
   bytes: number;
+  /** Verdicts that did not end an item, and how often votes could not agree any more. From here on undefined before module 0.2. */
+  votes?: number;
+  splits?: number;
+  /** Items with votes that are not contested, and contested ones. */
+  voting?: number;
+  contested?: number;
+  oldestContestedMs?: number;
+  /** Records of decided items, and how many RETAINMAX dropped. */
+  decided?: number;
+  recordsEvicted?: number;
+  /** Events that could not be written to the stream. */
+  eventsMissed?: number;
+  waitMsSum?: number;
+  handleMsSum?: number;
   paused: 'none' | 'in' | 'out' | 'all';
   /** Ready items by tag; empty with `brief`. */
   byTag: Map<string, number>;
@@ -229,7 +243,7 @@ export interface Stats {
   byPriority: Map<number, number>;
   waitMsHistogram: Bucket[];
   handleMsHistogram: Bucket[];
-  /** waitMsP50 and so on, votes, splits, voting, contested, decided … as far as the server has them. */
+  /** waitMsP50 and so on, and what later modules add. */
   [more: string]: unknown;
 }
 export type Reason = 'state' | 'tags' | 'excluded' | 'capacity' | 'paused' | 'behind' | 'voted' | 'decider';
