@@ -89,7 +89,10 @@ export type ResolveStatus = 'OK' | 'VOTED' | 'SPLIT';
 export interface Resolved {
   /** OK: ended. VOTED: more votes are needed. SPLIT: they cannot agree. */
   status: ResolveStatus;
-  /** With `also`: how many others were decided, how many of the group are left, and where to go on ("0": nowhere). */
+  /**
+   * With `also`: how many others were decided, how many of the group are left, and where to go on ("0": nowhere). If the first reply
+   * was lost, `decided` is 0 and `cursor` "0" whatever was decided with it; `left` holds.
+   */
   also?: { decided: number; left: number; cursor: string };
 }
 /** What came of a decision that was sent again until there was an answer. */

@@ -219,7 +219,8 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect(brief).toMatchObject({ ready: 1, byTag: new Map(), byPriority: new Map(), waitMsSum: 0, handleMsSum: 0, eventsMissed: 0 });
     expect(await queue.stats()).toMatchObject({ byTag: new Map([['en', 1]]), byPriority: new Map([[3, 1]]) });
     const claim = await take('ann', ['en']);
-    while (Date.now() - claim.submitted.getTime() < 5) await new Promise(setImmediate);
+    const locked = claim.deadline.getTime() - 60_000;
+    while (Date.now() - locked < 5) await new Promise(setImmediate);
     await claim.resolve({ verdict: 'keep' });
     await vote('bob', 'keep', ['en']);
     const stats = await queue.stats();

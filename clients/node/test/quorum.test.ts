@@ -81,7 +81,8 @@ describe.each(CLIENTS)('%s', (name) => {
       });
     }
     await until('all to be contested', async () => (await queue.stats()).contested === 4);
-    expect([...decisions.values()]).toEqual(Array(4).fill(['VOTED', 'SPLIT']));
+    await until('both workers to hear of all', () => [...decisions.values()].flat().length === 8);
+    for (const heard of decisions.values()) expect(heard.sort()).toEqual(['SPLIT', 'VOTED']);
     start(() => ({ verdict: 'remove', decision: 'the senior says so' }), { moderator: 'cat', tags: ['senior'] });
     await empty();
     for (const story of (await told()).values()) {
@@ -121,11 +122,6 @@ describe.each(CLIENTS)('%s', (name) => {
 
   it('sends one heartbeat for all it has in hand', async () => {
     await fresh({}, 3);
-    const calls = async (command: string) => {
-      const info = String(await server.ask('INFO', 'commandstats'));
-      return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`, 'i').exec(info)?.[1] ?? 0);
-    };
-    const [single, batched] = [await calls('modq.extend'), await calls('modq.mextend')];
     const held: Claim<string>[] = [];
     const done = gate();
     const worker = start(
@@ -136,8 +132,13 @@ describe.each(CLIENTS)('%s', (name) => {
       { moderator: 'bot', unique: true, concurrency: 3, lockDuration: 20_000, heartbeat: 100 },
     );
     await until('all to be in hand', () => held.length === 3);
-    const deadlines = held.map((claim) => claim.deadline.getTime());
-    await until('all deadlines to move', () => held.every((claim, i) => claim.deadline.getTime() > (deadlines[i] as number) + 300));
+    const times = () => held.map((claim) => claim.deadline.getTime());
+    // Only one command gives all of them the same deadline, again and again.
+    for (let beats = 0, last = Math.max(...times()); beats < 3; beats++) {
+      await until('one heartbeat for all', () => new Set(times()).size === 1 && (times()[0] as number) > last);
+      last = times()[0] as number;
+    }
+    expect(String(await server.ask('INFO', 'commandstats'))).toMatch(/cmdstat_modq.mextend:/i);
     // What is cancelled is lost to its handler; the others' heartbeats go on in the same command.
     await queue.cancel('i1');
     await until('the lost one to be told', () => held.some((claim) => claim.lost));
@@ -145,8 +146,5 @@ describe.each(CLIENTS)('%s', (name) => {
     done.open();
     await until('the others to be decided', async () => (await queue.stats()).resolved === 2);
     await worker.close();
-    expect(await calls('modq.mextend')).toBeGreaterThan(batched);
-    // One alone, before the others were in hand, may have had an EXTEND of its own.
-    expect((await calls('modq.mextend')) - batched).toBeGreaterThan((await calls('modq.extend')) - single);
   });
 });
