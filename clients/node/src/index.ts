@@ -5,7 +5,7 @@ export { type Codec, json, raw, utf8 } from './codec.js';
 export type { Client } from './driver.js';
 export * from './errors.js';
 export { type Checkpoint, EventLog, type EventLogOptions, type GroupOptions, type ReadOptions } from './eventlog.js';
-export { Fold, type Folded, type Known, type QueueEvent } from './events.js';
+export { Fold, type Folded, type FoldOptions, type Known, type KnownRecord, type QueueEvent } from './events.js';
 export { addressKey, type HttpAnswer, httpAnswer, limitHeader, policyHeader, retryAfter } from './headers.js';
 export { Lease, type LeaseOptions } from './lease.js';
 export {

@@ -89,7 +89,10 @@ export type ResolveStatus = 'OK' | 'VOTED' | 'SPLIT';
 export interface Resolved {
   /** OK: ended. VOTED: more votes are needed. SPLIT: they cannot agree. */
   status: ResolveStatus;
-  /** With `also`: how many others were decided, how many of the group are left, and where to go on ("0": nowhere). */
+  /**
+   * With `also`: how many others were decided, how many of the group are left, and where to go on ("0": nowhere). If the first reply
+   * was lost, `decided` is 0 and `cursor` "0" whatever was decided with it; `left` holds.
+   */
   also?: { decided: number; left: number; cursor: string };
 }
 /** What came of a decision that was sent again until there was an answer. */
@@ -222,6 +225,20 @@ export interface Stats {
   expired: number;
   died: number;
   bytes: number;
+  /** Verdicts that did not end an item, and how often votes could not agree any more. From here on undefined before module 0.2. */
+  votes?: number;
+  splits?: number;
+  /** Items with votes that are not contested, and contested ones. */
+  voting?: number;
+  contested?: number;
+  oldestContestedMs?: number;
+  /** Records of decided items, and how many RETAINMAX dropped. */
+  decided?: number;
+  recordsEvicted?: number;
+  /** Events that could not be written to the stream. */
+  eventsMissed?: number;
+  waitMsSum?: number;
+  handleMsSum?: number;
   paused: 'none' | 'in' | 'out' | 'all';
   /** Ready items by tag; empty with `brief`. */
   byTag: Map<string, number>;
@@ -229,7 +246,7 @@ export interface Stats {
   byPriority: Map<number, number>;
   waitMsHistogram: Bucket[];
   handleMsHistogram: Bucket[];
-  /** waitMsP50 and so on, votes, splits, voting, contested, decided … as far as the server has them. */
+  /** waitMsP50 and so on, and what later modules add. */
   [more: string]: unknown;
 }
 export type Reason = 'state' | 'tags' | 'excluded' | 'capacity' | 'paused' | 'behind' | 'voted' | 'decider';

@@ -1,4 +1,4 @@
-// The program at the top of the README, and the Express example: run as they stand, with the built package.
+// The programs of the README, and the Express example: run as they stand, with the built package.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -35,6 +35,30 @@ it('the README begins with a program that works', async () => {
   const program = start('readme.mjs', first);
   expect([await program.gone, program.said()]).toEqual([0, '']);
   expect(await server.ask('MODQ.STATS', 'review')).toEqual(expect.arrayContaining(['resolved', 1]));
+});
+
+it('the README shows how a quorum is run', async () => {
+  const readme = readFileSync(join(PACKAGE, 'README.md'), 'utf8');
+  const [, section] = readme.split('## Second opinions') as [string, string];
+  const [, shown] = section.split(/```(?:js)?\n/) as [string, string];
+  const before = `
+    import { createClient } from 'redis';
+    import { Queue, utf8 } from 'modq';
+    const client = await createClient({ url: process.env.REDIS_URL }).connect();
+    const queue = new Queue(client, 'votes', { codec: utf8 });
+    const classify = (text) => (text.includes('fool') ? 'remove' : 'keep');
+    await queue.submit('post:1', 'you fool', { quorum: [2, 3] });`;
+  const after = `
+    bot.once('resolved', async (claim, decision) => {
+      const { verdict, moderators } = await queue.decided('post:1');
+      console.log(status, decision.status, verdict, moderators.join());
+      await bot.close();
+      queue.close();
+      client.destroy();
+    });
+    await bot.run();`;
+  const program = start('quorum.mjs', [before, shown, after].join('\n'));
+  expect([await program.gone, program.said()]).toEqual([0, 'VOTED OK remove ann,classifier\n']);
 });
 
 describe('examples/express', () => {

@@ -7,8 +7,6 @@ import {
   Exists,
   Fold,
   Inexact,
-  type Item,
-  type Known,
   Limiter,
   NoPolicy,
   Presence,
@@ -18,6 +16,7 @@ import {
   utf8,
 } from '../src/index.js';
 import { CLIENTS, clustered, type Made, single } from './kit/clients.js';
+import { expectFolded } from './kit/folded.js';
 import { Cluster, Server } from './kit/servers.js';
 import { gate, until } from './kit/wait.js';
 
@@ -274,16 +273,7 @@ describe.each(CLIENTS)('%s', (name) => {
         if (taken.length === 2) other.abort();
       }
       expect(taken.sort()).toEqual(['a', 'b']);
-      const fold = await log.fold();
-      const known = fold.queues.get('logged');
-      expect(known?.totals).toEqual(
-        new Map([
-          ['submitted', 2],
-          ['released', 1],
-        ]),
-      );
-      expect(known?.items.get('a')).toMatchObject(asKnown(await queue.get('a')));
-      expect(known?.items.get('b')).toMatchObject(asKnown(await queue.get('b')));
+      const fold = await expectFolded(queue, 'log');
       await again?.resolve();
       const restored = Fold.from(JSON.parse(JSON.stringify(fold)));
       expect((await log.fold(restored)).queues.get('logged')?.items.has('a')).toBe(false);
@@ -336,13 +326,6 @@ describe.each(CLIENTS)('%s', (name) => {
     });
   });
 });
-
-/** What the events tell of an item, from what GET shows of it. */
-function asKnown(item: Item<string> | null): Known {
-  const { state, priority, boost, submitted, rev, reports, deliveries, expiries, due, moderator, token, deadline } = item as Item<string>;
-  const all = { state, priority, boost, submitted, rev, reports, deliveries, expiries, due, moderator, token, deadline };
-  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)) as Known;
-}
 
 describe('in a cluster', () => {
   let cluster: Cluster;

@@ -1,16 +1,8 @@
 // Each method of Queue, on every client library and, with the newest, on every server.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Excluded, Exists, Full, InvalidArgument, json, NoItem, Paused, Queue, Stale, utf8, WrongType } from '../src/index.js';
-import { CLIENTS, type ClientName, type Made, single } from './kit/clients.js';
-import { ANY, KINDS, type Kind, Server } from './kit/servers.js';
-
-const MATRIX: [ClientName, Kind][] = [
-  ...CLIENTS.map((client): [ClientName, Kind] => [client, ANY]),
-  ...KINDS.filter((kind) => kind !== ANY).flatMap((kind): [ClientName, Kind][] => [
-    ['redis6', kind],
-    ['ioredis6', kind],
-  ]),
-];
+import { MATRIX, type Made, single } from './kit/clients.js';
+import { Server } from './kit/servers.js';
 
 describe.each(MATRIX)('%s on %s', (name, kind) => {
   let server: Server;

@@ -198,12 +198,15 @@ describe('decisions', () => {
     event('submit', { state: 'ready', expiries: 0 });
     event('claim', { state: 'locked', moderator: 'm', token: 1, deadline: new Date(9) });
     event('vote', { state: 'ready', moderator: 'm', token: 1, verdict: 'keep' });
-    expect(fold.queues.get('q')?.items.get('a')).toMatchObject({ state: 'ready', votes: [['m', 'keep', 5]] });
+    expect(fold.queues.get('q')?.items.get('a')).toMatchObject({
+      state: 'ready',
+      votes: [{ moderator: 'm', verdict: 'keep', at: new Date(5) }],
+    });
     expect(fold.queues.get('q')?.items.get('a')).not.toHaveProperty('token');
     event('split', { state: 'dead', moderator: 'n', token: 2, verdict: 'remove' });
-    expect(fold.queues.get('q')?.items.get('a')).toMatchObject({ contested: 1 });
-    event('update', { votes: [], contested: 0 });
-    expect(fold.queues.get('q')?.items.get('a')).toMatchObject({ contested: 0, votes: [] });
+    expect(fold.queues.get('q')?.items.get('a')).toMatchObject({ contested: true });
+    event('update', { votes: [], contested: false });
+    expect(fold.queues.get('q')?.items.get('a')).toMatchObject({ contested: false, votes: [] });
     fold.apply({ id: '1-2', ev: 'report', key: 'q', item: 'old', rev: 1, at: new Date(5), reports: 3 });
     expect(fold.queues.get('q')?.items.size).toBe(1);
     expect(fold.queues.get('q')?.totals).toEqual(

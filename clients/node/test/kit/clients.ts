@@ -5,13 +5,22 @@ import * as redis4 from 'redis4';
 import * as redis5 from 'redis5';
 import * as redis6 from 'redis6';
 import type { Client } from '../../src/index.js';
-import type { Cluster, Sentinels } from './servers.js';
+import { ANY, type Cluster, KINDS, type Kind, type Sentinels } from './servers.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: five libraries, each with types of its own
 type Any = any;
 
 export const CLIENTS = ['redis4', 'redis5', 'redis6', 'ioredis5', 'ioredis6'] as const;
 export type ClientName = (typeof CLIENTS)[number];
+
+/** Every client library and, with the newest, every server. */
+export const MATRIX: [ClientName, Kind][] = [
+  ...CLIENTS.map((client): [ClientName, Kind] => [client, ANY]),
+  ...KINDS.filter((kind) => kind !== ANY).flatMap((kind): [ClientName, Kind][] => [
+    ['redis6', kind],
+    ['ioredis6', kind],
+  ]),
+];
 
 const REDIS: Record<string, Any> = { redis4, redis5, redis6 };
 const IOREDIS: Record<string, Any> = { ioredis5, ioredis6 };

@@ -1,0 +1,5 @@
+module modq.example/go
+
+go 1.21
+
+require github.com/gomodule/redigo v1.8.3
