@@ -63,6 +63,11 @@ pub fn was_set_back() -> bool {
     WAS_SET_BACK.load(Relaxed) && WAS_SET_BACK.swap(false, Relaxed)
 }
 
+/// Whether the clock is known to have been set back, and the end of the turn has yet to see to it.
+pub fn is_set_back() -> bool {
+    WAS_SET_BACK.load(Relaxed)
+}
+
 /// The same time, with the floor as it is by now: a command or tick works on one key after another, and may have
 /// given tokens for those before.
 #[inline]

@@ -11,7 +11,7 @@
 //! A tick: the timer fires; the keys that are due are worked on, in turns, within a budget of steps
 //! and time; the timer is set to the next hint; names that blocked clients wait for are looked at.
 
-use crate::host::clock::{now, was_set_back};
+use crate::host::clock::{is_set_back, now, was_set_back};
 use crate::host::hints::{Entry, Hint, Hints};
 use crate::host::peak::Peak;
 use crate::host::{settings, waiting};
@@ -23,6 +23,7 @@ use crate::server::types::Stored;
 use modq_core::queue::Now;
 use modq_core::units::{Millis, Time};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,6 +95,12 @@ fn fire_by(ctx: Context<'_>, due: Time) {
     let now = now().time;
     // How late a tick is counts from when it could come.
     let due = due.max(now).min(now + LONGEST_SLEEP);
+    // The server reads the clock once, and then fires all timers that are due by that. One that a tick starts after
+    // the clock was set back would be due at once, again and again, for as long as the step was. The end of
+    // this turn starts the timer.
+    if TICKING.load(Relaxed) && is_set_back() {
+        return;
+    }
     let running = with(|s| s.timer);
     if let Some((timer, fires)) = running {
         if fires <= due {
@@ -209,11 +216,23 @@ fn visit(ctx: Context<'_>, start: Now) {
     }
 }
 
+/// Whether a tick is under way.
+static TICKING: AtomicBool = AtomicBool::new(false);
+
 /// The one timer of all keys.
 struct KeyTimer;
 
 impl Tick for KeyTimer {
     fn tick(ctx: Context<'_>) {
+        /// Ends with the tick, also with one that panics.
+        struct Ticking;
+        impl Drop for Ticking {
+            fn drop(&mut self) {
+                TICKING.store(false, Relaxed);
+            }
+        }
+        TICKING.store(true, Relaxed);
+        let _ticking = Ticking;
         let fired = with(|s| s.timer.take());
         if !ctx.flags().is_active_primary() {
             // A replica never lets time act. On promotion the timer is started again.
