@@ -1,10 +1,11 @@
 //! A review room at work: submitters, one of them held back by a rate limit, and moderators who decide, skip, or wander
 //! off and let their lock expire. Half of the moderators wait in a blocked CLAIM; the others join, as a web page would for
 //! them, and hear by a message that an item is theirs. Beside it a tournament is played on a board. At the end it is checked,
-//! from what the clients saw, that queue and board kept their word.
+//! from what the clients saw, that queue and board kept their word. The second act is a review by several (`panel.rs`).
 
 mod check;
 mod cup;
+mod panel;
 
 use check::{Claim, End, Record, Submitted};
 use cup::Cup;
@@ -113,7 +114,9 @@ fn run() -> Result<bool, String> {
         let left = ending_all_on_panic(room, || watch(room, submitters));
         (left, cup.join().expect("the tournament"))
     });
-    Ok(report(&room, left, &cup))
+    let first = report(&room, left, &cup);
+    let second = panel::play(server.port()).report();
+    Ok(first && second)
 }
 
 fn ending_all_on_panic<R>(room: &Room, body: impl FnOnce() -> R) -> R {

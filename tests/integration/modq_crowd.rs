@@ -1,5 +1,5 @@
-//! Fifty people at once on two queues: submitting, claiming in every way, joining, dying and letting locks run out,
-//! at random. Afterwards every item is accounted for, and what the clients saw is judged by tokens and deadlines.
+//! Fifty people at once on two queues: submitting, claiming in every way, voting, joining, dying and letting locks run
+//! out, at random. Afterwards every item is accounted for, and what the clients saw is judged by tokens and deadlines.
 
 use modq_testkit::queue::*;
 use modq_testkit::*;
@@ -29,17 +29,31 @@ struct Submitted {
     item: usize,
     queue: usize,
     priority: usize,
-    /// Open to everyone, so that nothing but order decides who is given it and when.
+    /// Open to everyone, so that nothing but order decides who is given it first and when.
     plain: bool,
+    /// How many equal verdicts end it, out of at most how many.
+    quorum: (usize, usize),
     sent: Instant,
     /// None if the client died before the answer.
     answered: Option<Instant>,
+}
+
+/// A RESOLVE that counted, or may have.
+#[derive(Debug)]
+struct Vote {
+    item: usize,
+    token: i64,
+    moderator: String,
+    verdict: &'static str,
+    /// OK, VOTED or SPLIT; none if the client died before it knew.
+    answer: Option<String>,
 }
 
 #[derive(Default)]
 struct Seen {
     submitted: Vec<Submitted>,
     holds: Vec<Hold>,
+    votes: Vec<Vote>,
     /// Items and tokens.
     resolved: Vec<(usize, i64)>,
     cancelled: Vec<usize>,
@@ -52,11 +66,17 @@ impl Seen {
     fn add(&mut self, other: Seen) {
         self.submitted.extend(other.submitted);
         self.holds.extend(other.holds);
+        self.votes.extend(other.votes);
         self.resolved.extend(other.resolved);
         self.cancelled.extend(other.cancelled);
         self.perhaps_gone.extend(other.perhaps_gone);
         self.deaths += other.deaths;
     }
+}
+
+/// Whether this is no name under which two connections work, of which one may be done with an item first.
+fn alone(who: &str) -> bool {
+    who.starts_with('j') || who.len() > 4
 }
 
 struct Person<'a> {
@@ -105,10 +125,11 @@ impl Person<'_> {
         let more = *self
             .random
             .pick(&["", "", "", " TAGS 1 t", " EXCLUDE 1 m7", " DELAY 40"]);
+        let quorum = *self.random.pick(&[(1, 1), (1, 1), (2, 3)]);
         let sent = Instant::now();
         let line = format!(
-            "MODQ.SUBMIT {} {item} p PRIORITY {priority}{more}",
-            QUEUES[queue]
+            "MODQ.SUBMIT {} {item} p PRIORITY {priority}{more} QUORUM {} {}",
+            QUEUES[queue], quorum.0, quorum.1
         );
         let reply = self.risky(&line);
         if let Some(reply) = &reply {
@@ -119,6 +140,7 @@ impl Person<'_> {
             queue,
             priority,
             plain: more.is_empty(),
+            quorum,
             sent,
             answered: reply.map(|_| Instant::now()),
         });
@@ -189,6 +211,38 @@ impl Person<'_> {
         }
     }
 
+    /// Sends a verdict on what is held until `deadline`.
+    fn decide(&mut self, queue: &str, who: &str, got: &Claimed, deadline: i64) {
+        let (item, token) = (got.id().parse().unwrap(), got.token);
+        let verdict = *self.random.pick(&["keep", "remove", "escalate"]);
+        let line = format!("MODQ.RESOLVE {queue} {item} {token} VERDICT {verdict}");
+        let answer = match self.risky(&line) {
+            None => {
+                self.seen.perhaps_gone.push(item);
+                None
+            }
+            Some(Value::Simple(answer)) => {
+                if answer == "OK" {
+                    self.seen.resolved.push((item, token));
+                }
+                Some(answer)
+            }
+            Some(reply) => {
+                let late = deadline <= now_ms();
+                let gone = reply.err_code();
+                assert!(late || !alone(who) || gone == "NOITEM", "{reply:?}");
+                return;
+            }
+        };
+        self.seen.votes.push(Vote {
+            item,
+            token,
+            moderator: who.into(),
+            verdict,
+            answer,
+        });
+    }
+
     /// Does something with what CLAIM answered, if it is anything.
     fn work_on(&mut self, queue: &str, who: &str, reply: &Value) -> bool {
         let from = now_ms();
@@ -206,8 +260,6 @@ impl Person<'_> {
                 deadline = extended;
             }
         }
-        // Another connection of the same person may be done with the item first.
-        let alone = who.starts_with('j') || who.len() > 4;
         let sent = now_ms();
         let mut until = sent;
         match self.random.below(6) {
@@ -219,23 +271,12 @@ impl Person<'_> {
                     let late = deadline <= now_ms();
                     let gone = reply.err_code();
                     assert!(
-                        reply == ok() || late || !alone || gone == "NOITEM",
+                        reply == ok() || late || !alone(who) || gone == "NOITEM",
                         "{reply:?}"
                     );
                 }
             }
-            _ => {
-                let line = format!("MODQ.RESOLVE {queue} {item} {}", got.token);
-                match self.risky(&line) {
-                    None => self.seen.perhaps_gone.push(item),
-                    Some(reply) if reply == ok() => self.seen.resolved.push((item, got.token)),
-                    Some(reply) => {
-                        let late = deadline <= now_ms();
-                        let gone = reply.err_code();
-                        assert!(late || !alone || gone == "NOITEM", "{reply:?}");
-                    }
-                }
-            }
+            _ => self.decide(queue, who, &got, deadline),
         }
         self.seen.holds.push(Hold {
             item,
@@ -247,6 +288,90 @@ impl Person<'_> {
         });
         true
     }
+}
+
+/// What a verdict does to an item that needs `k` equal ones out of at most `n`, after these.
+fn outcome(before: &[&str], split: bool, verdict: &str, (k, n): (usize, usize)) -> &'static str {
+    let all = [before, &[verdict]].concat();
+    let count = |verdict| all.iter().filter(|v| **v == verdict).count();
+    let most = all.iter().copied().map(count).max().unwrap_or(0);
+    if split || count(verdict) >= k {
+        "OK"
+    } else if most + n - all.len() < k {
+        "SPLIT"
+    } else {
+        "VOTED"
+    }
+}
+
+/// Whether the votes were answered as the quorum has it, and nobody was given the item after their vote, if of the votes
+/// without an answer those counted that are in `counted`. Votes and holds are of one item, by token.
+fn explained(quorum: (usize, usize), votes: &[&Vote], holds: &[&Hold], counted: &[&Vote]) -> bool {
+    let (mut verdicts, mut split) = (Vec::new(), false);
+    let mut last: Option<(&Vote, &str)> = None;
+    for vote in votes {
+        if vote.answer.is_none() && !counted.iter().any(|v| std::ptr::eq(*v, *vote)) {
+            continue;
+        }
+        let same = last.filter(|(before, _)| before.token == vote.token);
+        let said = match (same, last) {
+            // Sent by both connections of one person: one vote, answered as it was.
+            (Some((before, said)), _) if before.verdict == vote.verdict => said,
+            (Some(_), _) | (None, Some((_, "OK"))) => return false,
+            (None, _) => outcome(&verdicts, split, vote.verdict, quorum),
+        };
+        let given_again = |h: &&Hold| h.moderator == vote.moderator && h.token > vote.token;
+        let otherwise = vote.answer.as_ref().is_some_and(|answer| answer != said);
+        if otherwise || holds.iter().any(given_again) {
+            return false;
+        }
+        if same.is_none() {
+            verdicts.push(vote.verdict);
+        }
+        split |= said == "SPLIT";
+        last = Some((vote, said));
+    }
+    true
+}
+
+/// Every item that ended had as many equal verdicts as it needed, or one after a split; none that had them went on; and
+/// nobody held what they had voted on. Where clients died before they knew, there is a way in which it can have been.
+fn judge_votes(seen: &Seen) {
+    let mut votes: HashMap<usize, Vec<&Vote>> = HashMap::new();
+    for vote in &seen.votes {
+        votes.entry(vote.item).or_default().push(vote);
+    }
+    let mut holds: HashMap<usize, Vec<&Hold>> = HashMap::new();
+    for hold in &seen.holds {
+        holds.entry(hold.item).or_default().push(hold);
+    }
+    let quorums: HashMap<usize, (usize, usize)> =
+        seen.submitted.iter().map(|s| (s.item, s.quorum)).collect();
+    let (mut agreed, mut after_split) = (0, 0);
+    for (item, votes) in &mut votes {
+        // Of one token, those whose answer is not known first: what was answered may be an answer to them.
+        votes.sort_by_key(|vote| (vote.token, vote.answer.is_some()));
+        let unsure: Vec<&Vote> = votes
+            .iter()
+            .filter(|v| v.answer.is_none())
+            .copied()
+            .collect();
+        let explained = (0..1usize << unsure.len()).any(|way| {
+            let counts = |i: &usize| way & 1 << i != 0;
+            let counted: Vec<&Vote> = (0..unsure.len())
+                .filter(counts)
+                .map(|i| unsure[i])
+                .collect();
+            explained(quorums[item], votes, &holds[item], &counted)
+        });
+        assert!(explained, "{item} of {:?}: {votes:?}", quorums[item]);
+        let was = |answer: &str| votes.iter().any(|v| v.answer.as_deref() == Some(answer));
+        if quorums[item].0 > 1 && was("OK") {
+            agreed += usize::from(!was("SPLIT"));
+            after_split += usize::from(was("SPLIT"));
+        }
+    }
+    assert!(agreed > 100 && after_split > 10, "{agreed} {after_split}");
 }
 
 /// Nobody had an item while another had it, and later locks have larger tokens; the last lock is the one that decided.
@@ -411,7 +536,9 @@ fn fifty_people_at_once(kind: Kind) {
     wait_replica_synced(&server, &replica);
     let mut c = server.client();
     for key in QUEUES {
-        c.expect_ok(&format!("MODQ.CONFIGURE {key} MAXEXPIRIES 0 LOCK 300"));
+        c.expect_ok(&format!(
+            "MODQ.CONFIGURE {key} MAXEXPIRIES 0 LOCK 300 SPLITTAG t"
+        ));
     }
     let next_item = AtomicUsize::new(0);
     let seen = Mutex::new(Seen::default());
@@ -444,6 +571,7 @@ fn fifty_people_at_once(kind: Kind) {
         })
     });
     judge_locks(&seen);
+    judge_votes(&seen);
     judge_order(&seen);
     judge_items(&mut c, &seen);
     wait_replica_synced(&server, &replica);
