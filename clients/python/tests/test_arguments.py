@@ -167,6 +167,7 @@ def test_errors_by_their_code() -> None:
     assert isinstance(of(ResponseError("STALE the token")), errors.Stale)
     assert str(of(ResponseError("STALE the token"))) == "the token"
     assert type(of(ResponseError("NOGROUP no"))) is ResponseError
+    assert type(of(ResponseError("QUORUM asks for more"))) is errors.InvalidArgument
     assert errors.not_for_us(of(ResponseError("unknown command 'MODQ.MEXTEND', with args")))
     assert errors.passes(ResponseError("MASTERDOWN Link")) and not errors.passes(of(ResponseError("NOITEM x")))
 
