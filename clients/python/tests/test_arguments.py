@@ -1,4 +1,4 @@
-"""What is sent and how replies are read, without a server: above all what today's module does not have yet."""
+"""What is sent and how replies are read, without a server: every option of decisions, and what older and newer modules say."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_shards() -> None:
 
 
 async def test_a_batch_over_shards_answers_in_its_order() -> None:
-    """MSUBMIT itself is younger than the module the tests run on: here a shard only tells what it was asked."""
+    """A shard here only tells what it was asked."""
 
     class Told:
         def __init__(self, number: int) -> None:
