@@ -143,10 +143,11 @@ _PASSING_WORDS = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "NOREPLICA
 
 #: Codes of the servers that are no exceptions of redis-py. An ``ERR``, which redis-py cuts off, may begin with a word in
 #: capitals too: the option that is wrong.
-_SERVER_CODES = frozenset(
-    "BUSY BUSYGROUP BUSYKEY EXECABORT INPROG IOERR LOADING MASTERDOWN MISCONF NOGOODSLAVE NOGROUP NOMASTERLINK NOPROTO "
-    "NOREPLICAS NOSCRIPT NOTBUSY NOTREADY READONLY UNKILLABLE CLUSTERDOWN MOVED ASK NOAUTH NOPERM WRONGPASS DENIED".split()
-)
+_SERVER_CODES = frozenset((
+    "BUSY", "BUSYGROUP", "BUSYKEY", "EXECABORT", "INPROG", "IOERR", "LOADING", "MASTERDOWN", "MISCONF", "NOGOODSLAVE",
+    "NOGROUP", "NOMASTERLINK", "NOPROTO", "NOREPLICAS", "NOSCRIPT", "NOTBUSY", "NOTREADY", "READONLY", "UNKILLABLE",
+    "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "NOPERM", "WRONGPASS", "DENIED",
+))  # fmt: skip
 
 
 def of(error: redis_errors.ResponseError) -> redis_errors.ResponseError:
