@@ -167,7 +167,7 @@ def test_an_error_that_does_not_pass(client: redis.Redis, name: str) -> None:
         Queue(client, name).worker(print, "bot").run()
 
 
-@pytest.mark.parametrize("command", ["MODQ.CLAIM", "MODQ.RESOLVE", "MODQ.EXTEND"])
+@pytest.mark.parametrize("command", ["MODQ.CLAIM", "MODQ.RESOLVE", "MODQ.MEXTEND"])
 def test_lost_replies(server: Server, name: str, proxied: Callable[[int], Proxy], command: str) -> None:
     stream = submit(server, name, 20)
     proxy = proxied(server.port)
@@ -175,7 +175,7 @@ def test_lost_replies(server: Server, name: str, proxied: Callable[[int], Proxy]
     unsure: list[str] = []
 
     def handler(claim: WorkClaim[bytes]) -> None:
-        if command == "MODQ.EXTEND":
+        if command == "MODQ.MEXTEND":
             wait_until(lambda: proxy.dropped > 0)
         if not claim.resolve().confirmed:
             unsure.append(claim.item)
