@@ -20,6 +20,8 @@ class History:
     submitted: set[str] = field(default_factory=set)
     #: How often each item was decided.
     decided: Counter[str] = field(default_factory=Counter)
+    #: Whose votes did not end an item, in their order.
+    voters: dict[str, list[str]] = field(default_factory=dict)
     expired: int = 0
     released: int = 0
 
@@ -45,6 +47,10 @@ def follow(history: History, holders: dict[str, tuple[str, str]], event: dict[st
     elif kind == "resolve":
         assert holders.pop(item, None) == who, f"{item} was decided by who did not hold it: {event}"
         history.decided[item] += 1
+    elif kind in ("vote", "split"):
+        assert holders.pop(item, None) == who, f"{item} was voted on by who did not hold it: {event}"
+        assert event["moderator"] not in history.voters.setdefault(item, [])
+        history.voters[item].append(event["moderator"])
     elif kind in ("release", "expire", "dead", "undo"):
         assert holders.pop(item, None) == who
         history.expired += kind in ("expire", "dead")

@@ -22,6 +22,7 @@ _WRAPPED = (
     modq.asyncio.EventLog,
     modq.asyncio.Leases,
     modq.asyncio.Lease,
+    modq.asyncio.ShardedQueue,
 )
 
 

@@ -1,4 +1,4 @@
-"""What is sent and how replies are read, without a server: above all what today's module does not have yet."""
+"""What is sent and how replies are read, without a server: every option of decisions, and what older and newer modules say."""
 
 from __future__ import annotations
 
@@ -167,6 +167,7 @@ def test_errors_by_their_code() -> None:
     assert isinstance(of(ResponseError("STALE the token")), errors.Stale)
     assert str(of(ResponseError("STALE the token"))) == "the token"
     assert type(of(ResponseError("NOGROUP no"))) is ResponseError
+    assert type(of(ResponseError("QUORUM asks for more"))) is errors.InvalidArgument
     assert errors.not_for_us(of(ResponseError("unknown command 'MODQ.MEXTEND', with args")))
     assert errors.passes(ResponseError("MASTERDOWN Link")) and not errors.passes(of(ResponseError("NOITEM x")))
 
@@ -190,7 +191,7 @@ def test_shards() -> None:
 
 
 async def test_a_batch_over_shards_answers_in_its_order() -> None:
-    """MSUBMIT itself is younger than the module the tests run on: here a shard only tells what it was asked."""
+    """A shard here only tells what it was asked."""
 
     class Told:
         def __init__(self, number: int) -> None:

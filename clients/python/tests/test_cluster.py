@@ -77,10 +77,10 @@ def test_several_subjects(threads: redis.RedisCluster, name: str) -> None:
 def test_a_sharded_queue(side: Side, cluster_client: Any, threads: redis.RedisCluster, name: str) -> None:
     sharded = side.make("ShardedQueue", cluster_client, name, shards=5)
     for i in range(60):
-        assert side.wait(sharded.submit(f"post:{i}", b"text")) == "READY"
-    assert side.wait(sharded.len()) == 60
-    assert all(side.wait(queue.len()) > 0 for queue in sharded.shards)
-    assert side.wait(sharded.get("post:3")).state == "ready"
+        assert sharded.submit(f"post:{i}", b"text") == "READY"
+    assert sharded.len() == 60
+    assert all(queue.len() > 0 for queue in sharded.shards)
+    assert sharded.get("post:3").state == "ready"
     seen: Counter[str] = Counter()
 
     def handler(claim: Any) -> None:

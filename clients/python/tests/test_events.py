@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import pytest
 from servers import wait_until
 from sides import Side
 
 from modq import Fold
+from modq._wire import moment
 from modq.events import Event
 
 
@@ -99,13 +99,68 @@ def test_groups(side: Side, connection: Any, name: str) -> None:
     assert sorted(seen) == ["post:1", "post:2"]
 
 
-@pytest.mark.parametrize("ev", ["vote", "split"])
-def test_votes_are_told_and_no_item_is_made_by_records(ev: str) -> None:
-    fold = Fold()
-    fold.apply(Event("1-1", "submit", "q", "a", {"state": "ready", "rev": 1}))
-    fold.apply(Event("1-2", "claim", "q", "a", {"state": "locked", "moderator": "m", "token": 5}))
-    fold.apply(Event("1-3", ev, "q", "a", {"state": "ready", "moderator": "m", "token": 5, "verdict": "keep"}))
-    assert fold.items["q"]["a"] == {"state": "ready", "rev": 1, "verdict": "keep"}
-    assert fold.totals["q"] == {"submitted": 1, f"{ev}s": 1}
-    fold.apply(Event("1-4", "report", "q", "gone", {"reports": 2}))
-    assert set(fold.items["q"]) == {"a"}
+def ended(queue: Any, moderator: str, item: str, verdict: str) -> str:
+    """What a verdict comes to."""
+    return str(queue.resolve(item, queue.assign(item, moderator), verdict=verdict, decision="why").status)
+
+
+def test_folding_gives_the_votes(side: Side, connection: Any, name: str) -> None:
+    queue = side.make("Queue", connection, name)
+    second = side.make("Queue", connection, f"{name}:second")
+    for one in (queue, second):
+        one.configure(events=f"{name}:events", quorum=(2, 3), splittag="senior")
+    for i in range(8):
+        queue.submit(f"post:{i}", b"text", tags=["en"])
+        assert ended(queue, "ann", f"post:{i}", "keep") == "VOTED"
+    for i in (1, 2, 3):
+        queue.update(f"post:{i}", quorum=(2, 2))
+        assert ended(queue, "bob", f"post:{i}", "remove") == "SPLIT"
+    queue.update("post:2", payload=b"edited")
+    assert ended(queue, "cy", "post:3", "either") == "OK"
+    queue.update("post:4", quorum=(1, 1))
+    assert ended(queue, "bob", "post:5", "remove") == "VOTED"
+    queue.update("post:5", quorum=(3, 3))  # more equal ones than there can be
+    assert queue.get("post:5").contested
+    queue.submit("post:6", b"another", ondup="replace")
+    queue.move("post:1", second, by="boss")
+    queue.move("post:7", second)
+    fold = side.make("EventLog", connection, f"{name}:events").fold(Fold(remember=10))
+    seen = 0
+    for of in (queue, second):
+        for item, known in [*asked(of, "ready").items(), *asked(of, "dead").items()]:
+            told = fold.items[of.name][item]
+            votes = tuple((who, verdict, moment(at)) for who, verdict, at in told.get("votes", []))
+            assert votes == known.votes and told.get("contested", 0) == known.contested, item
+            assert tuple(told["quorum"]) == known.quorum and told.get("tags", []) == known.tags
+            assert not {"verdict", "decision", "by", "via"} & set(told)
+            seen += 1
+    assert seen == 6
+    stats = queue.stats()
+    assert {total: fold.totals[name][total] for total in ("votes", "splits", "resolved")} == {
+        "votes": stats.votes, "splits": stats.splits, "resolved": stats.resolved,
+    }  # fmt: skip
+    assert Fold.load(fold.dump()) == fold
+    records = fold.records[name]
+    assert list(records) == ["post:3", "post:4"]
+    assert records["post:3"]["verdict"] == "either" and records["post:3"]["moderators"] == ["ann", "bob", "cy"]
+    assert records["post:4"]["verdict"] == "keep" and records["post:4"]["moderators"] == ["ann"]
+
+
+def test_what_is_remembered_of_decisions() -> None:
+    fold = Fold(remember=2)
+    for i in range(3):
+        item = f"post:{i}"
+        fold.apply(Event(f"{i + 1}-1", "submit", "q", item, {"state": "ready", "submitted": 7, "reports": 2}))
+        said = {"moderator": "ann", "token": i, "rev": 1, "at": 9, "verdict": "keep"}
+        fold.apply(Event(f"{i + 1}-2", "resolve", "q", item, said))
+    assert list(fold.records["q"]) == ["post:1", "post:2"] and fold.items["q"] == {}
+    fold.apply(Event("9-1", "report", "q", "post:1", {"reports": 3, "rev": 1}))
+    fold.apply(Event("9-2", "report", "q", "post:0", {"reports": 3, "rev": 1}))
+    assert fold.records["q"]["post:1"] == {
+        "verdict": "keep", "decided": 9, "token": 1, "rev": 1, "submitted": 7, "reports": 3, "moderators": ["ann"],
+    }  # fmt: skip
+    fold.apply(Event("9-3", "forget", "q", "post:1", {"rev": 1}))
+    assert list(fold.records["q"]) == ["post:2"] and fold.items["q"] == {}
+    none = Fold()
+    none.apply(Event("1-1", "resolve", "q", "post:1", {"moderator": "ann", "at": 9}))
+    assert none.records == {}, "unless it is asked for"

@@ -53,7 +53,7 @@ async def all_decided(server: Server, queue: str) -> None:
     await in_thread(lambda: wait_until(decided(server, queue), "every item is decided"))
 
 
-@pytest.mark.parametrize("command", ["MODQ.CLAIM", "MODQ.RESOLVE", "MODQ.EXTEND"])
+@pytest.mark.parametrize("command", ["MODQ.CLAIM", "MODQ.RESOLVE", "MODQ.MEXTEND"])
 async def test_lost_replies(server: Server, name: str, proxied: Callable[[int], Proxy], command: str) -> None:
     stream = submit(server, name, 20)
     proxy = proxied(server.port)
@@ -61,7 +61,7 @@ async def test_lost_replies(server: Server, name: str, proxied: Callable[[int], 
     unsure: list[str] = []
 
     async def handler(claim: WorkClaim[bytes]) -> None:
-        if command == "MODQ.EXTEND" and proxy.dropped == 0:
+        if command == "MODQ.MEXTEND" and proxy.dropped == 0:
             await until(lambda: proxy.dropped > 0)
         if not (await claim.resolve()).confirmed:
             unsure.append(claim.item)

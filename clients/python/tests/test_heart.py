@@ -1,5 +1,5 @@
-"""One heartbeat for all claims in hand (MEXTEND): what each place of its answer means. Today's module does not know the
-command, so a line that answers as its description says stands in for the server."""
+"""One heartbeat for all claims in hand (MEXTEND): what each place of its answer means. A line that answers what a
+test says stands in for the server; test_opinions.py has the same with a real one."""
 
 from __future__ import annotations
 

@@ -127,7 +127,8 @@ def update(
     word(args, "GROUP", group)
     option(args, "REPORTS", reports)
     word(args, "BY", by)
-    return Command(args, replies.rev, keys=(key,), again=rev is None)
+    # A quorum may end the item: the second answer would be that there is none.
+    return Command(args, replies.rev, keys=(key,), again=rev is None and quorum is None)
 
 
 def claim_options(

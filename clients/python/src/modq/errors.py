@@ -141,6 +141,14 @@ _PASSING = (
 _PASSING_CODES = ("TRYAGAIN", "UNBLOCKED", "OOM")
 _PASSING_WORDS = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "NOREPLICAS", "BUSY", "LOADING", "MOVED", "ASK")
 
+#: Codes of the servers that are no exceptions of redis-py. An ``ERR``, which redis-py cuts off, may begin with a word in
+#: capitals too: the option that is wrong.
+_SERVER_CODES = frozenset((
+    "BUSY", "BUSYGROUP", "BUSYKEY", "EXECABORT", "INPROG", "IOERR", "LOADING", "MASTERDOWN", "MISCONF", "NOGOODSLAVE",
+    "NOGROUP", "NOMASTERLINK", "NOPROTO", "NOREPLICAS", "NOSCRIPT", "NOTBUSY", "NOTREADY", "READONLY", "UNKILLABLE",
+    "CLUSTERDOWN", "MOVED", "ASK", "NOAUTH", "NOPERM", "WRONGPASS", "DENIED",
+))  # fmt: skip
+
 
 def of(error: redis_errors.ResponseError) -> redis_errors.ResponseError:
     """The exception that says what the module meant; errors that are not the module's stay as they are."""
@@ -158,7 +166,7 @@ def of(error: redis_errors.ResponseError) -> redis_errors.ResponseError:
         return error
     if word in _BY_CODE:
         return _BY_CODE[word](rest or word)
-    if word.isupper() and word.isalpha() and len(word) > 2:
+    if word in _SERVER_CODES:
         return error
     return InvalidArgument(message)
 

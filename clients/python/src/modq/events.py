@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ _NUMBERS = frozenset(
     )
 )
 _LISTS = frozenset(("tags", "excluded", "votes", "quorum", "deciders"))
+#: What tells of an event, and not of what its item is afterwards.
+_NO_STATE = frozenset(("ev", "key", "item", "at", "verdict", "decision", "reason", "by", "via"))
 _LOCK = ("moderator", "token", "deadline")
 _COUNTED = {
     "submit": "submitted",
@@ -26,7 +29,6 @@ _COUNTED = {
     "release": "released",
     "expire": "expired",
     "vote": "votes",
-    "split": "splits",
 }
 
 
@@ -71,6 +73,9 @@ class Fold:
     Feed it each event once, in order. ``checkpoint`` is the id of the last one: keep it with what you made of the fold
     (``dump``, ``load``), and read on behind it. Events up to it are passed over, so a crash between the two counts nothing
     twice. Entries that the stream trimmed before they were read are missing: ``items`` has then what is known.
+
+    ``remember`` is how many decisions of each queue to keep in ``records``, the earliest goes first; 0, the default: none.
+    No event tells that the server forgets one in time (``retain``).
     """
 
     #: By queue, then item: the fields told so far.
@@ -78,6 +83,10 @@ class Fold:
     #: By queue: as MODQ.STATS counts them.
     totals: dict[str, Counter[str]] = field(default_factory=dict)
     checkpoint: str = "0-0"
+    #: By queue, then item: verdict, decided, token, rev, submitted, reports and moderators of the last decision, the
+    #: earliest first.
+    records: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    remember: int = 0
 
     def apply(self, one: Event) -> bool:
         """Takes in an event; False if it was taken in before."""
@@ -86,10 +95,18 @@ class Fold:
         self.checkpoint = one.id
         items = self.items.setdefault(one.key, {})
         totals = self.totals.setdefault(one.key, Counter())
-        self._count(totals, one.ev)
+        count(totals, one)
+        if one.ev == "resolve" and self.remember > 0:
+            self._decided(one, items.get(one.item, {}))
         if one.ev in ("resolve", "cancel", "move_out"):
             items.pop(one.item, None)
-        elif one.ev not in ("report", "forget"):
+        elif one.ev == "report":
+            known = self.records.get(one.key, {}).get(one.item)
+            if known is not None:
+                known["reports"] = one.fields["reports"]
+        elif one.ev == "forget":
+            self.records.get(one.key, {}).pop(one.item, None)
+        else:
             if one.ev in ("submit", "move_in"):
                 items[one.item] = {}
             change(items.setdefault(one.item, {}), one)
@@ -99,27 +116,58 @@ class Fold:
         for one in events:
             self.apply(one)
 
-    def _count(self, totals: Counter[str], ev: str) -> None:
-        if ev == "dead":
-            totals.update(("expired", "died"))
-        elif ev in _COUNTED:
-            totals[_COUNTED[ev]] += 1
+    def _decided(self, one: Event, item: dict[str, Any]) -> None:
+        records = self.records.setdefault(one.key, {})
+        records.pop(one.item, None)
+        records[one.item] = record(one, item)
+        while len(records) > self.remember:
+            del records[next(iter(records))]
 
     def dump(self) -> str:
         """Everything, as JSON."""
-        return json.dumps({"items": self.items, "totals": self.totals, "checkpoint": self.checkpoint})
+        return json.dumps({field.name: getattr(self, field.name) for field in dataclass_fields(self)})
 
     @classmethod
     def load(cls, dumped: str) -> Fold:
         held = json.loads(dumped)
-        totals = {key: Counter(counts) for key, counts in held["totals"].items()}
-        return cls(held["items"], totals, held["checkpoint"])
+        totals = {key: Counter(counts) for key, counts in held.pop("totals").items()}
+        return cls(totals=totals, **held)
+
+
+def count(totals: Counter[str], one: Event) -> None:
+    if one.ev == "dead":
+        totals.update(("expired", "died"))
+    elif one.ev == "split":
+        # By a verdict, or because UPDATE asks for more equal ones than there can be.
+        totals.update(("votes", "splits") if "verdict" in one.fields else ("splits",))
+    elif one.ev in _COUNTED:
+        totals[_COUNTED[one.ev]] += 1
+
+
+def record(one: Event, item: dict[str, Any]) -> dict[str, Any]:
+    """What is remembered of the item that this event ended."""
+    who = one.fields.get("moderator")
+    voters = [vote[0] for vote in item.get("votes", ()) if vote[0] != who]
+    return {
+        "verdict": one.fields.get("verdict", ""),
+        "decided": one.at_ms,
+        "token": one.fields.get("token"),
+        "rev": one.fields.get("rev"),
+        "submitted": item.get("submitted"),
+        "reports": item.get("reports"),
+        "moderators": [*voters, who],
+    }
 
 
 def change(item: dict[str, Any], one: Event) -> None:
     """Lays what an event says over what is known of an item."""
     known = item.get("excluded")
-    item.update({name: value for name, value in one.fields.items() if name not in ("ev", "key", "item", "at")})
+    item.update({name: value for name, value in one.fields.items() if name not in _NO_STATE})
+    if one.ev in ("vote", "split") and "verdict" in one.fields:
+        vote = [one.fields["moderator"], one.fields["verdict"], one.at_ms]
+        item["votes"] = [*item.get("votes", []), vote]
+    if one.ev == "split":
+        item["contested"] = 1
     if one.ev == "release" and "excluded" in one.fields:
         # Of a release it is only who skipped, to be added to the end.
         skipped = [name for name in one.fields["excluded"] if name not in (known or [])]

@@ -181,6 +181,13 @@ class Stats:
     contested: int
     decided: int
     records_evicted: int
+    #: How long the item that was contested first has been so.
+    oldest_contested: timedelta
+    #: Entries of the event stream trimmed before a consumer group read them; None if nobody can tell.
+    events_missed: int | None
+    wait_sum: timedelta
+    handle_sum: timedelta
+    #: Bounds from 1 s to 24 h, and None for all; with the sums they begin with module 0.2 and never go down.
     wait_histogram: tuple[Bucket, ...]
     handle_histogram: tuple[Bucket, ...]
     all: dict[str, Any]

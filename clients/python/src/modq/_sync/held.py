@@ -21,6 +21,10 @@ from .queue import Claim, Commands
 P = TypeVar("P")
 T = TypeVar("T")
 
+#: A heartbeat goes out when this share of a lock is left, and takes along those of which this other share is: so all that is
+#: in hand soon has one heartbeat together.
+DUE, RIPE = 0.7, 0.9
+
 
 class WorkClaim(Claim[P]):
     """A claim in the hands of a worker, which extends its lock until it is settled: resolved, released or moved.
@@ -142,6 +146,11 @@ class WorkClaim(Claim[P]):
             self.check()
 
 
+def first(claims: list[WorkClaim[P]]) -> list[WorkClaim[P]]:
+    """As many as one command takes, those that end first."""
+    return sorted(claims, key=lambda claim: claim.safe_until)[:1000]
+
+
 class Heart(Generic[P]):
     """A thread that sends the heartbeats of all claims in hand: EXTEND, or MEXTEND where the server has it."""
 
@@ -193,17 +202,21 @@ class Heart(Generic[P]):
 
     def _round(self) -> None:
         now = time.monotonic()
-        due: dict[Line, list[WorkClaim[P]]] = {}
+        ripe: dict[Line, list[WorkClaim[P]]] = {}
         for claim in self.held():
             left = claim.safe_until - now
             if claim.settling:
                 continue
             if left <= 0:
                 self._lose(claim)
-            elif left <= self.lock * 0.7 and now - claim.began < seconds(self.options.max_hold):
-                due.setdefault(claim._line, []).append(claim)
-        for line, claims in due.items():
-            self._extend(line, claims[:1000])
+            elif left <= self.lock * RIPE and now - claim.began < seconds(self.options.max_hold):
+                ripe.setdefault(claim._line, []).append(claim)
+        for line, claims in ripe.items():
+            if any(self._due(claim, now) for claim in claims):
+                self._extend(line, first(claims))
+
+    def _due(self, claim: WorkClaim[P], now: float) -> bool:
+        return claim.safe_until - now <= self.lock * DUE
 
     def _lose(self, claim: WorkClaim[P]) -> None:
         claim.lose()

@@ -213,6 +213,8 @@ class Commands(Generic[P]):
             ondecided=ondecided,
         )
         pairs = [(item, self.codec.encode(payload)) for item, payload in items]
+        if not pairs:
+            return []
         return self.link.run(modq.msubmit(self.key, pairs, options))
 
     def cancel(self, item: Text, *, rev: int | None = None, reason: Text | None = None, by: Text | None = None) -> bool:
@@ -351,7 +353,7 @@ class Commands(Generic[P]):
         decision: Text | None = None,
     ) -> List[Resolved | ResponseError]:
         """MODQ.MRESOLVE of pairs of item and token: what became of each, or the error, in its place."""
-        return self.link.run(modq.mresolve(self.key, items, revs, verdict, decision))
+        return self.link.run(modq.mresolve(self.key, items, revs, verdict, decision)) if items else []
 
     def release(self, item: Text, token: int, *, skip: bool = False, delay: Duration | None = None) -> None:
         """MODQ.RELEASE: back to its own place."""
@@ -363,7 +365,7 @@ class Commands(Generic[P]):
 
     def extend_many(self, items: Sequence[tuple[Text, int]], lock: Duration) -> List[datetime | ResponseError]:
         """MODQ.MEXTEND of pairs of item and token: a deadline, or the error, for each."""
-        answers = self.link.run(modq.mextend(self.key, items, lock))
+        answers = self.link.run(modq.mextend(self.key, items, lock)) if items else []
         return [one if isinstance(one, ResponseError) else moment(one) for one in answers]
 
     def join(

@@ -21,6 +21,10 @@ from .queue import Claim, Commands
 P = TypeVar("P")
 T = TypeVar("T")
 
+#: A heartbeat goes out when this share of a lock is left, and takes along those of which this other share is: so all that is
+#: in hand soon has one heartbeat together.
+DUE, RIPE = 0.7, 0.9
+
 
 class WorkClaim(Claim[P]):
     """A claim in the hands of a worker, which extends its lock until it is settled: resolved, released or moved.
@@ -170,6 +174,11 @@ class WorkClaim(Claim[P]):
             uncancel()
 
 
+def first(claims: list[WorkClaim[P]]) -> list[WorkClaim[P]]:
+    """As many as one command takes, those that end first."""
+    return sorted(claims, key=lambda claim: claim.safe_until)[:1000]
+
+
 class Heart(Generic[P]):
     """Sends the heartbeats of all claims in hand: EXTEND, or MEXTEND for several where the server has it."""
 
@@ -216,17 +225,21 @@ class Heart(Generic[P]):
 
     async def _round(self) -> None:
         now = time.monotonic()
-        due: dict[Line, list[WorkClaim[P]]] = {}
+        ripe: dict[Line, list[WorkClaim[P]]] = {}
         for claim in self.held:
             left = claim.safe_until - now
             if claim.over.is_set() or claim.settling:
                 continue
             if left <= 0:
                 self._lose(claim)
-            elif left <= self.lock * 0.7 and now - claim.began < seconds(self.options.max_hold):
-                due.setdefault(claim._line, []).append(claim)
+            elif left <= self.lock * RIPE and now - claim.began < seconds(self.options.max_hold):
+                ripe.setdefault(claim._line, []).append(claim)
+        due = {line: claims for line, claims in ripe.items() if any(self._due(claim, now) for claim in claims)}
         if due:
-            await asyncio.gather(*(self._extend(line, claims[:1000]) for line, claims in due.items()))
+            await asyncio.gather(*(self._extend(line, first(claims)) for line, claims in due.items()))
+
+    def _due(self, claim: WorkClaim[P], now: float) -> bool:
+        return claim.safe_until - now <= self.lock * DUE
 
     def _lose(self, claim: WorkClaim[P]) -> None:
         claim.lose()

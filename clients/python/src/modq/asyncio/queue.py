@@ -212,6 +212,8 @@ class Commands(Generic[P]):
             ondecided=ondecided,
         )
         pairs = [(item, self.codec.encode(payload)) for item, payload in items]
+        if not pairs:
+            return []
         return await self.link.run(modq.msubmit(self.key, pairs, options))
 
     async def cancel(
@@ -352,7 +354,7 @@ class Commands(Generic[P]):
         decision: Text | None = None,
     ) -> List[Resolved | ResponseError]:
         """MODQ.MRESOLVE of pairs of item and token: what became of each, or the error, in its place."""
-        return await self.link.run(modq.mresolve(self.key, items, revs, verdict, decision))
+        return await self.link.run(modq.mresolve(self.key, items, revs, verdict, decision)) if items else []
 
     async def release(self, item: Text, token: int, *, skip: bool = False, delay: Duration | None = None) -> None:
         """MODQ.RELEASE: back to its own place."""
@@ -364,7 +366,7 @@ class Commands(Generic[P]):
 
     async def extend_many(self, items: Sequence[tuple[Text, int]], lock: Duration) -> List[datetime | ResponseError]:
         """MODQ.MEXTEND of pairs of item and token: a deadline, or the error, for each."""
-        answers = await self.link.run(modq.mextend(self.key, items, lock))
+        answers = await self.link.run(modq.mextend(self.key, items, lock)) if items else []
         return [one if isinstance(one, ResponseError) else moment(one) for one in answers]
 
     async def join(

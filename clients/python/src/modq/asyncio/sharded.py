@@ -29,7 +29,7 @@ class Shards(Generic[P]):
     An item's shard follows from its id (CRC-16), so producers agree without asking; all must say the same number of
     shards, and to change it the queue has to be empty. Priority and age order the items of one shard, not of the whole:
     workers take from the shards in turn, so over time no shard waits longer than another. A moderator's CAPACITY, and who is
-    in line, are also each shard's own. Everything that concerns one item is a method of ``shard_of(item)``.
+    in line, and groups, are also each shard's own. Everything that concerns one item is a method of ``shard_of(item)``.
     """
 
     @overload
@@ -70,9 +70,11 @@ class Shards(Generic[P]):
                     answers[i] = reply
         return answers
 
-    async def cancel(self, item: Text, *, rev: int | None = None) -> bool:
+    async def cancel(
+        self, item: Text, *, rev: int | None = None, reason: Text | None = None, by: Text | None = None
+    ) -> bool:
         """MODQ.CANCEL."""
-        return await self.shard_of(item).cancel(item, rev=rev)
+        return await self.shard_of(item).cancel(item, rev=rev, reason=reason, by=by)
 
     async def get(self, item: Text) -> Item | None:
         """MODQ.GET."""
