@@ -29,6 +29,8 @@ test: ## format, lints, and every test on every server
 	cargo test --workspace --lib --tests --no-fail-fast
 	clients/python/test.sh
 	clients/node/test.sh
+	examples/rust/test.sh
+	examples/go/test.sh
 
 test-clients: ## the client libraries alone: their lints and tests, on a release build of the module
 	@scripts/setup.sh --test
@@ -36,6 +38,8 @@ test-clients: ## the client libraries alone: their lints and tests, on a release
 	cargo build --release --lib
 	clients/python/test.sh
 	clients/node/test.sh
+	examples/rust/test.sh
+	examples/go/test.sh
 
 test-module: ## the module alone: build it, then its tests and the core's
 	@scripts/setup.sh --test

@@ -390,7 +390,22 @@ fn each_command_is_one_record_and_groups_are_there_after_a_restart(kind: Kind) {
     assert_eq!(shown, (group(&mut c, "q", "g"), digest(&mut c, "q")));
 }
 
+/// What ALSO makes possible is matched when all verdicts are given: nobody is given what goes in the same step.
+fn the_one_who_resolves_gets_what_is_left(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    c.expect_ok("MODQ.CONFIGURE q CAPACITY 1");
+    submit(&mut c, "q a p GROUP g");
+    submit(&mut c, "q b p GROUP g");
+    submit(&mut c, "q z p");
+    let held = claim(&mut c, "q m");
+    assert_eq!(c.line("MODQ.JOIN q m COUNT 2"), simple("WAITING"));
+    let reply = cmd!(c, "MODQ.RESOLVE", "q", "a", held.token, "ALSO", 9);
+    assert_eq!((&reply[0], &reply[1]), (&simple("OK"), &Value::Int(1)));
+    assert_eq!(ids(&c.line("MODQ.HELD q m")), "z");
+}
+
 matrix!(
+    the_one_who_resolves_gets_what_is_left,
     a_verdict_is_given_to_others_of_the_group,
     votes_splits_and_repeats_are_told_by_the_status,
     new_claims_are_of_one_group,

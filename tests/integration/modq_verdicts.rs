@@ -374,6 +374,46 @@ fn a_changed_quorum_counts_the_votes_at_once_unless_locked(kind: Kind) {
     }
 }
 
+fn a_quorum_that_was_set_while_locked_can_be_counted_by_setting_it_again(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    submit(&mut c, "q i p QUORUM 3 3");
+    for who in ["ann", "bob"] {
+        assert_eq!(vote(&mut c, "i", who, "keep"), simple("VOTED"));
+    }
+    let held = claim(&mut c, "q cy");
+    assert_eq!(c.line("MODQ.UPDATE q i QUORUM 2 3"), Value::Int(2));
+    assert_eq!(cmd!(c, "MODQ.RELEASE", "q", "i", held.token), ok());
+    assert_eq!(
+        c.line("MODQ.UPDATE q i QUORUM 2 3"),
+        Value::Int(2),
+        "the same"
+    );
+    assert!(
+        c.line("MODQ.GET q i").is_null(),
+        "and its votes are counted"
+    );
+}
+
+fn a_contested_item_without_a_tag_is_dead_again_when_it_is_given_back(kind: Kind) {
+    let (_server, mut c) = desk(kind);
+    submit(&mut c, "q i p QUORUM 2 2");
+    for (who, verdict) in [("ann", "keep"), ("bob", "remove")] {
+        let token = c.line(&format!("MODQ.ASSIGN q i {who}")).int();
+        cmd!(c, "MODQ.RESOLVE", "q", "i", token, "VERDICT", verdict);
+    }
+    let token = c.line("MODQ.ASSIGN q i eve").int();
+    assert_eq!(cmd!(c, "MODQ.RELEASE", "q", "i", token), ok());
+    assert_eq!(state(&mut c, "q", "i"), "dead");
+    c.line("MODQ.ASSIGN q i eve LOCK 1");
+    wait_until("the lock is over", PATIENCE, || {
+        counts(&mut c, "q") == [0, 0, 0, 1]
+    });
+    assert_eq!(field(&mut c, "q", "i", "contested"), Value::Int(1));
+    let before = digest(&mut c, "q");
+    c.expect_ok("DEBUG RELOAD");
+    assert_eq!(digest(&mut c, "q"), before);
+}
+
 fn late_votes_count_as_late_decisions_do(kind: Kind) {
     let (_server, mut c) = desk(kind);
     c.expect_ok("MODQ.CONFIGURE q QUORUM 2 3 LATE ACCEPT MAXEXPIRIES 1");
@@ -464,6 +504,8 @@ matrix!(
     without_a_split_tag_a_contested_item_is_dead_until_somebody_takes_it_up,
     with_a_split_tag_it_goes_to_those_who_offer_it,
     a_changed_quorum_counts_the_votes_at_once_unless_locked,
+    a_quorum_that_was_set_while_locked_can_be_counted_by_setting_it_again,
+    a_contested_item_without_a_tag_is_dead_again_when_it_is_given_back,
     late_votes_count_as_late_decisions_do,
     replicas_restarts_and_copies_have_the_votes,
     histograms_and_sums_only_grow,

@@ -15,8 +15,8 @@ use crate::queue::store::{
 use crate::queue::{MAX_CLAIM_BYTES, MAX_GROUP_LOOKED_AT};
 use crate::units::{Millis, Token};
 
-/// Gives a verdict to the item named, and then to others of its group, each with its own event and its
-/// own matches.
+/// Gives a verdict to the item named, and then to others of its group, each with its own event. What that
+/// makes possible is matched at the end, so that nobody is given an item that goes in the same step.
 ///
 /// Errors: as of RESOLVE.
 impl Request for &ResolveAlso<'_> {
@@ -39,7 +39,9 @@ impl Request for &ResolveAlso<'_> {
             .collect();
         let moderator = store.moderators()[lock.moderator].name.clone();
         let given = named.given_by(&moderator);
-        let resolved = turn.give_verdict(slot, &given);
+        let (resolved, opportunity) = turn.give_verdict(slot, &given);
+        let mut ready = Vec::new();
+        ready.extend(item_of(opportunity));
         let tags = match &self.tags {
             Some(tags) => tags.iter().map(|tag| &***tag).collect(),
             None => own_tags.iter().map(|tag| &**tag).collect(),
@@ -52,10 +54,17 @@ impl Request for &ResolveAlso<'_> {
             has_verdict: named.verdict.is_some(),
             tags,
         };
-        Ok(ResolvedAlso {
-            resolved,
-            group: turn.give_also(&group, &also, self),
-        })
+        let group = turn.give_also(&group, &also, self, &mut ready);
+        turn.match_voted(ready, &moderator);
+        Ok(ResolvedAlso { resolved, group })
+    }
+}
+
+/// The item that a verdict has made ready.
+fn item_of(opportunity: Opportunity) -> Option<ItemSlot> {
+    match opportunity {
+        Opportunity::Item(slot) | Opportunity::Both(slot, _) => Some(slot),
+        Opportunity::None | Opportunity::Moderator(_) => None,
     }
 }
 
@@ -90,8 +99,14 @@ impl Turn<'_> {
         ResolvedAlso { resolved, group }
     }
 
-    /// Gives a verdict to others of the group.
-    fn give_also(&mut self, group: &[u8], also: &Also<'_>, asked: &ResolveAlso<'_>) -> GroupDone {
+    /// Gives a verdict to others of the group. What is ready by that is added to `ready`.
+    fn give_also(
+        &mut self,
+        group: &[u8],
+        also: &Also<'_>,
+        asked: &ResolveAlso<'_>,
+        ready: &mut Vec<ItemSlot>,
+    ) -> GroupDone {
         let mut giver = self.giver(also);
         let mut slots = self.look_at(group, asked.cursor);
         let mut done = 0;
@@ -106,7 +121,8 @@ impl Turn<'_> {
                 token,
                 ..also.given
             };
-            self.give_verdict(slot, &given);
+            let (_, opportunity) = self.give_verdict(slot, &given);
+            ready.extend(item_of(opportunity));
             done += 1;
             // A verdict can make the moderator known, or forgotten, and a split brings a tag.
             giver = self.giver(also);
@@ -116,6 +132,32 @@ impl Turn<'_> {
             left: self.store.group_len(group),
             next: slots.next_seq(self),
         }
+    }
+
+    /// Matches items that were voted on and are ready, and the moderator whose locks ended: whichever item
+    /// comes first is matched first.
+    fn match_voted(&mut self, mut ready: Vec<ItemSlot>, moderator: &[u8]) {
+        ready.sort_by_key(|slot| self.store.key(*slot));
+        for slot in ready {
+            while let Some((freed, offer)) = self.offer_to(moderator) {
+                if self.store.key(offer) >= self.store.key(slot) {
+                    break;
+                }
+                self.match_moderator(freed);
+            }
+            if self.store.items()[slot].state == State::Ready {
+                self.match_item(slot);
+            }
+        }
+        if let Some(freed) = self.store.moderators().find(moderator) {
+            self.seize(Opportunity::Moderator(freed));
+        }
+    }
+
+    /// The first item that a moderator in line may take.
+    fn offer_to(&self, moderator: &[u8]) -> Option<(ModeratorSlot, ItemSlot)> {
+        let known = self.store.moderators().find(moderator)?;
+        Some((known, self.first_offer(known)?))
     }
 
     fn giver(&self, also: &Also<'_>) -> Giver {

@@ -182,7 +182,16 @@ impl Request for Update<'_> {
         let reports = self.reports.filter(|n| *n != counted);
         let content = (payload, priority, boost, &tags, &excluded);
         let terms = (quorum, group, reports);
+        let told = Told {
+            by: self.by,
+            ..Told::default()
+        };
         if content == (None, None, None, &None, &None) && terms == (None, None, None) {
+            // Its votes are counted all the same: when it was set the item may have been locked.
+            if self.quorum.is_some() && turn.is_settled(slot) {
+                turn.admit()?;
+                turn.count_anew(slot, &told);
+            }
             return Ok(Some(rev));
         }
         let effect = Effect::Change {
@@ -198,13 +207,9 @@ impl Request for Update<'_> {
             reports,
         };
         turn.admit()?;
-        let told = Told {
-            by: self.by,
-            ..Told::default()
-        };
         let opportunity = turn.commit_told(&effect, Some(slot), &told);
         let rev = turn.store.items()[slot].rev;
-        if quorum.is_some() && turn.count_anew(slot, &told) {
+        if self.quorum.is_some() && turn.count_anew(slot, &told) {
             return Ok(Some(rev));
         }
         if let Opportunity::Item(slot) = opportunity {

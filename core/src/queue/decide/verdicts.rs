@@ -6,7 +6,7 @@ use crate::queue::effect::{Effect, Ending};
 use crate::queue::event::Told;
 use crate::queue::request::{Error, Resolve, Resolved};
 use crate::queue::settings::{Late, Quorum};
-use crate::queue::store::{ItemSlot, Lock, State, Vote};
+use crate::queue::store::{ItemSlot, Lock, Opportunity, State, Vote};
 use crate::units::Token;
 use smallvec::SmallVec;
 
@@ -73,7 +73,9 @@ impl Request for Resolve<'_> {
         };
         turn.admit()?;
         let name = turn.store.moderators()[lock.moderator].name.clone();
-        Ok(turn.give_verdict(slot, &self.given_by(&name)))
+        let (resolved, opportunity) = turn.give_verdict(slot, &self.given_by(&name));
+        turn.seize(opportunity);
+        Ok(resolved)
     }
 }
 
@@ -180,9 +182,13 @@ impl Turn<'_> {
         }
     }
 
-    /// Carries out a verdict on an item of somebody who may give it, and matches whoever that makes
-    /// possible to match. The caller has asked `admit`.
-    pub(super) fn give_verdict(&mut self, slot: ItemSlot, given: &Given<'_>) -> Resolved {
+    /// Carries out a verdict on an item of somebody who may give it. The caller has asked `admit`, and
+    /// matches whoever that makes possible to match.
+    pub(super) fn give_verdict(
+        &mut self,
+        slot: ItemSlot,
+        given: &Given<'_>,
+    ) -> (Resolved, Opportunity) {
         let id = SmallVec::<[u8; 64]>::from_slice(self.store.items()[slot].id());
         let told = Told {
             decision: given.decision,
@@ -207,8 +213,7 @@ impl Turn<'_> {
                 verdict: &verdict,
                 ..by
             };
-            self.end(slot, &id, end, told);
-            return Resolved::Ended;
+            return (Resolved::Ended, self.end(slot, &id, end, told));
         }
         let split = counted == Count::Split;
         let effect = Effect::Vote { id: &id, by, split };
@@ -217,15 +222,15 @@ impl Turn<'_> {
             ..told
         };
         let opportunity = self.commit_told(&effect, Some(slot), &told);
-        self.seize(opportunity);
-        match split {
+        let resolved = match split {
             true => Resolved::Split,
             false => Resolved::Voted,
-        }
+        };
+        (resolved, opportunity)
     }
 
     /// Ends an item.
-    fn end(&mut self, slot: ItemSlot, id: &[u8], end: Ending<'_>, told: Told<'_>) {
+    fn end(&mut self, slot: ItemSlot, id: &[u8], end: Ending<'_>, told: Told<'_>) -> Opportunity {
         let lock = match self.store.items()[slot].state {
             State::Locked => self.store.lock(slot),
             _ => self.store.rare(slot).and_then(|rare| rare.late),
@@ -241,23 +246,33 @@ impl Turn<'_> {
             verdict: (!end.verdict.is_empty()).then_some(end.verdict),
             ..told
         };
-        let opportunity = self.commit_told(&effect, Some(slot), &told);
-        self.seize(opportunity);
+        self.commit_told(&effect, Some(slot), &told)
     }
 
-    /// Counts the votes on an item that is not locked anew, after its quorum has changed.
+    /// What the votes on an item that is not locked come to by its present quorum.
+    fn counted(&self, slot: ItemSlot) -> Count<'_> {
+        let store = &*self.store;
+        if store.items()[slot].state == State::Locked || store.is_contested(slot) {
+            return Count::Open;
+        }
+        let votes = store.votes(slot).iter();
+        let verdicts: Vec<&[u8]> = votes.map(|vote| &*vote.verdict).collect();
+        count(&verdicts, store.quorum(slot), false)
+    }
+
+    /// Whether counting the votes on an item anew would end it or make it contested.
+    pub(super) fn is_settled(&self, slot: ItemSlot) -> bool {
+        self.counted(slot) != Count::Open
+    }
+
+    /// Counts the votes on an item that is not locked anew, after its quorum was set.
     pub(super) fn count_anew(&mut self, slot: ItemSlot, told: &Told<'_>) -> bool {
         let store = &*self.store;
-        let votes = store.votes(slot);
-        if store.items()[slot].state == State::Locked || store.is_contested(slot) {
-            return false;
-        }
-        let Some(last) = votes.last() else {
+        let Some(last) = store.votes(slot).last() else {
             return false;
         };
-        let verdicts: Vec<&[u8]> = votes.iter().map(|vote| &*vote.verdict).collect();
         let id = SmallVec::<[u8; 64]>::from_slice(store.items()[slot].id());
-        match count(&verdicts, store.quorum(slot), false) {
+        match self.counted(slot) {
             Count::Open => return false,
             Count::Agreed(verdict) => {
                 let verdict = SmallVec::<[u8; 32]>::from_slice(verdict);
@@ -267,7 +282,8 @@ impl Turn<'_> {
                     token: last.token,
                     verdict: &verdict,
                 };
-                self.end(slot, &id, end, *told);
+                let opportunity = self.end(slot, &id, end, *told);
+                self.seize(opportunity);
             }
             Count::Split => {
                 let opportunity = self.commit_told(&Effect::Split { id: &id }, Some(slot), told);

@@ -252,13 +252,16 @@ impl Queue {
         match state {
             State::Locked if self.store.live_lock(slot, now).is_none() => {
                 let expiries = expiries.saturating_add(1);
-                match self.store.dies_at(expiries) {
+                match self.store.dies_at(expiries) || self.store.is_parked(slot) {
                     true => (State::Dead, expiries),
                     false => (State::Ready, expiries),
                 }
             }
             State::Delayed if rare.is_some_and(|r| r.due.is_none_or(|due| due <= now)) => {
-                (State::Ready, expiries)
+                match self.store.is_parked(slot) {
+                    true => (State::Dead, expiries),
+                    false => (State::Ready, expiries),
+                }
             }
             _ => (state, expiries),
         }

@@ -24,7 +24,7 @@ const ITEMS: u32 = 5;
 const RECORDS: u32 = 6;
 
 /// Least bytes of what an item has more, and of a record.
-const LEAST_MORE: usize = 9;
+const LEAST_MORE: usize = 8;
 const LEAST_RECORD: usize = 27;
 
 /// Most names of a record: of those who voted, and the one who ended it.
@@ -56,6 +56,7 @@ struct MoreV3<'a> {
     #[serde(borrow)]
     votes: AtMost<VoteV3<'a>, { Quorum::MAX as usize }>,
     contested: bool,
+    parked: bool,
     /// Behind the tags of the item; empty for none.
     added_tag: &'a Bytes,
     deciders: AtMost<&'a Bytes, MAX_DECIDERS>,
@@ -177,6 +178,7 @@ impl Store {
             n: quorum.n,
             votes: AtMost(votes.collect()),
             contested: self.is_contested(slot),
+            parked: self.is_parked(slot),
             added_tag: bytes(self.own_tags(slot).1.unwrap_or(&[])),
             deciders: AtMost(deciders.iter().map(name).collect()),
             member: member.map(|(group, fresh)| (bytes(group), fresh.0)),
@@ -277,6 +279,7 @@ impl Store {
         };
         check(quorum.fits() && more.added_tag.len() <= MAX_TAG)?;
         check(more.contested || more.added_tag.is_empty())?;
+        check(!more.parked || more.contested && more.added_tag.is_empty())?;
         check(!more.contested || !more.votes.0.is_empty())?;
         let voters: Vec<&Bytes> = more.votes.0.iter().map(|vote| vote.moderator).collect();
         check_names(&voters)?;
@@ -306,6 +309,7 @@ impl Store {
         self.with_review(slot, |review| {
             review.quorum = quorum;
             review.contested = more.contested;
+            review.parked = more.parked;
             review.added_tag = added_tag;
         });
         if let Some((group, fresh)) = more.member {

@@ -30,6 +30,8 @@ pub(in crate::queue) struct Review {
     pub votes: Vec<Vote>,
     /// The votes cannot agree any more: the next verdict ends the item.
     pub contested: bool,
+    /// It became dead by that, for want of a tag, and is dead again when a lock on it ends.
+    pub parked: bool,
     /// The last tag of the item came by the split.
     pub added_tag: bool,
     /// Who decided before, and may not be given it. The first were there first.
@@ -125,6 +127,11 @@ impl Store {
 
     pub(in crate::queue) fn is_contested(&self, slot: ItemSlot) -> bool {
         self.review(slot).is_some_and(|review| review.contested)
+    }
+
+    /// Whether it is dead, when no lock is on it and no delay, because it is contested.
+    pub(in crate::queue) fn is_parked(&self, slot: ItemSlot) -> bool {
+        self.review(slot).is_some_and(|review| review.parked)
     }
 
     /// Why an item may not go to a moderator, whatever they offer: all there is to say.
@@ -229,6 +236,7 @@ impl Store {
         self.settings.split_tag = tag;
         self.with_review(slot, |review| {
             review.contested = true;
+            review.parked = !has_tag;
             review.added_tag = added;
         });
         has_tag
@@ -273,6 +281,7 @@ impl Store {
         self.with_review(slot, |review| {
             review.votes = Vec::new();
             review.contested = false;
+            review.parked = false;
             review.added_tag = false;
         });
         self.unrefer_voters(voters.into_iter());

@@ -152,6 +152,7 @@ impl Found {
             assert_eq!(voters.len(), review.votes.len(), "I7: voters are distinct");
             assert!(!review.contested || !review.votes.is_empty());
             assert!(review.contested || !review.added_tag);
+            assert!(!review.parked || review.contested && !review.added_tag);
             for moderator in voters.iter().chain(&review.deciders) {
                 self.note_reference(*moderator, 1);
             }

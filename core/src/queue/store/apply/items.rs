@@ -101,6 +101,10 @@ impl Store {
         if let Some(review) = review {
             self.set_review(slot, review);
         }
+        if self.group(slot).is_none() {
+            // It arrived here now, should it be put into a group.
+            self.note_changed(slot);
+        }
         // Who comes later is not older: stamps do not run backwards.
         self.last_at = self.last_at.max(item.submitted);
         if let (Some(due), true) = (item.due, item.delayed) {
@@ -203,11 +207,9 @@ impl Store {
             false => *replace,
         };
         Ok(self.changed(slot, revive, |store| {
-            if let Some(payload) = payload {
+            if let (Some(payload), true) = (payload, is_new) {
                 store.forget_late(slot);
                 store.set_payload(slot, payload);
-            }
-            if is_new {
                 store.void_votes(slot);
                 store.note_changed(slot);
             }
@@ -310,6 +312,10 @@ impl Store {
 
     pub(super) fn apply_due(&mut self, slot: ItemSlot) -> Outcome {
         self.leave_state(slot);
+        if self.is_parked(slot) {
+            self.enter_dead(slot);
+            return Ok(Applied::NOTHING);
+        }
         self.enter_ready(slot);
         Ok(Applied::item(slot))
     }

@@ -281,6 +281,10 @@ impl Store {
             self.set_span(slot, due, now);
             return freed;
         }
+        if self.is_parked(slot) {
+            self.enter_dead(slot);
+            return freed;
+        }
         self.enter_ready(slot);
         let opportunity = match freed.opportunity {
             Opportunity::Moderator(moderator) => Opportunity::Both(slot, moderator),

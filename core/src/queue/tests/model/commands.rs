@@ -46,6 +46,7 @@ impl Model {
             quorum: submit.quorum.unwrap_or(self.settings.quorum),
             votes: Vec::new(),
             contested: false,
+            parked: false,
             added_tag: false,
             deciders,
         });
@@ -85,9 +86,9 @@ impl Model {
                 let payload = text(submit.payload);
                 if payload != item.payload {
                     item.void();
+                    item.late = None;
                 }
                 item.payload = payload;
-                item.late = None;
                 item.priority = submit.priority.unwrap_or(item.priority);
                 item.boost = submit.boost.unwrap_or(item.boost);
                 if let Some(tags) = strings(&submit.tags) {
@@ -168,10 +169,14 @@ impl Model {
         }
         // What is set to what it is already is no change.
         if *item == before {
+            if update.quorum.is_some() {
+                self.count_anew(now, index);
+                self.settle(now);
+            }
             return Ok(Some(before.rev));
         }
         item.rev += 1;
-        let counts_anew = item.quorum != before.quorum;
+        let counts_anew = update.quorum.is_some();
         self.stamp(now);
         if counts_anew {
             self.count_anew(now, index);
@@ -228,7 +233,7 @@ impl Model {
                 None => item.excluded.push((lock.moderator, true)),
             }
         }
-        item.phase = Phase::Ready;
+        item.phase = item.back();
         if delay > 0 {
             item.phase = Phase::Delayed;
             item.due = Some(now.time.0 + delay);
@@ -321,7 +326,7 @@ impl Model {
             return Err(Error::Excluded);
         }
         if held {
-            self.items[index].phase = Phase::Ready;
+            self.items[index].phase = self.items[index].back();
             self.totals.released += 1;
             self.stamp(now);
         }
@@ -409,6 +414,7 @@ impl Model {
         item.expiries = 0;
         item.late = None;
         item.seq = to.next_seq();
+        item.parked = false;
         if item.phase != Phase::Delayed {
             item.phase = Phase::Ready;
         } else if let Some(due) = item.due {

@@ -303,10 +303,10 @@ impl Model {
                 self.totals.died += 1;
                 item.phase = Phase::Dead;
             } else {
-                item.phase = Phase::Ready;
+                item.phase = item.back();
             }
         } else {
-            item.phase = Phase::Ready;
+            item.phase = item.back();
         }
     }
 }

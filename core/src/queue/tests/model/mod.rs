@@ -52,6 +52,8 @@ pub(super) struct ModelItem {
     pub quorum: Quorum,
     pub votes: Vec<ModelVote>,
     pub contested: bool,
+    /// It became dead by that.
+    pub parked: bool,
     /// The last tag came by the split.
     pub added_tag: bool,
     /// Who decided the item that this is an appeal of.
@@ -69,6 +71,14 @@ pub(super) struct ModelVote {
 }
 
 impl ModelItem {
+    /// Where it goes when a lock or a delay ends.
+    fn back(&self) -> Phase {
+        match self.parked {
+            true => Phase::Dead,
+            false => Phase::Ready,
+        }
+    }
+
     /// Whether it may not go to somebody, whatever they offer.
     fn bars(&self, moderator: &str) -> bool {
         self.excluded.iter().any(|(m, _)| m == moderator)

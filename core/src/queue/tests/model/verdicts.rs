@@ -7,6 +7,7 @@ impl ModelItem {
     pub(super) fn void(&mut self) {
         self.votes.clear();
         self.contested = false;
+        self.parked = false;
         if self.added_tag {
             self.tags.pop();
         }
@@ -132,6 +133,7 @@ impl Model {
         let item = &mut self.items[index];
         let tag = text(&self.settings.split_tag);
         item.contested = true;
+        item.parked = tag.is_empty();
         item.phase = match tag.is_empty() {
             true => Phase::Dead,
             false => Phase::Ready,
@@ -149,9 +151,12 @@ impl Model {
         if matches!(item.phase, Phase::Locked(_)) || item.contested || item.votes.is_empty() {
             return;
         }
-        let at = self.stamp(now);
-        let item = &self.items[index];
-        match count(&item.votes, item.quorum, None) {
+        let counted = count(&item.votes, item.quorum, None);
+        let at = match counted {
+            Count::Open => return,
+            _ => self.stamp(now),
+        };
+        match counted {
             Count::Agreed(verdict) => {
                 self.totals.resolved += 1;
                 let item = self.items.remove(index);

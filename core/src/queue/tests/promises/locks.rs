@@ -111,14 +111,18 @@ fn a_late_decision_is_accepted_until_the_item_is_locked_again_or_its_payload_cha
     });
     assert_eq!(new_payload, stale, "payload changed");
 
-    let replaced = late_after(|desk| {
-        let replace = Submit {
-            on_duplicate: OnDuplicate::Replace,
-            ..item("i")
-        };
-        desk.submit_with(replace).unwrap();
-    });
-    assert_eq!(replaced, stale, "replaced");
+    let replaced_by = |payload: &'static [u8]| {
+        late_after(|desk| {
+            let replace = Submit {
+                on_duplicate: OnDuplicate::Replace,
+                payload,
+                ..item("i")
+            };
+            desk.submit_with(replace).unwrap();
+        })
+    };
+    assert_eq!(replaced_by(b"new"), stale, "replaced");
+    assert_eq!(replaced_by(item("i").payload), Ok(()), "by the same");
 
     let rejected = late_after(|desk| desk.configure(|s| s.late = Late::Reject).unwrap());
     assert_eq!(rejected, stale, "LATE REJECT");
