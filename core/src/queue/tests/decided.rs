@@ -178,7 +178,7 @@ fn what_settings_leave_over_goes_in_steps() {
         assert_eq!(q.decided(Time(1100)), left, "unreadable at once");
         assert_eq!(q.store.decided().len(), 100);
         replay(&mut replica, out.record.bytes());
-        let due = (left < 100).then_some(Time::EPOCH).unwrap_or(Time(1500));
+        let due = if left < 100 { Time::EPOCH } else { Time(1500) };
         assert_eq!(q.next_due(), Some(Due::At(due)));
         assert_eq!(copy(&q).next_due(), q.next_due(), "also after a load");
         let mut ticks = 0;
