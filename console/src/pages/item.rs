@@ -77,12 +77,12 @@ impl Live for Wish {
                         html! { h2 { "Payload" } (payload(&item.payload)) },
                     )
                     .panel("facts", facts(item))
-                    .panel("votes", votes(item))
+                    .panel("votes", votes(item, is_blind(user)))
                     .panel("why", self.why(item, reasons.as_deref()))
             }
             None => view.panel("gone", self.gone(app, user).await?),
         };
-        Ok(view.panel("history", self.history(app).await?))
+        Ok(view.panel("history", self.history(app, is_blind(user)).await?))
     }
 }
 
@@ -176,7 +176,7 @@ impl Wish {
         })
     }
 
-    async fn history(&self, app: &App) -> Result<Markup, Failure> {
+    async fn history(&self, app: &App, blind: bool) -> Result<Markup, Failure> {
         let config = app.db.config(&self.key).await?;
         let stream = config
             .iter()
@@ -195,8 +195,12 @@ impl Wish {
             Err(e) if e.is_lost() => return Err(e),
             Err(e) => return Ok(html! { h2 { "History" } p.quiet { (e.in_words()) } }),
         };
-        let ours =
-            |e: &&Event| e.get("item") == Some(&self.item) && e.get("key") == Some(&self.key);
+        let ours = |e: &&Event| {
+            let of_votes = [&b"vote"[..], b"split"].contains(&e.get("ev").unwrap_or_default());
+            e.get("item") == Some(&self.item)
+                && e.get("key") == Some(&self.key)
+                && !(blind && of_votes)
+        };
         let events: Vec<&Event> = all.iter().filter(ours).collect();
         let further = all.last().filter(|_| all.len() == SEARCHED as usize);
         Ok(html! {
@@ -264,7 +268,13 @@ fn facts(item: &Item) -> Markup {
     }
 }
 
-fn votes(item: &Item) -> Markup {
+/// Whether somebody must not see how others voted: those who sit at the desk, so that what they say of an item
+/// is their own.
+fn is_blind(user: &User) -> bool {
+    user.role == Role::Moderator
+}
+
+fn votes(item: &Item, blind: bool) -> Markup {
     let Some((k, n)) = item
         .quorum
         .filter(|(k, _)| *k > 1 || !item.votes.is_empty())
@@ -274,7 +284,8 @@ fn votes(item: &Item) -> Markup {
     html! {
         h2 { "Votes" }
         p.quiet { (k) " equal verdicts of at most " (n) " votes are needed." }
-        @if item.votes.is_empty() { p.nothing { "Nobody has voted yet." } }
+        @if blind { p.nothing { "Who decides does not see how others voted." } }
+        @else if item.votes.is_empty() { p.nothing { "Nobody has voted yet." } }
         @else { table.grid {
             thead { tr { th scope="col" { "Who" } th scope="col" { "Verdict" } th scope="col" { "When" } } }
             tbody { @for vote in &item.votes { tr { th scope="row" { (name(&vote.moderator)) } td { (name(&vote.verdict)) } td { (time(vote.at)) } } } }

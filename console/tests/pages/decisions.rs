@@ -100,6 +100,12 @@ fn a_second_opinion_is_blind_and_told_as_a_vote() {
         .says("2 equal verdicts of at most 3 votes")
         .says(">mia<")
         .says(">keep<");
+    // Moderators do not, on the item's page either.
+    noah.get(&item)
+        .expect(200)
+        .says("2 equal verdicts of at most 3 votes")
+        .lacks(">mia<")
+        .lacks(">keep<");
     decide(&mut noah, "a", "keep", false);
     wait_until("it is decided", PATIENCE, || {
         room.c.line("MODQ.LEN q").int() == 0
