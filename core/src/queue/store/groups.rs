@@ -229,6 +229,14 @@ impl Store {
         self.items[slot].has.set(Has::MEMBER, true);
     }
 
+    /// An item has arrived, perhaps in no group. That is remembered while there are groups: it may be put into one.
+    #[inline]
+    pub(super) fn note_arrived(&mut self, slot: ItemSlot) {
+        if self.groups.len() > 0 && self.member(slot).is_none() {
+            self.note_changed(slot);
+        }
+    }
+
     /// The payload of an item has changed. That is remembered while there are groups.
     pub(super) fn note_changed(&mut self, slot: ItemSlot) {
         let member = self.member(slot);

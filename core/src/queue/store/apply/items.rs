@@ -48,6 +48,7 @@ impl Store {
         if let Some(terms) = terms {
             self.set_terms(slot, terms);
         }
+        self.note_arrived(slot);
         count(&mut self.stats.submitted);
         if let Some(due) = *due {
             self.enter_delayed(slot, due);
@@ -101,10 +102,7 @@ impl Store {
         if let Some(review) = review {
             self.set_review(slot, review);
         }
-        if self.group(slot).is_none() {
-            // It arrived here now, should it be put into a group.
-            self.note_changed(slot);
-        }
+        self.note_arrived(slot);
         // Who comes later is not older: stamps do not run backwards.
         self.last_at = self.last_at.max(item.submitted);
         if let (Some(due), true) = (item.due, item.delayed) {
