@@ -100,16 +100,33 @@ fn a_second_opinion_is_blind_and_told_as_a_vote() {
         .says("2 equal verdicts of at most 3 votes")
         .says(">mia<")
         .says(">keep<");
-    // Moderators do not, on the item's page either.
-    noah.get(&item)
-        .expect(200)
-        .says("2 equal verdicts of at most 3 votes")
-        .lacks(">mia<")
-        .lacks(">keep<");
     decide(&mut noah, "a", "keep", false);
     wait_until("it is decided", PATIENCE, || {
         room.c.line("MODQ.LEN q").int() == 0
     });
+}
+
+#[test]
+fn moderators_see_no_votes_on_the_page_of_an_item() {
+    let mut room = room_with(|setup| setup.arg(&["--role", "moderator"]));
+    if !knows(&mut room, "MODQ.SUBMIT", "QUORUM") {
+        return;
+    }
+    room.c.line("MODQ.CONFIGURE q EVENTS log");
+    room.c.line("MODQ.SUBMIT q a text QUORUM 2 3");
+    let token = room.c.line("MODQ.ASSIGN q a mia").int();
+    cmd!(room.c, "MODQ.RESOLVE", "q", "a", token, "VERDICT", "keep");
+    let item = format!("/q/{}/i/{}", b64("q"), b64("a"));
+    room.console
+        .user("noah")
+        .get(&item)
+        .expect(200)
+        .says("2 equal verdicts of at most 3 votes")
+        .says("Who decides does not see how others voted.")
+        .says("submitted")
+        .lacks(">mia<")
+        .lacks(">keep<")
+        .lacks(">voted<");
 }
 
 #[test]

@@ -10,8 +10,9 @@ fn queues_at_a_glance() {
     let mut room = room();
     furnished::fill(&mut room.c);
     let mut mia = room.console.user("mia");
-    wait_until("the queues are found", PATIENCE, || {
-        mia.get("/").body.contains("spam:fast-lane")
+    wait_until("the queues are found and asked", PATIENCE, || {
+        let page = mia.get("/").body;
+        page.contains("spam:fast-lane") && page.contains("class=\"num alarm\">3<")
     });
     let page = mia.get("/").expect(200);
     page.clone()
