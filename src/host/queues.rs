@@ -45,6 +45,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         Refusal::fixed(match error {
             Error::NoItem => "NOITEM no such item in the queue",
+            Error::NoRecord => "NOITEM no decision on that item is remembered, to be appealed",
             Error::Stale => "STALE the token is not that of a live lock on the item",
             Error::VerdictNeeded => "ERR several must agree on the item: name a VERDICT",
             Error::Locked => "STALE the item is locked",

@@ -124,10 +124,7 @@ fn lock_named(store: &Store, slot: ItemSlot, effect: &Effect<'_>) -> Option<Lock
     if !names_lock {
         return None;
     }
-    match store.items()[slot].state {
-        State::Locked => store.lock(slot),
-        _ => store.rare(slot)?.late,
-    }
+    store.last_lock(slot)
 }
 
 /// Whose verdict an effect is, if it says so itself.

@@ -36,6 +36,8 @@ pub enum Gate {
 pub enum Error {
     /// No item of that id.
     NoItem,
+    /// No decision on an item of that id is remembered.
+    NoRecord,
     /// The token is not the live lock's.
     Stale,
     /// Several must agree on the item, so that a verdict has to be named.

@@ -23,7 +23,7 @@ impl Turn<'_> {
         let record = self.store.record(submit.id, self.now.time);
         let Some(record) = record else {
             return match submit.on_decided {
-                OnDecided::Appeal => Err(Error::NoItem),
+                OnDecided::Appeal => Err(Error::NoRecord),
                 _ => Ok(anew),
             };
         };

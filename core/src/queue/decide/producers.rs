@@ -15,7 +15,7 @@ use std::collections::HashSet;
 ///
 /// Whether it was decided before is asked before whether there is room.
 ///
-/// Errors: `Paused`, `Exists`; `NoItem` if it appeals against what is not remembered; `Full`, `Events`,
+/// Errors: `Paused`, `Exists`; `NoRecord` if it appeals against what is not remembered; `Full`, `Events`,
 /// `TryAgain`.
 impl Request for Submit<'_> {
     type Reply = Submitted;

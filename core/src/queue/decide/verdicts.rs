@@ -147,10 +147,7 @@ impl Turn<'_> {
         if self.store.settings().late == Late::Reject {
             return None;
         }
-        let last = match self.store.items()[slot].state {
-            State::Locked => self.store.lock(slot),
-            _ => self.store.rare(slot).and_then(|rare| rare.late),
-        };
+        let last = self.store.last_lock(slot);
         last.filter(|lock| lock.token == resolve.token)
     }
 
@@ -200,12 +197,15 @@ impl Turn<'_> {
             token: given.token,
             verdict: given.verdict,
         };
-        let votes = self.store.votes(slot);
-        let earlier = votes.iter().map(|vote| &*vote.verdict);
-        let verdicts: Vec<&[u8]> = earlier.chain([given.verdict]).collect();
-        let counted = match self.store.is_contested(slot) {
-            true => Count::Agreed(given.verdict),
-            false => count(&verdicts, self.store.quorum(slot), true),
+        let counted = match self.store.review(slot) {
+            // As for most: one verdict decides.
+            None => Count::Agreed(given.verdict),
+            Some(review) if review.contested => Count::Agreed(given.verdict),
+            Some(review) => {
+                let earlier = review.votes.iter().map(|vote| &*vote.verdict);
+                let verdicts: Vec<&[u8]> = earlier.chain([given.verdict]).collect();
+                count(&verdicts, review.quorum, true)
+            }
         };
         if let Count::Agreed(verdict) = counted {
             let verdict = SmallVec::<[u8; 32]>::from_slice(verdict);
@@ -213,7 +213,8 @@ impl Turn<'_> {
                 verdict: &verdict,
                 ..by
             };
-            return (Resolved::Ended, self.end(slot, &id, end, told));
+            let by_lock = end.token != Token(0);
+            return (Resolved::Ended, self.end(slot, &id, end, by_lock, told));
         }
         let split = counted == Count::Split;
         let effect = Effect::Vote { id: &id, by, split };
@@ -229,13 +230,15 @@ impl Turn<'_> {
         (resolved, opportunity)
     }
 
-    /// Ends an item.
-    fn end(&mut self, slot: ItemSlot, id: &[u8], end: Ending<'_>, told: Told<'_>) -> Opportunity {
-        let lock = match self.store.items()[slot].state {
-            State::Locked => self.store.lock(slot),
-            _ => self.store.rare(slot).and_then(|rare| rare.late),
-        };
-        let by_lock = lock.is_some_and(|lock| lock.token == end.token);
+    /// Ends an item. `by_lock`: the verdict is that of its lock, or of the last one, accepted late.
+    fn end(
+        &mut self,
+        slot: ItemSlot,
+        id: &[u8],
+        end: Ending<'_>,
+        by_lock: bool,
+        told: Told<'_>,
+    ) -> Opportunity {
         let unnamed = end.verdict.is_empty() || self.store.settings().retain.is_zero();
         let effect = Effect::Resolve {
             id,
@@ -282,7 +285,7 @@ impl Turn<'_> {
                     token: last.token,
                     verdict: &verdict,
                 };
-                let opportunity = self.end(slot, &id, end, *told);
+                let opportunity = self.end(slot, &id, end, false, *told);
                 self.seize(opportunity);
             }
             Count::Split => {

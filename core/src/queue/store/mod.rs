@@ -251,6 +251,14 @@ impl Store {
         found.map(|(_, lock)| lock)
     }
 
+    /// The lock of a locked item, else the last one if it ended by its deadline and may still decide.
+    pub(super) fn last_lock(&self, slot: ItemSlot) -> Option<Lock> {
+        match self.items[slot].state {
+            State::Locked => self.lock(slot),
+            _ => self.rare(slot)?.late,
+        }
+    }
+
     /// The lock of an item, judged by the clock: none once its deadline is reached.
     pub(super) fn live_lock(&self, slot: ItemSlot, now: Time) -> Option<Lock> {
         if self.items[slot].state != State::Locked {

@@ -254,7 +254,7 @@ fn deciders_are_distinct_and_the_newest() {
         };
         q.submit(at(1000), submit, out)
     };
-    assert_eq!(appeal(&mut q, &mut out), Err(Error::NoItem));
+    assert_eq!(appeal(&mut q, &mut out), Err(Error::NoRecord));
     decide(&mut q, at(1000), "i", &mut out);
     for n in 0..100 {
         assert_eq!(appeal(&mut q, &mut out), Ok(Submitted::Ready));

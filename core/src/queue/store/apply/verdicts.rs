@@ -43,20 +43,9 @@ struct By<'a> {
 impl Store {
     /// The lock under which a verdict is given, if it is: one that is there, or one that ended by its
     /// deadline and is accepted late. A locked item takes the verdict of its own lock only.
-    fn lock_of(
-        &self,
-        slot: ItemSlot,
-        end: Option<&Ending<'_>>,
-    ) -> Result<Option<Lock>, ApplyError> {
+    fn lock_of(&self, slot: ItemSlot, end: &Ending<'_>) -> Result<Option<Lock>, ApplyError> {
         let locked = self.items[slot].state == State::Locked;
-        let lock = match locked {
-            true => self.lock(slot),
-            false => self.rare(slot).and_then(|rare| rare.late),
-        };
-        let Some(end) = end else {
-            check(lock.is_some())?;
-            return Ok(lock);
-        };
+        let lock = self.last_lock(slot);
         let is_it = |lock: &Lock| {
             let name = &*self.moderators[lock.moderator].name;
             lock.token == end.token && name == end.moderator
@@ -82,9 +71,19 @@ impl Store {
         slot: ItemSlot,
         end: Option<&Ending<'_>>,
     ) -> Outcome {
-        end.map_or(Ok(()), |end| check_ending(end, self.last_token))?;
-        let by = self.lock_of(slot, end)?;
+        let late = self.rare(slot).and_then(|rare| rare.late);
+        let by = match end {
+            Some(end) => {
+                check_ending(end, self.last_token)?;
+                self.lock_of(slot, end)?
+            }
+            None => {
+                check(self.items[slot].state == State::Locked || late.is_some())?;
+                late
+            }
+        };
         let ended = self.leave_state(slot);
+        let by = by.or(ended.filter(|_| end.is_none()));
         self.note_handled(at, by, ended);
         match self.settings.retain.is_zero() {
             false => self.leave_record(at, slot, end, by),
@@ -143,7 +142,7 @@ impl Store {
         split: bool,
     ) -> Outcome {
         check_ending(by, self.last_token)?;
-        let lock = self.lock_of(slot, Some(by))?;
+        let lock = self.lock_of(slot, by)?;
         check(!self.is_contested(slot) && self.votes(slot).len() < Quorum::MAX as usize)?;
         if let Some(voter) = self.moderators.find(by.moderator) {
             check(self.votes(slot).iter().all(|vote| vote.moderator != voter))?;

@@ -105,7 +105,7 @@ impl Model {
         let id = text(submit.id);
         let Some(record) = self.record(&id, now.time.0).cloned() else {
             return match submit.on_decided {
-                OnDecided::Appeal => Err(Error::NoItem),
+                OnDecided::Appeal => Err(Error::NoRecord),
                 _ => Ok(Some(Vec::new())),
             };
         };
