@@ -42,7 +42,7 @@ fetch_node() {
 
 recent || fetch_node
 recent || die "no Node of 20 or later"
-module=${MODQ_SO:-$(realpath -m "../../target/release/libmodq.so")}
+module=${MODQ_SO:-$(realpath -m "${CARGO_TARGET_DIR:-../../target}/release/libmodq.so")}
 [ -f "$module" ] || die "no module at $module: cargo build --release --lib"
 [ -x ../../.servers/redis-7.0/bin/server ] || die "no servers: run scripts/servers.sh"
 export MODQ_SO=$module

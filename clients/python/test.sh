@@ -15,7 +15,7 @@ export MODQ_SO=${MODQ_SO:-$(realpath -m "$target/release/libmodq.so")}
 # system's, so Debian's python3-venv is not needed.
 venv() {
     local dir=.venvs/$1 stamp
-    stamp=$(cat "$0" requirements/*.txt <(python3 --version) | sha256sum)
+    stamp=$(cat test.sh requirements/*.txt <(python3 --version) | sha256sum)
     [ "$(cat "$dir/stamp" 2>/dev/null)" = "$stamp" ] && return 0
     echo "Installing redis-py $1 and what the tests need into clients/python/$dir"
     rm -rf "$dir" && mkdir -p .venvs

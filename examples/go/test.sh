@@ -46,7 +46,7 @@ recent || fetch_go
 recent || die "no Go of 1.21 or later"
 fetch_redigo
 
-export MODQ_SO=${MODQ_SO:-$(realpath -m ../../target/release/libmodq.so)}
+export MODQ_SO=${MODQ_SO:-$(realpath -m "${CARGO_TARGET_DIR:-../../target}/release/libmodq.so")}
 # Not by realpath: the program behind the link looks at its name.
 export MODQ_SERVER=${MODQ_SERVER:-$PWD/../../.servers/redis-7.0/bin/server}
 [ -f "$MODQ_SO" ] || die "no module at $MODQ_SO: cargo build --release --lib"
