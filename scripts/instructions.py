@@ -12,6 +12,7 @@ Figures hold the whole server's work. Compare with the INCR of the same run, and
 members and scores, and both add 0 to 99.
 """
 import argparse
+import atexit
 import glob
 import os
 import random
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import time
 
-CONNECTIONS, DEPTH, KEYS = 50, 32, 5000
+CONNECTIONS, DEPTH, KEYS, BATCH = 50, 32, 5000, 100
 
 
 def words(*parts):
@@ -63,6 +64,7 @@ class Server:
             cwd=directory,
             stdout=subprocess.DEVNULL,
         )
+        atexit.register(self.process.kill)
         for _ in range(600):
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
@@ -191,6 +193,30 @@ def main():
                 run["RESOLVE"](resolve(claimed))
             total += show(step, None, rounds)
         print(f"{'SUBMIT + CLAIM + RESOLVE':24}{total:9,}")
+
+        # A hundred items at a time: a batch in, a claim of as many by one moderator, and these decided. The figures are for an item.
+        def msubmit(c):
+            items = [(next(made), payload) for _ in range(BATCH)]
+            flat = [part for n, text in items for part in (b"item:%011d" % n, text)]
+            return [words("MODQ.MSUBMIT", "q", BATCH, *flat)]
+
+        def mresolve(replies):
+            flat = [part for claimed in replies[0] for part in (claimed[0], claimed[2])]
+            return [words("MODQ.MRESOLVE", "q", BATCH, *flat)]
+
+        claims = [[words("MODQ.CLAIM", "q", b"moderator:%06d" % c, "COUNT", BATCH, "NEW")] for c in range(CONNECTIONS)]
+        total = 0
+        for step in ("MSUBMIT", "CLAIM 100", "MRESOLVE"):
+            for done in range(rounds + 1):
+                run = {name: server.batch for name in ("MSUBMIT", "CLAIM 100", "MRESOLVE")}
+                run[step] = server.counted if done else server.batch
+                run["MSUBMIT"]([msubmit(c) for c in range(CONNECTIONS)])
+                claimed = run["CLAIM 100"](claims)
+                run["MRESOLVE"]([mresolve(replies) for replies in claimed])
+            per_item = server.instructions(step, options.profile) // (CONNECTIONS * BATCH * rounds)
+            print(f"{step + ', an item':24}{per_item:9,}", flush=True)
+            total += per_item
+        print(f"{'batches of 100, an item':24}{total:9,}")
         server.process.terminate()
         server.process.wait()
 

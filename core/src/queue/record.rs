@@ -83,7 +83,9 @@ impl Record {
         };
         self.at = at;
         codec::encode_into(&since, &mut self.bytes);
-        encode(effect, &mut self.bytes);
+        if least < VERSION_NEW || !record_v3::encode(effect, &mut self.bytes) {
+            encode(effect, &mut self.bytes);
+        }
     }
 
     /// Reads a record: its effects and when they happened.
@@ -198,11 +200,8 @@ impl<'a> Iterator for Effects<'a> {
 
 /// Writes an effect as [`EffectV1`] reads it: the number of its kind, then its fields in order.
 /// Written field by field, so that no command pays for making an `EffectV1` first. What is new in
-/// version 3 comes before it, or is all of it.
+/// version 3 was written before it, and if that is all of it, this is not called.
 fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
-    if record_v3::is_new(effect) && record_v3::encode(effect, out) {
-        return;
-    }
     fn put(value: &impl serde::Serialize, out: &mut Vec<u8>) {
         codec::encode_into(value, out);
     }

@@ -293,7 +293,7 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         if given.is_some() || from.is_some() {
             return Err(Refusal::fixed("ERR TAGS and CURSOR must go with ALSO"));
         }
-        ctx.reply_status(status(run(ctx, args, resolve)?));
+        ctx.reply_status(status(run(ctx, args, &resolve)?));
         return Ok(());
     };
     let also = ResolveAlso {

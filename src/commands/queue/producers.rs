@@ -138,7 +138,7 @@ fn submit(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         ..Submit::default()
     };
     submit_options(&mut parser, &mut submit)?;
-    ctx.reply_status(status(run(ctx, args, submit)?));
+    ctx.reply_status(status(run(ctx, args, &mut submit)?));
     Ok(())
 }
 

@@ -24,11 +24,11 @@ impl Queue {
             return Some(Due::Now);
         }
         let timer = self.store.timers().first().map(|timer| timer.time);
-        let due = match (timer, self.store.next_record_due()) {
-            (Some(timer), Some(record)) => Some(timer.min(record)),
-            (timer, record) => timer.or(record),
+        let Some(record) = self.store.next_record_due() else {
+            return timer.map(Due::At);
         };
-        due.map(Due::At)
+        let first = timer.map_or(record, |timer| timer.min(record));
+        Some(Due::At(first))
     }
 }
 

@@ -18,26 +18,21 @@ pub(super) enum Submission {
 
 impl Turn<'_> {
     /// Looks whether an item that is not in the queue was decided, and treats it as `on_decided` says.
+    #[inline]
     pub(super) fn submit_decided(&mut self, submit: &Submit<'_>) -> Result<Submission, Error> {
-        let anew = Submission::New(Vec::new());
         let record = self.store.record(submit.id, self.now.time);
-        let Some(record) = record else {
-            return match submit.on_decided {
-                OnDecided::Appeal => Err(Error::NoRecord),
-                _ => Ok(anew),
-            };
-        };
-        match submit.on_decided {
-            OnDecided::Keep => Ok(Submission::Decided),
-            OnDecided::Changed if record.payload == hash(submit.payload) => Ok(Submission::Decided),
-            OnDecided::Changed | OnDecided::Again => Ok(anew),
-            OnDecided::Appeal => Ok(Submission::New(deciders(&record))),
-            OnDecided::Count => {
-                self.admit()?;
-                self.commit(&Effect::Report { id: submit.id }, None);
-                Ok(Submission::Decided)
-            }
+        match (record, submit.on_decided) {
+            (None, OnDecided::Appeal) => Err(Error::NoRecord),
+            (None, _) => Ok(Submission::New(Vec::new())),
+            (Some(_), OnDecided::Count) => self.count_report(submit.id),
+            (Some(record), _) => Ok(submit_again(&record, submit)),
         }
+    }
+
+    fn count_report(&mut self, id: &[u8]) -> Result<Submission, Error> {
+        self.admit()?;
+        self.commit(&Effect::Report { id }, None);
+        Ok(Submission::Decided)
     }
 
     /// Lets go of records that have run out or are over RETAINMAX, each of which is a step. That is no
@@ -63,6 +58,16 @@ impl Turn<'_> {
             let count = records as u64;
             self.commit(&Effect::Drop { count, evicted }, None);
         }
+    }
+}
+
+/// What a SUBMIT of a decided item is, which leaves its record as it is.
+fn submit_again(record: &Verdict<'_>, submit: &Submit<'_>) -> Submission {
+    match submit.on_decided {
+        OnDecided::Appeal => Submission::New(deciders(record)),
+        OnDecided::Changed if record.payload != hash(submit.payload) => Submission::New(Vec::new()),
+        OnDecided::Again => Submission::New(Vec::new()),
+        OnDecided::Keep | OnDecided::Changed | OnDecided::Count => Submission::Decided,
     }
 }
 

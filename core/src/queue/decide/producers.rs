@@ -20,6 +20,15 @@ use std::collections::HashSet;
 impl Request for Submit<'_> {
     type Reply = Submitted;
 
+    fn run(mut self, turn: &mut Turn<'_>) -> Result<Submitted, Error> {
+        (&mut self).run(turn)
+    }
+}
+
+/// As of a `Submit`, whose lists of names go into the queue.
+impl Request for &mut Submit<'_> {
+    type Reply = Submitted;
+
     fn run(self, turn: &mut Turn<'_>) -> Result<Submitted, Error> {
         if turn.store.paused().input {
             return Err(Error::Paused);
@@ -27,7 +36,7 @@ impl Request for Submit<'_> {
         if let Some(slot) = turn.store.find(self.id) {
             return turn.submit_again(slot, self);
         }
-        let deciders = match turn.submit_decided(&self)? {
+        let deciders = match turn.submit_decided(self)? {
             Submission::Decided => return Ok(Submitted::Decided),
             Submission::New(deciders) => deciders,
         };
@@ -35,7 +44,10 @@ impl Request for Submit<'_> {
             return Err(Error::Full);
         }
         turn.admit()?;
-        let deciders = deciders.iter().map(|name| Bytes::new(name)).collect();
+        let deciders = match deciders.is_empty() {
+            true => Names::new(),
+            false => deciders.iter().map(|name| Bytes::new(name)).collect(),
+        };
         let due = turn.due_after(self.delay);
         let effect = Effect::Submit {
             id: self.id,
@@ -43,8 +55,8 @@ impl Request for Submit<'_> {
             priority: self.priority.unwrap_or(0),
             boost: self.boost.unwrap_or(0),
             due,
-            tags: self.tags.unwrap_or_default(),
-            excluded: self.excluded.unwrap_or_default(),
+            tags: self.tags.take().unwrap_or_default(),
+            excluded: self.excluded.take().unwrap_or_default(),
             terms: turn.terms(self.quorum, self.group, deciders),
         };
         let matched = turn.commit_and_match(&effect, None);
@@ -58,6 +70,7 @@ impl Request for Submit<'_> {
 
 impl Turn<'_> {
     /// By whom a new item is to be decided, if that is not the first verdict of anybody.
+    #[inline]
     fn terms<'a>(
         &self,
         quorum: Option<Quorum>,
@@ -81,7 +94,7 @@ impl Turn<'_> {
         (!delay.is_zero()).then(|| self.now.time + delay)
     }
 
-    fn submit_again(&mut self, slot: ItemSlot, submit: Submit<'_>) -> Result<Submitted, Error> {
+    fn submit_again(&mut self, slot: ItemSlot, submit: &mut Submit<'_>) -> Result<Submitted, Error> {
         let item = &self.store.items()[slot];
         let (effect, reply) = match submit.on_duplicate {
             OnDuplicate::Keep => return Ok(Submitted::Exists),
@@ -104,8 +117,8 @@ impl Turn<'_> {
                     payload: Some(submit.payload),
                     priority: submit.priority,
                     boost: submit.boost,
-                    tags: submit.tags,
-                    excluded: submit.excluded,
+                    tags: submit.tags.take(),
+                    excluded: submit.excluded.take(),
                     quorum: submit.quorum,
                     group: submit.group,
                     reports: None,

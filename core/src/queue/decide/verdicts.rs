@@ -63,19 +63,41 @@ fn count<'v>(verdicts: &[&'v [u8]], quorum: Quorum, last_first: bool) -> Count<'
 /// Errors: `NoItem`; `Stale` if the token is not the live lock's, nor accepted late, nor that of a vote
 /// or record with this verdict; `VerdictNeeded`; `Changed` if the content is no longer of the revision
 /// named; `Events`, `TryAgain`.
-impl Request for Resolve<'_> {
+impl Request for &Resolve<'_> {
     type Reply = Resolved;
 
     fn run(self, turn: &mut Turn<'_>) -> Result<Resolved, Error> {
-        let (slot, lock) = match turn.check_resolve(&self)? {
+        let (slot, lock) = match turn.check_resolve(self)? {
             Checked::Before(resolved) => return Ok(resolved),
             Checked::Anew(slot, lock) => (slot, lock),
         };
         turn.admit()?;
+        let store = &*turn.store;
+        let is_kept = self.verdict.is_some() && !store.settings().retain.is_zero();
+        if store.review(slot).is_none() && !is_kept {
+            // As for most: one verdict decides, and nobody will ask whose it was.
+            let (id, end) = (self.id, None);
+            let told = Told {
+                verdict: self.verdict,
+                decision: self.decision,
+                ..Told::default()
+            };
+            let opportunity = turn.commit_told(&Effect::Resolve { id, end }, Some(slot), &told);
+            turn.seize(opportunity);
+            return Ok(Resolved::Ended);
+        }
         let name = turn.store.moderators()[lock.moderator].name.clone();
         let (resolved, opportunity) = turn.give_verdict(slot, &self.given_by(&name));
         turn.seize(opportunity);
         Ok(resolved)
+    }
+}
+
+impl Request for Resolve<'_> {
+    type Reply = Resolved;
+
+    fn run(self, turn: &mut Turn<'_>) -> Result<Resolved, Error> {
+        (&self).run(turn)
     }
 }
 
@@ -123,13 +145,15 @@ impl Turn<'_> {
             return self.answered_before(found, resolve).map(Checked::Before);
         };
         let store = &*self.store;
-        let mut votes = store.votes(slot).iter();
-        if let Some(vote) = votes.find(|vote| vote.moderator == lock.moderator) {
-            // Accepted late, of somebody who has voted since by another item's ALSO.
-            return resolve.as_before(vote).map(Checked::Before);
-        }
-        if store.quorum(slot).takes_several() && resolve.verdict.is_none() {
-            return Err(Error::VerdictNeeded);
+        if let Some(review) = store.review(slot) {
+            let mut votes = review.votes.iter();
+            if let Some(vote) = votes.find(|vote| vote.moderator == lock.moderator) {
+                // Accepted late, of somebody who has voted since by another item's ALSO.
+                return resolve.as_before(vote).map(Checked::Before);
+            }
+            if review.quorum.takes_several() && resolve.verdict.is_none() {
+                return Err(Error::VerdictNeeded);
+            }
         }
         let rev = store.items()[slot].rev;
         if resolve.rev.is_some_and(|named| !rev.is(named)) {

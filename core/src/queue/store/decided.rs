@@ -286,10 +286,15 @@ impl Store {
     }
 
     /// The record of an item, if it can be read.
+    #[inline]
     pub(in crate::queue) fn record(&self, item: &[u8], now: Time) -> Option<Verdict<'_>> {
-        if self.decided.len() == 0 {
-            return None;
+        match self.decided.len() {
+            0 => None,
+            _ => self.find_record(item, now),
         }
+    }
+
+    fn find_record(&self, item: &[u8], now: Time) -> Option<Verdict<'_>> {
         let record = &self.decided.all[self.decided.find(item)?];
         let gone = self.records_run_out(now).max(self.records_over());
         let lives = self.decided.rank(record.key()) >= gone;
@@ -340,6 +345,7 @@ impl Store {
     }
 
     /// Forgets how an item of the queue was decided before, if anything is remembered.
+    #[inline]
     pub(super) fn forget_decision(&mut self, slot: ItemSlot) {
         if self.decided.len() > 0 {
             if let Some(record) = self.decided.find(self.items[slot].id()) {

@@ -116,20 +116,24 @@ impl Store {
     }
 
     /// How many must agree on an item.
+    #[inline]
     pub(in crate::queue) fn quorum(&self, slot: ItemSlot) -> Quorum {
         self.review(slot)
             .map_or(Quorum::ONE, |review| review.quorum)
     }
 
+    #[inline]
     pub(in crate::queue) fn votes(&self, slot: ItemSlot) -> &[Vote] {
         self.review(slot).map_or(&[], |review| &review.votes)
     }
 
+    #[inline]
     pub(in crate::queue) fn is_contested(&self, slot: ItemSlot) -> bool {
         self.review(slot).is_some_and(|review| review.contested)
     }
 
     /// Whether it is dead, when no lock is on it and no delay, because it is contested.
+    #[inline]
     pub(in crate::queue) fn is_parked(&self, slot: ItemSlot) -> bool {
         self.review(slot).is_some_and(|review| review.parked)
     }
@@ -156,6 +160,7 @@ impl Store {
     }
 
     /// Whether an item may not go to a moderator, whatever they offer.
+    #[inline]
     pub(in crate::queue) fn is_barred(&self, slot: ItemSlot, moderator: ModeratorSlot) -> bool {
         !self.items[slot].has.nothing() && !self.barrings(slot, moderator).is_empty()
     }
