@@ -26,7 +26,7 @@ pub mod commands;
 pub mod host;
 pub mod server;
 
-use commands::internal;
+use commands::{internal, statuses};
 use host::board_keys::BoardKey;
 use host::limiter_keys::{LeaseKey, LimitKey};
 use host::policies::AllPolicies;
@@ -37,6 +37,7 @@ use server::command::{Command, Container};
 use server::config::Setting;
 use server::context::Context;
 use server::module::{Arrival, LoadError, Module};
+use server::status::Status;
 use server::types::Types;
 use std::ffi::{CStr, c_int};
 
@@ -47,6 +48,7 @@ impl Module for Modq {
     const NAME: &'static CStr = c"modq";
     const VERSION: c_int = 100;
     const LOAD_COMMAND: &'static CStr = internal::LOAD;
+    const STATUS_COMMAND: &'static CStr = internal::STATUS;
     type Keyless = AllPolicies;
 
     fn register_types(types: &Types<'_, Self>) -> Result<(), LoadError> {
@@ -66,6 +68,10 @@ impl Module for Modq {
 
     fn containers() -> impl Iterator<Item = &'static Container> {
         commands::containers()
+    }
+
+    fn statuses() -> &'static [&'static Status] {
+        statuses::ALL
     }
 
     fn info() -> Vec<(&'static CStr, u64)> {

@@ -15,6 +15,7 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
 use crate::server::key::{Key, Mode};
+use crate::server::status::reply_wanted;
 use crate::server::types::Stored;
 use modq_core::board::{self, Closing};
 use modq_core::codec::{DecodeError, Persist};
@@ -23,6 +24,9 @@ use modq_core::queue::Record;
 
 /// The command that carries the values of keys in an AOF that was rewritten.
 pub const LOAD: &std::ffi::CStr = c"modq._load";
+
+/// The command that makes the statuses when the module loads.
+pub const STATUS: &std::ffi::CStr = c"modq._status";
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -116,6 +120,19 @@ pub(super) static COMMANDS: &[Command] = &[
         tips: "",
         handler: entry(load),
     },
+    Command {
+        name: STATUS,
+        flags: c"readonly fast",
+        categories: c"read fast admin dangerous",
+        keys: Keys::None,
+        arity: 1,
+        syntax: "",
+        integers: &[],
+        summary: "Replies a status. Internal: from the module itself only.",
+        complexity: "O(1)",
+        tips: "",
+        handler: entry(make_status),
+    },
 ];
 
 const INTERNAL: Refusal = Refusal::fixed(
@@ -131,6 +148,10 @@ fn check_origin(ctx: Context<'_>) -> Result<(), Refusal> {
     } else {
         Err(INTERNAL)
     }
+}
+
+fn make_status(ctx: Context<'_>, _args: Args<'_>) -> Result<(), Refusal> {
+    reply_wanted(ctx, Refusal::fixed("ERR this command is internal"))
 }
 
 /// Hands the command on as it came, and replies.

@@ -6,6 +6,7 @@ pub mod board;
 pub mod internal;
 pub mod limiter;
 pub mod queue;
+pub mod statuses;
 
 use crate::server::args::{Args, parse_i64};
 use crate::server::command::{Command, Container};

@@ -59,7 +59,7 @@ required! {
 
     RedisModule_ReplyWithError RedisModule_ReplyWithSimpleString RedisModule_ReplyWithLongLong
     RedisModule_ReplyWithStringBuffer RedisModule_ReplyWithNull RedisModule_ReplyWithNullArray
-    RedisModule_ReplyWithArray RedisModule_ReplyWithMap RedisModule_ReplyWithDouble
+    RedisModule_ReplyWithArray RedisModule_ReplyWithMap RedisModule_ReplyWithDouble RedisModule_ReplyWithCallReply
 
     RedisModule_Replicate RedisModule_ReplicateVerbatim RedisModule_SignalModifiedKey
     RedisModule_NotifyKeyspaceEvent

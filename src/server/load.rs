@@ -7,7 +7,7 @@ use super::guard::guarded;
 use super::log::{self, log_notice, log_warning};
 use super::module::{LoadError, Module};
 use super::types::Types;
-use super::{alloc, blocking, clock, command, config, events, info, reply};
+use super::{alloc, blocking, clock, command, config, events, info, reply, status};
 use redis_module::raw;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -108,6 +108,7 @@ fn register<M: Module>(ctx: Context<'_>, args: Args<'_>) -> Result<(), LoadError
     for container in M::containers() {
         command::register_container(ctx, container)?;
     }
+    status::make_all(ctx, M::STATUS_COMMAND, M::statuses());
     // SAFETY: read on the main thread after the server filled in its functions.
     let set_categories = unsafe { raw::RedisModule_SetCommandACLCategories };
     if set_categories.is_none() {

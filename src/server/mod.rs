@@ -13,7 +13,7 @@
 //!   INFO section are registered, in this order. If anything is refused, the module does not load.
 //! - **A command.** The server calls the entry that [`guard::entry`] made of a handler. The handler
 //!   reads its arguments ([`args`]), opens keys ([`key`]), and replies and replicates through the
-//!   context (`reply`, `replicate`, `call`). A refusal that it returns becomes an error reply.
+//!   context (`reply`, [`status`], `replicate`, `call`). A refusal that it returns becomes an error reply.
 //! - **A timer** ([`timer`]) fires between commands and runs what it was started for.
 //! - **A blocked client** ([`blocking`]). A command blocks its client under a number instead of
 //!   replying. Later the wait is ended by us, by its time-out or by CLIENT UNBLOCK, and a reply
@@ -48,6 +48,7 @@ pub mod module;
 mod replicate;
 mod reply;
 mod rights;
+pub mod status;
 pub mod stream;
 pub mod timer;
 pub mod types;

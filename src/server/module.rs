@@ -6,6 +6,7 @@ use super::command::{Command, Container};
 use super::config::Setting;
 use super::context::Context;
 use super::keyless::Keyless;
+use super::status::Status;
 use super::types::Types;
 use std::borrow::Cow;
 use std::ffi::{CStr, c_int};
@@ -37,6 +38,8 @@ pub trait Module: Sized + 'static {
     /// `word` is `Stored::WORD`, `version` that of the chunk's encoding, and `part` is "first",
     /// "more" or, with an empty chunk, "last".
     const LOAD_COMMAND: &'static CStr;
+    /// The command that replies [`reply_wanted`](super::status::reply_wanted).
+    const STATUS_COMMAND: &'static CStr;
     /// What belongs to no key.
     type Keyless: Keyless;
 
@@ -51,6 +54,8 @@ pub trait Module: Sized + 'static {
     fn commands() -> impl Iterator<Item = &'static Command>;
     /// The commands that are nothing but their subcommands.
     fn containers() -> impl Iterator<Item = &'static Container>;
+    /// The statuses that commands reply, but OK.
+    fn statuses() -> &'static [&'static Status];
     /// The fields of the module's section of INFO.
     fn info() -> Vec<(&'static CStr, u64)>;
 

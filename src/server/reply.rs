@@ -36,21 +36,10 @@ impl Context<'_> {
         };
     }
 
-    /// A status, such as OK.
-    #[inline]
-    pub fn reply_status(self, status: &'static CStr) {
+    /// A simple string, as a status is.
+    pub fn reply_text(self, text: &'static CStr) {
         // SAFETY: the context is live; the server copies the text.
-        unsafe {
-            api!(RedisModule_ReplyWithSimpleString(
-                self.raw(),
-                status.as_ptr()
-            ))
-        };
-    }
-
-    /// The status OK.
-    pub fn reply_ok(self) {
-        self.reply_status(c"OK");
+        unsafe { api!(RedisModule_ReplyWithSimpleString(self.raw(), text.as_ptr())) };
     }
 
     /// Null; in RESP2 the null string.

@@ -176,6 +176,6 @@ fn policy_list(ctx: Context<'_>, _args: Args<'_>) -> Result<(), Refusal> {
 
 fn policy_help(ctx: Context<'_>, _args: Args<'_>) -> Result<(), Refusal> {
     ctx.reply_array(POLICY_HELP.len());
-    POLICY_HELP.iter().for_each(|line| ctx.reply_status(line));
+    POLICY_HELP.iter().for_each(|line| ctx.reply_text(line));
     Ok(())
 }

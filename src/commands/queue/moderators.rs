@@ -3,7 +3,7 @@
 
 use super::groups::reply_done;
 use super::{count, cursor, decision, delay, item, lock, moderator, ms, rev, tags, token, verdict};
-use crate::commands::counted_keys;
+use crate::commands::{counted_keys, statuses};
 use crate::host::clock;
 use crate::host::queue_key::QueueKey;
 use crate::host::queues::{Missing, run, run_and_show};
@@ -14,13 +14,13 @@ use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::{entry, entry_located};
 use crate::server::key::{Key, Mode};
+use crate::server::status::{self, Status};
 use modq_core::queue::{
     Claim, Extend, Join, Joined, Leave, MAX_COUNT, MAX_DURATION, Now, Release, Resolve,
     ResolveAlso, Resolved,
 };
 use modq_core::units::Millis;
 use std::collections::HashSet;
-use std::ffi::CStr;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -310,11 +310,11 @@ fn resolve(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
 }
 
 /// The reply to a RESOLVE.
-pub(super) fn status(resolved: Resolved) -> &'static CStr {
+pub(super) fn status(resolved: Resolved) -> &'static Status {
     match resolved {
-        Resolved::Ended => c"OK",
-        Resolved::Voted => c"VOTED",
-        Resolved::Split => c"SPLIT",
+        Resolved::Ended => &status::OK,
+        Resolved::Voted => &statuses::VOTED,
+        Resolved::Split => &statuses::SPLIT,
     }
 }
 
@@ -378,8 +378,8 @@ fn join(ctx: Context<'_>, args: Args<'_>) -> Result<(), Refusal> {
         }
     }
     ctx.reply_status(match run(ctx, args, &join)? {
-        Joined::Waiting => c"WAITING",
-        Joined::Assigned => c"ASSIGNED",
+        Joined::Waiting => &statuses::WAITING,
+        Joined::Assigned => &statuses::ASSIGNED,
     });
     Ok(())
 }

@@ -1,18 +1,19 @@
 //! Commands of producers, who put items into queues: SUBMIT, CANCEL, UPDATE.
 
 use super::{MS, by, delay, group, item, priority, quorum, reason, rev, tags};
+use crate::commands::statuses;
 use crate::host::queues::run;
 use crate::host::settings;
 use crate::server::args::{Args, Parser, words};
 use crate::server::command::{Command, Keys};
 use crate::server::context::{Context, Refusal};
 use crate::server::guard::entry;
+use crate::server::status::Status;
 use modq_core::queue::{
     Cancel, MAX_DURATION, MAX_EXCLUDE, MAX_GROUP, MAX_ID, OnDecided, OnDuplicate, Submit,
     Submitted, Update,
 };
 use serde_bytes::Bytes;
-use std::ffi::CStr;
 
 pub(super) static COMMANDS: &[Command] = &[
     Command {
@@ -173,15 +174,15 @@ pub(super) fn submit_options<'a>(
 }
 
 /// The reply to a SUBMIT.
-pub(super) fn status(submitted: Submitted) -> &'static CStr {
+pub(super) fn status(submitted: Submitted) -> &'static Status {
     match submitted {
-        Submitted::Ready => c"READY",
-        Submitted::Assigned => c"ASSIGNED",
-        Submitted::Delayed => c"DELAYED",
-        Submitted::Exists => c"EXISTS",
-        Submitted::Bumped => c"BUMPED",
-        Submitted::Replaced => c"REPLACED",
-        Submitted::Decided => c"DECIDED",
+        Submitted::Ready => &statuses::READY,
+        Submitted::Assigned => &statuses::ASSIGNED,
+        Submitted::Delayed => &statuses::DELAYED,
+        Submitted::Exists => &statuses::EXISTS,
+        Submitted::Bumped => &statuses::BUMPED,
+        Submitted::Replaced => &statuses::REPLACED,
+        Submitted::Decided => &statuses::DECIDED,
     }
 }
 

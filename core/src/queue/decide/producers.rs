@@ -94,7 +94,11 @@ impl Turn<'_> {
         (!delay.is_zero()).then(|| self.now.time + delay)
     }
 
-    fn submit_again(&mut self, slot: ItemSlot, submit: &mut Submit<'_>) -> Result<Submitted, Error> {
+    fn submit_again(
+        &mut self,
+        slot: ItemSlot,
+        submit: &mut Submit<'_>,
+    ) -> Result<Submitted, Error> {
         let item = &self.store.items()[slot];
         let (effect, reply) = match submit.on_duplicate {
             OnDuplicate::Keep => return Ok(Submitted::Exists),
