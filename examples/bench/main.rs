@@ -11,6 +11,7 @@ mod stalls;
 mod table;
 mod throughput;
 mod turns;
+mod waves;
 mod works;
 mod writes;
 
@@ -153,6 +154,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("memory of rank", memory::rank),
     ("stall modq locks expire", stalls::expiry),
     ("stall modq commands", stalls::commands),
+    ("stall modq wave", waves::wave),
     ("load of modq from RDB", stalls::load),
     ("long commands on queues", long::queues),
     ("long commands on limits", long::limits),

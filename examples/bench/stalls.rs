@@ -58,7 +58,7 @@ fn longest_gap((port, pid): (u16, u32), busy: impl FnOnce()) -> Gap {
 
 /// Median of the longest gaps of windows with nothing to do, and of as many with `load`, in turns where the idle ones are
 /// not known yet. `prepare` comes before each window with load, unwatched.
-fn gaps(
+pub(crate) fn gaps(
     bench: &mut Bench,
     mut prepare: impl FnMut(&mut Bench),
     mut load: impl FnMut(&mut Bench, Duration),
@@ -85,7 +85,7 @@ fn gaps(
     })
 }
 
-fn gap_row(bench: &mut Bench, what: String, most: f64, found: [Gap; 2], note: String) {
+pub(crate) fn gap_row(bench: &mut Bench, what: String, most: f64, found: [Gap; 2], note: String) {
     let [idle, loaded] = found;
     let over = loaded.0 - idle.0;
     let target = format!("≤ {most:.0} ms above noise");
@@ -294,7 +294,7 @@ const ROUND: &str = "
     MODQ.EXTEND q $item $token 60000
     MODQ.RELEASE q $item $token SKIP
     MODQ.CLAIM q $mod NEW TAGS 2 x y
-    MODQ.RESOLVE q $item $token DECISION fine
+    MODQ.RESOLVE q $item $token VERDICT keep DECISION fine
     MODQ.CLAIM q $mod COUNT 1000 LOCK 20
     MODQ.HELD q $mod COUNT 1000
     MODQ.MEXTEND q 60000 $claimed
@@ -314,6 +314,19 @@ const ROUND: &str = "
     MODQ.WAITERS q COUNT 1000
     MODQ.WHY q $any $mod
     MODQ.MCLAIM 2 none q $mod NEW LOCK 20
+    MODQ.CONFIGURE q RETAIN 60000
+    MODQ.MSUBMIT q $batch GROUP wave PRIORITY 100
+    MODQ.GROUP q wave COUNT 1000
+    MODQ.CLAIM q $mod NEW COUNT 1000 LOCK 200 WITHGROUP
+    MODQ.RESOLVE q $item $token VERDICT spam DECISION why ALSO 1000
+    MODQ.MSUBMIT q $batch GROUP wave
+    MODQ.CANCELGROUP q wave
+    MODQ.DECIDED q $item
+    MODQ.FORGET q $item
+    MODQ.SUBMIT q $new payload QUORUM 2 3 PRIORITY 100
+    MODQ.CLAIM q $mod NEW LOCK 20
+    MODQ.RESOLVE q $item $token VERDICT keep
+    MODQ.SUBMIT q $item payload ONDECIDED APPEAL
     MODQ.JOIN q $mod TTL 1000
     MODQ.LEAVE q $mod RELEASE
     MODQ.ASSIGN q $any $mod LOCK 20
