@@ -145,6 +145,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("ratelimit GCRA, denied", limits::limit),
     ("modq cycle", throughput::cycle),
     ("modq cycle, backlog", throughput::cycle),
+    ("modq cycle, priorities", throughput::cycle),
     ("modq batches", batches::batches),
     ("modq writes, many and few items", writes::writes),
     ("modq blocked claim", latency::blocked),

@@ -3,7 +3,7 @@
 use super::load::{fill, fill_lines};
 use super::table::Verdict;
 use super::turns::{Arm, in_turns, ratio};
-use super::works::{Cycle, Cycled, Modq, Prebuilt, Stream, Trio, name16};
+use super::works::{Cycle, Cycled, Modq, Prebuilt, Prioritized, Stream, Trio, name16};
 use super::{Bench, CONNECTIONS, grouped};
 use modq_testkit::wire::push;
 use modq_testkit::{Client, Random};
@@ -25,6 +25,21 @@ pub(crate) fn ratio_row(bench: &mut Bench, what: &str, ours: &Arm, control: &Arm
             .table
             .row(what, target, measured, verdict, found.note());
     }
+}
+
+/// A ratio to a control by the processor time of the server.
+fn cpu_row(bench: &mut Bench, what: &str, ours: &Arm, control: &Arm, least: f64) {
+    let found = ratio(ours, control);
+    let what = format!("{what} ÷ {}, by processor time", control.name);
+    let note = format!(
+        "{} pairs; by throughput {:.2}",
+        found.pairs, found.throughput
+    );
+    let verdict = Verdict::of(found.cpu >= least);
+    let measured = format!("{:.2}", found.cpu);
+    bench
+        .table
+        .row(what, format!("≥ {least:.2}"), measured, verdict, note);
 }
 
 /// Instructions of the server per operation.
@@ -50,6 +65,7 @@ pub(crate) fn script(client: &mut Client, text: &str) -> Vec<u8> {
 /// Submit, claim and resolve, against a stream with a consumer group and a queue in Lua.
 pub(crate) fn cycle(bench: &mut Bench, name: &str) {
     let backlog = name.contains("backlog");
+    let priorities = name.contains("priorities");
     let port = bench.server.port();
     let client = &mut bench.client;
     let trio = Trio {
@@ -67,11 +83,20 @@ pub(crate) fn cycle(bench: &mut Bench, name: &str) {
         });
     }
     let mut arms = [
-        Arm::new("cycle", Cycle::new(Modq(b"q"), CONNECTIONS)),
+        match priorities {
+            true => Arm::new("cycle", Cycle::new(Prioritized(Modq(b"q")), CONNECTIONS)),
+            false => Arm::new("cycle", Cycle::new(Modq(b"q"), CONNECTIONS)),
+        },
         Arm::new("Streams cycle", Cycle::new(Stream(b"s"), CONNECTIONS)),
         Arm::new("Lua trio", Cycle::new(trio, CONNECTIONS)),
     ];
     in_turns(&mut bench.load, &bench.probe, &bench.plan, &mut arms);
+    if priorities {
+        let what = "cycle, priorities 0 to 3";
+        cpu_row(bench, what, &arms[0], &arms[1], 1.6);
+        ratio_row(bench, what, &arms[0], &arms[2], 4.0);
+        return;
+    }
     let what = match backlog {
         true => format!("cycle, backlog {}", bench.many()),
         false => "cycle".to_owned(),

@@ -222,6 +222,41 @@ impl Cycled for Modq {
     }
 }
 
+/// A MODQ queue whose items have priorities 0 to 3, by their names.
+pub(crate) struct Prioritized(pub(crate) Modq);
+
+impl Cycled for Prioritized {
+    fn submit(&self, id: &[u8], out: &mut Vec<u8>) {
+        let sum = id.iter().fold(0u8, |sum, byte| sum.wrapping_mul(31) ^ byte);
+        let priority = [b'0' + (sum >> 3) % 4];
+        let key = self.0.0;
+        push(
+            out,
+            &[b"MODQ.SUBMIT", key, id, &PAYLOAD, b"PRIORITY", &priority],
+        );
+    }
+
+    fn submit_lines(&self) -> usize {
+        self.0.submit_lines()
+    }
+
+    fn claim(&self, worker: &[u8], out: &mut Vec<u8>) {
+        self.0.claim(worker, out);
+    }
+
+    fn taken(&self, from: &mut Cursor<'_>) -> Option<Taken> {
+        self.0.taken(from)
+    }
+
+    fn resolve(&self, taken: &Taken, out: &mut Vec<u8>) {
+        self.0.resolve(taken, out);
+    }
+
+    fn resolve_lines(&self) -> usize {
+        self.0.resolve_lines()
+    }
+}
+
 /// A stream with a consumer group named `g`.
 pub(crate) struct Stream(pub(crate) &'static [u8]);
 

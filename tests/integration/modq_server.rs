@@ -149,9 +149,12 @@ fn access_can_be_given_by_key(kind: Kind) {
         "MODQ.GET q i",
         "MODQ._Q q x",
         "MODQ._LOAD q queue 1 first x",
+        "MODQ._STATUS",
     ] {
         assert_err!(user.line(line), "NOPERM");
     }
+    // Nor do statuses come from anybody but the module.
+    assert_err!(c.line("MODQ._STATUS"), "ERR", "internal");
     let script = "return redis.call('MODQ.CLAIM', KEYS[1], 'm')";
     c.expect_ok("ACL SETUSER mo +eval");
     assert_err!(cmd!(user, "EVAL", script, 1, "other"), "NOPERM");
