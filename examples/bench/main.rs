@@ -147,6 +147,7 @@ const MEASUREMENTS: &[Measurement] = &[
     ("modq cycle, backlog", throughput::cycle),
     ("modq cycle, priorities", throughput::cycle),
     ("modq batches", batches::batches),
+    ("modq events", throughput::events),
     ("modq writes, many and few items", writes::writes),
     ("modq blocked claim", latency::blocked),
     ("rank add and get", throughput::rank),

@@ -3,7 +3,7 @@
 use super::load::{fill, fill_lines};
 use super::table::Verdict;
 use super::turns::{Arm, in_turns, ratio};
-use super::works::{Cycle, Cycled, Modq, Prebuilt, Prioritized, Stream, Trio, name16};
+use super::works::{Cycle, Cycled, Modq, Plain, Prebuilt, Prioritized, Stream, Trio, name16};
 use super::{Bench, CONNECTIONS, grouped};
 use modq_testkit::wire::push;
 use modq_testkit::{Client, Random};
@@ -104,6 +104,66 @@ pub(crate) fn cycle(bench: &mut Bench, name: &str) {
     ratio_row(bench, &what, &arms[0], &arms[1], 1.6);
     ratio_row(bench, &what, &arms[0], &arms[2], 4.0);
     instructions_row(bench, &what, &arms[0], 38_000.0);
+}
+
+/// SUBMIT of a queue that writes events, against SUBMIT and then an XADD of what its event says.
+pub(crate) fn events(bench: &mut Bench, _: &str) {
+    // What is trimmed is the same on both sides.
+    const KEPT: &str = "10000";
+    let client = &mut bench.client;
+    client.expect_ok(&format!("MODQ.CONFIGURE q EVENTS log EVENTSMAXLEN {KEPT}"));
+    client.line(&format!("MODQ.SUBMIT q {} payload", "0".repeat(16)));
+    let logged = client.line("XRANGE log - +");
+    let event: Vec<Vec<u8>> = logged[0][1]
+        .items()
+        .iter()
+        .map(|word| word.bytes().to_vec())
+        .collect();
+    let submit = |key: &'static [u8], next: &mut u64, out: &mut Vec<u8>| {
+        *next += 1;
+        Modq(key).submit(&name16(*next), out);
+    };
+    let (mut ours, mut theirs) = (1 << 40, 1 << 40);
+    let mut arms = [
+        Arm::new(
+            "SUBMIT with EVENTS",
+            Plain::new(1, move |_, out| submit(b"q", &mut ours, out)),
+        ),
+        Arm::new(
+            "SUBMIT and XADD",
+            Plain::new(3, move |_, out| {
+                submit(b"plain", &mut theirs, out);
+                let head: [&[u8]; 5] = [b"XADD", b"own", b"MAXLEN", b"~", KEPT.as_bytes()];
+                let fields = event.iter().map(|field| &**field);
+                let words: Vec<&[u8]> = head.into_iter().chain([&b"*"[..]]).chain(fields).collect();
+                push(out, &words);
+            }),
+        ),
+    ];
+    in_turns(&mut bench.load, &bench.probe, &bench.plan, &mut arms);
+    let found = ratio(&arms[0], &arms[1]);
+    let (what, target) = (
+        "SUBMIT with EVENTS ÷ SUBMIT and XADD, time".to_owned(),
+        "≤ 1.60".to_owned(),
+    );
+    if found.counted == 0 {
+        bench.table.row(
+            what,
+            target,
+            "core not busy enough",
+            Verdict::Open,
+            found.note(),
+        );
+        return;
+    }
+    let took = 1.0 / found.throughput;
+    bench.table.row(
+        what,
+        target,
+        format!("{took:.2}"),
+        Verdict::of(took <= 1.6),
+        found.note(),
+    );
 }
 
 /// A board of a million members, against a sorted set.
