@@ -48,6 +48,8 @@ pub struct Command {
     pub syntax: &'static str,
     /// The words of `syntax` that stand for integers.
     pub integers: &'static [&'static str],
+    /// The first version that has it.
+    pub since: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
     /// What it costs.
@@ -62,6 +64,8 @@ pub struct Command {
 pub struct Container {
     /// The name, in lower case.
     pub name: &'static CStr,
+    /// The first version that has it.
+    pub since: &'static str,
     /// What the subcommands are about.
     pub summary: &'static str,
     /// What it costs.
@@ -127,6 +131,7 @@ pub fn register_container(ctx: Context<'_>, container: &Container) -> Result<(),
         parent,
         &About {
             arity: -2,
+            since: container.since,
             summary: container.summary,
             complexity: container.complexity,
             tips: "",
@@ -193,6 +198,7 @@ fn put_in_categories(
 /// What COMMAND and COMMAND DOCS say of a command.
 struct About {
     arity: i32,
+    since: &'static str,
     summary: &'static str,
     complexity: &'static str,
     tips: &'static str,
@@ -204,6 +210,7 @@ impl Command {
     fn about(&self) -> About {
         About {
             arity: self.arity,
+            since: self.since,
             summary: self.summary,
             complexity: self.complexity,
             tips: self.tips,
@@ -261,7 +268,7 @@ fn describe(handle: *mut raw::RedisModuleCommand, about: &About) -> Result<(), L
         info.version = &INFO_VERSION.0;
         info.summary = docs::leak(about.summary);
         info.complexity = docs::leak(about.complexity);
-        info.since = docs::leak(env!("CARGO_PKG_VERSION"));
+        info.since = docs::leak(about.since);
         if !about.tips.is_empty() {
             info.tips = docs::leak(about.tips);
         }

@@ -474,6 +474,7 @@ fn what_the_server_knows_of_the_commands(kind: Kind) {
         assert_eq!(c.line(&format!("COMMAND GETKEYS {line}")), keys);
     }
     let docs = server.client().hello3().line("COMMAND DOCS rank.import");
+    assert_eq!(docs.field("rank.import").field("since").text(), "0.2.0");
     let args = docs.field("rank.import").field("arguments");
     let specs = args.items().iter().map(|arg| arg.field("key_spec_index"));
     assert_eq!(

@@ -21,6 +21,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key [ORDER <DESC | ASC> [<DESC | ASC> …]] [UPDATE <SUM | BEST | LAST>] \
                  [TIES <EARLIEST | LATEST | MEMBER>] [COLUMNS columns] [CAP cap] [RETRY ms]",
         integers: &["columns", "cap", "ms"],
+        since: "0.2.0",
         summary: "Creates a board.",
         complexity: "O(1)",
         tips: "",
@@ -34,6 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -2,
         syntax: "key [UPDATE <SUM | BEST | LAST>] [RETRY ms]",
         integers: &["ms"],
+        since: "0.2.0",
         summary: "Sets what of a board's settings can change, for later requests.",
         complexity: "O(1)",
         tips: "",
@@ -47,6 +49,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: 2,
         syntax: "key",
         integers: &[],
+        since: "0.2.0",
         summary: "The settings of a board, and how much is in it.",
         complexity: "O(1)",
         tips: "",

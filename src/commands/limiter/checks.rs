@@ -32,6 +32,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -4,
         syntax: CHECK_SYNTAX,
         integers: &["quota", "window-ms", "burst", "cost"],
+        since: "0.1.0",
         summary: "Charges a request to all limits of a subject, or to none.",
         complexity: CHECK_COMPLEXITY,
         tips: "nondeterministic_output",
@@ -45,6 +46,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -4,
         syntax: CHECK_SYNTAX,
         integers: &["quota", "window-ms", "burst", "cost"],
+        since: "0.1.0",
         summary: "What RATELIMIT.CHECK would answer now, charging nothing.",
         complexity: CHECK_COMPLEXITY,
         tips: "nondeterministic_output",
@@ -60,6 +62,7 @@ pub(super) static COMMANDS: &[Command] = &[
                  <LIMIT quota window-ms [ALGO <LOG | COUNTER | FIXED | GCRA [BURST burst]>]>… \
                  [COST cost]",
         integers: &["numkeys", "quota", "window-ms", "burst", "cost"],
+        since: "0.1.0",
         summary: "Charges a request to several subjects, one limit each, or to none.",
         complexity: "as RATELIMIT.CHECK for each key",
         tips: "nondeterministic_output",

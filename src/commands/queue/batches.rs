@@ -35,6 +35,7 @@ pub(super) static COMMANDS: &[Command] = &[
             "k",
             "max-votes",
         ],
+        since: "0.2.0",
         summary: "Puts many items into a queue in one step.",
         complexity: "as MODQ.SUBMIT for each item",
         tips: "",
@@ -49,6 +50,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key numitems item token [item token …] [REVS rev [rev …]] [VERDICT verdict] \
                  [DECISION decision]",
         integers: &["numitems", "token", "rev"],
+        since: "0.2.0",
         summary: "Ends many items with one decision on them, in one step.",
         complexity: "as MODQ.RESOLVE for each item",
         tips: "",
@@ -62,6 +64,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -6,
         syntax: "key ms numitems item token [item token …]",
         integers: &["ms", "numitems", "token"],
+        since: "0.2.0",
         summary: "Sets the deadlines of many locks anew, counted from now.",
         complexity: "as MODQ.EXTEND for each lock",
         tips: "nondeterministic_output",

@@ -31,6 +31,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -3,
         syntax: "key moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] [NEW] [WITHGROUP]",
         integers: &["n", "ms", "numtags"],
+        since: "0.1.0",
         summary: "Locks the next items for a moderator, after those they hold already.",
         complexity: "O(log n) for each item and each tag combination in use, with n items; WITHGROUP: at most \
                      10,000 items of the group are looked at",
@@ -46,6 +47,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "numkeys key [key …] moderator [COUNT n] [LOCK ms] [BLOCK ms] [TAGS numtags [tag …]] \
                  [NEW] [WITHGROUP]",
         integers: &["numkeys", "n", "ms", "numtags"],
+        since: "0.1.0",
         summary: "Claims from the first of several queues that has something.",
         complexity: "as MODQ.CLAIM for each key",
         tips: "nondeterministic_output",
@@ -60,6 +62,7 @@ pub(super) static COMMANDS: &[Command] = &[
         syntax: "key item token [REV rev] [VERDICT verdict] [DECISION decision] \
                  [ALSO n [TAGS numtags [tag …]] [CURSOR cursor]]",
         integers: &["token", "rev", "n", "numtags", "cursor"],
+        since: "0.1.0",
         summary: "Ends an item with a decision on it, and others of its group too if asked to.",
         complexity: "O(log n) with n items; ALSO: as much for each it is given to, and at most 10,000 items of the \
                      group are looked at",
@@ -74,6 +77,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -4,
         syntax: "key item token [SKIP] [DELAY ms]",
         integers: &["token", "ms"],
+        since: "0.1.0",
         summary: "Gives a locked item back to its own place in the queue.",
         complexity: "O(log n) with n items",
         tips: "",
@@ -87,6 +91,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: 5,
         syntax: "key item token ms",
         integers: &["token", "ms"],
+        since: "0.1.0",
         summary: "Sets the deadline of a lock anew, counted from now.",
         complexity: "O(log n) with n locks",
         tips: "nondeterministic_output",
@@ -100,6 +105,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -3,
         syntax: "key moderator [TTL ms] [COUNT n] [TAGS numtags [tag …]]",
         integers: &["ms", "n", "numtags"],
+        since: "0.1.0",
         summary: "Registers a moderator as waiting, or gives their sign of life.",
         complexity: "O(log n) for each tag combination in use, with n items",
         tips: "",
@@ -113,6 +119,7 @@ pub(super) static COMMANDS: &[Command] = &[
         arity: -3,
         syntax: "key moderator [RELEASE]",
         integers: &[],
+        since: "0.1.0",
         summary: "Takes a moderator out of line, and gives back what they hold if asked to.",
         complexity: "O(log n) for each lock given back, with n items",
         tips: "",
