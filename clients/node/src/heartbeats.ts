@@ -1,5 +1,6 @@
 // Keeps the locks of a worker: EXTEND for all that is held, in one MEXTEND where the server has it, until each is decided.
 import { type Claim, deadlinePassed, type Keeper } from './claim.js';
+import type { Decisions } from './decisions.js';
 import { isNotToBeHad, type ModqError, NoItem, Stale, TimedOut, toModqError } from './errors.js';
 import type { Queue } from './queue.js';
 import { monotonic, within } from './time.js';
@@ -40,6 +41,7 @@ export class Heartbeats<T> implements Keeper {
     readonly options: HeartbeatOptions,
     readonly onError: (error: ModqError) => void,
     readonly onLost: (claim: Claim<T>, reason: Error) => void,
+    readonly decisions?: Decisions<T>,
   ) {}
 
   start(): void {

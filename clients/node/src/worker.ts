@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { type Claim, givenUp, isChange, isLoss } from './claim.js';
+import { Claims, type Id } from './claims.js';
+import { Decisions } from './decisions.js';
 import { InvalidArgument, isPassing, ModqError, toModqError } from './errors.js';
 import { Gate } from './gate.js';
 import { Heartbeats } from './heartbeats.js';
@@ -87,6 +89,8 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
   readonly stopping = new AbortController();
   /** @internal Whether a claim was ever answered, if only by null. */
   served = false;
+  /** @internal */
+  readonly claims: Claims<T>;
   readonly #slots: Slot<T>[];
   #active = 0;
   #running: Promise<void> | undefined;
@@ -109,9 +113,16 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
       { lock: o.lockDuration, every: o.heartbeat, longest: o.maxHold, timeout: o.replyTimeout },
       (error) => this.fault(error),
       (claim, reason) => this.emit('lockLost', claim, reason),
+      o.concurrency > 1 ? new Decisions(queue) : undefined,
     );
     this.waiting = new WaitingConnection(queue.driver);
-    this.#slots = Array.from({ length: o.concurrency }, (_, i) => new Slot(this, o.moderatorOf(i)));
+    this.claims = new Claims(
+      this,
+      Array.from({ length: o.concurrency }, (_, i) => o.moderatorOf(i)),
+    );
+    // Who must be known by an id has one item by it at a time; so does who is alone.
+    const own = options.moderatorOf !== undefined || o.concurrency === 1;
+    this.#slots = this.claims.ids.map((id) => new Slot(this, own ? id : undefined));
   }
 
   /** How many items are in hand. */
@@ -162,10 +173,10 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     this.emit('closed');
   }
 
-  /** Ends all locks of the slots, those of lost replies too: their ids are nobody else's. */
+  /** Ends all locks of the worker's ids, those of lost replies too: they are nobody else's. */
   async #giveBack(): Promise<void> {
-    const leave = (slot: Slot<T>) => this.queue.leave(slot.moderator, { release: true });
-    const left = Promise.all(this.#slots.filter((slot) => slot.claimed).map(leave));
+    const leave = (id: Id) => this.queue.leave(id.moderator, { release: true });
+    const left = Promise.all(this.claims.ids.filter((id) => id.claimed).map(leave));
     await within(RELEASE_MS, 'giving back', left).catch((error) => this.fault(toModqError(error)));
   }
 
