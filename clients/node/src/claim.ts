@@ -129,7 +129,12 @@ export class Claim<T> {
    */
   async resolve(options: ResolveOptions & { timeout?: number } = {}): Promise<Decision> {
     const { timeout, ...rest } = options;
-    const done = await this.#decide('resolved', timeout, () => this.#sendResolve(rest));
+    return this.decide(rest, timeout);
+  }
+
+  /** @internal `resolve` with options that are nobody else's. */
+  async decide(options: ResolveOptions, timeout: number | undefined): Promise<Decision> {
+    const done = await this.#decide('resolved', timeout, () => this.#sendResolve(options));
     return done.explained ? { confirmed: false } : this.#home.readResolved(done.reply);
   }
 

@@ -51,21 +51,18 @@ export class Claims<T> {
     this.#free = new Set(this.ids);
   }
 
-  /** The next claim without waiting, or undefined if there was none for an id that is `own` or free. */
+  /** The next claim without waiting, or undefined if there was none for the id that is `own`, or one that is free. */
   next(own?: Id): Promise<Claim<T> | undefined> {
-    return new Promise((resolve, reject) => {
-      const asker = { resolve, reject };
-      if (own) void this.#ask(own, [asker]);
-      else this.#enqueue(asker);
-    });
+    if (own) return this.one((id) => this.#send(id.one), own);
+    return new Promise((resolve, reject) => this.#enqueue({ resolve, reject }));
   }
 
-  /** What a blocked CLAIM of one item, sent by `send`, answers to an id that has nothing in hand. */
-  async blocked(send: (moderator: string) => Promise<unknown>, own?: Id): Promise<Claim<T> | undefined> {
+  /** What a CLAIM of one item, sent by `send`, answers to an id that has nothing in hand. */
+  async one(send: (id: Id) => Promise<unknown>, own?: Id): Promise<Claim<T> | undefined> {
     const id = own ?? this.#pick(true);
     this.#begin(id);
     try {
-      return this.#heard(id, await send(id.moderator), 1)[0];
+      return this.#heard(id, await send(id), 1, 1)[0];
     } catch (error) {
       this.#owe(id, Math.max(id.owed, 1));
       throw error;
@@ -75,8 +72,8 @@ export class Claims<T> {
   }
 
   /** A claim is not worked on any more. */
-  done(claim: Claim<T>): void {
-    const id = this.#byName.get(claim.moderator);
+  done(claim: Claim<T>, own?: Id): void {
+    const id = own ?? this.#byName.get(claim.moderator);
     if (!id?.hand.delete(claim.token)) return;
     if (!claim.ended) this.#owe(id, id.owed + 1);
     if (!id.asking && id.hand.size === 0) this.#free.add(id);
@@ -100,7 +97,7 @@ export class Claims<T> {
     try {
       const { queue, options } = this.worker;
       const request = count === 1 ? id.one : queue.claimRequest(id.moderator, { count, lock: options.lockDuration, tags: options.tags });
-      claims = this.#heard(id, await within(options.replyTimeout, 'CLAIM', queue.driver.send(request)), count, askers.length);
+      claims = this.#heard(id, await this.#send(request), count, askers.length);
     } catch (error) {
       this.#owe(id, Math.max(id.owed, askers.length));
       this.#end(id);
@@ -114,8 +111,13 @@ export class Claims<T> {
     for (const asker of askers.slice(served)) this.#enqueue(asker);
   }
 
+  #send(request: Request): Promise<unknown> {
+    const { queue, options } = this.worker;
+    return within(options.replyTimeout, 'CLAIM', queue.driver.send(request));
+  }
+
   /** The claims of a reply that are not in hand yet, at most `most` of them: they are then. */
-  #heard(id: Id, reply: unknown, count: number, most = 1): Claim<T>[] {
+  #heard(id: Id, reply: unknown, count: number, most: number): Claim<T>[] {
     const all = this.worker.queue.readClaims(id.moderator, reply);
     const fresh = id.hand.size === 0 ? all : all.filter(({ token }) => !id.hand.has(token));
     const claims = fresh.length > most ? fresh.slice(0, most) : fresh;
@@ -129,7 +131,7 @@ export class Claims<T> {
 
   /** An id that may ask; with `empty` one that has nothing in hand. */
   #pick(empty: boolean): Id {
-    for (const id of this.#owing) if (!id.asking && (!empty || id.hand.size === 0)) return id;
+    for (const id of this.#owing) if (!id.asking && id.hand.size < (empty ? 1 : MOST)) return id;
     for (const id of this.#free) return id;
     throw new Error('more slots than moderators'); // cannot be, as said above
   }

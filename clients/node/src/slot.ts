@@ -55,7 +55,7 @@ export class Slot<T> {
         worker.fault(toModqError(error));
         await sleep(backoff.next(), stop);
       } finally {
-        if (claim) worker.claims.done(claim);
+        if (claim) worker.claims.done(claim, this.own);
         this.#leave();
       }
     }
@@ -95,8 +95,8 @@ export class Slot<T> {
     const { claims, queue, options, waiting, stopping } = this.worker;
     if (stopping.signal.aborted) return undefined;
     const how = { lock: options.lockDuration, tags: options.tags, block: options.block };
-    const send = (moderator: string) => waiting.call(queue.claimRequest(moderator, how), options.block, stopping.signal);
-    const claim = await claims.blocked(send, this.own);
+    const send = (id: Id) => waiting.call(queue.claimRequest(id.moderator, how), options.block, stopping.signal);
+    const claim = await claims.one(send, this.own);
     this.#empty = claim === undefined;
     return claim;
   }

@@ -188,7 +188,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
       const answer = (await this.handler(claim, new Context(claim))) as Outcome | typeof GIVE_BACK;
       if (claim.ended || claim.lost) return;
       if (answer === GIVE_BACK) await claim.release();
-      else await this.#resolve(claim, answer);
+      else this.emit('resolved', claim, await claim.decide(this.#optionsOf(claim, answer), this.options.decisionTimeout));
     } catch (error) {
       await this.#failed(claim, error);
     } finally {
@@ -197,11 +197,10 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     }
   }
 
-  async #resolve(claim: Claim<T>, answer: Outcome): Promise<void> {
+  #optionsOf(claim: Claim<T>, answer: Outcome): ResolveOptions {
     const options = typeof answer === 'string' ? { decision: answer } : { ...answer };
     if (this.options.checkRev) options.rev ??= claim.rev;
-    const decision = await claim.resolve({ ...options, timeout: this.options.decisionTimeout });
-    this.emit('resolved', claim, decision);
+    return options;
   }
 
   async #failed(claim: Claim<T>, error: unknown): Promise<void> {
