@@ -32,6 +32,16 @@ export interface Keeper {
   /** Sends decisions, if it has a better way than one by one. */
   readonly decisions?: { send(item: string, token: number, options: ResolveOptions): Promise<unknown> };
 }
+/** What the keeper of a claim notes of it. */
+export interface Kept {
+  /** When it began, and when its lock ends if nothing is heard, by this process's own clock. */
+  since: number;
+  until: number;
+  /** Its place among all that are kept. */
+  at: number;
+  /** The heartbeat that is on its way. */
+  beating: Promise<void> | undefined;
+}
 export type Ending = 'resolved' | 'released' | 'moved';
 
 /** How long a decision is tried, if nothing else is said. */
@@ -58,6 +68,8 @@ export class Claim<T> {
   /** @internal `deadline` in Unix ms. */
   deadlineMs: number;
   readonly #submitted: number;
+  /** @internal While heartbeats are sent for it. */
+  kept: Kept | undefined;
   #home: Home<T>;
   #keeper: Keeper | undefined;
   #lost: AbortController | undefined;
@@ -133,9 +145,9 @@ export class Claim<T> {
   }
 
   /** @internal `resolve` with options that are nobody else's. */
-  async decide(options: ResolveOptions, timeout: number | undefined): Promise<Decision> {
-    const done = await this.#decide('resolved', timeout, () => this.#sendResolve(options));
-    return done.explained ? { confirmed: false } : this.#home.readResolved(done.reply);
+  decide(options: ResolveOptions, timeout: number | undefined): Promise<Decision> {
+    const read = ({ explained, reply }: Settled) => (explained ? { confirmed: false } : this.#home.readResolved(reply));
+    return this.#decide('resolved', timeout, () => this.#sendResolve(options), read);
   }
 
   #sendResolve(options: ResolveOptions): Promise<unknown> {
@@ -146,16 +158,14 @@ export class Claim<T> {
   /** Gives the item back, to its own place. */
   async release(options: ReleaseOptions & { timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
-    const done = await this.#decide('released', timeout, () => this.#home.sendRelease(this.item, this.token, rest));
-    return { confirmed: done.explained === undefined };
+    return this.#decide('released', timeout, () => this.#home.sendRelease(this.item, this.token, rest), confirmed);
   }
 
   /** Moves the item to another queue, in a cluster one of the same slot. */
   async move(destination: string, options: { priority?: number; by?: string; timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
     const all = { ...rest, token: this.token };
-    const done = await this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.item, all));
-    return { confirmed: done.explained === undefined };
+    return this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.item, all), confirmed);
   }
 
   /** Sets the deadline anew: the server's now + `ms`. */
@@ -170,7 +180,7 @@ export class Claim<T> {
     }
   }
 
-  async #decide(how: Ending, total: number | undefined, send: () => Promise<unknown>): Promise<Settled> {
+  async #decide<R>(how: Ending, total: number | undefined, send: () => Promise<unknown>, read: (settled: Settled) => R): Promise<R> {
     const keeper = this.#keeper;
     try {
       const settled = await settle(send, how, {
@@ -189,7 +199,7 @@ export class Claim<T> {
       this.#ended = how;
       keeper?.drop(this);
       this.#tellOver();
-      return settled;
+      return read(settled);
     } catch (error) {
       if (error instanceof Stale || error instanceof NoItem) this.lose(error);
       throw error;
@@ -225,6 +235,10 @@ export class Claim<T> {
   #tellOver(): void {
     for (const tell of this.#over.splice(0)) tell();
   }
+}
+
+function confirmed({ explained }: Settled): { confirmed: boolean } {
+  return { confirmed: explained === undefined };
 }
 
 /** Whether an error of a handler only says that its claim is not its own any more. */

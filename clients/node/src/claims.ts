@@ -16,8 +16,8 @@ export interface Id {
   claimed: boolean;
   /** Whether a CLAIM of its own is on its way. */
   asking: boolean;
-  /** The tokens of what is being worked on. */
-  readonly hand: Set<number>;
+  /** The tokens of what is being worked on. Few at a time: an array is quicker than a set. */
+  readonly hand: number[];
   /** At most how many locks it may have that nobody works on: of lost replies, and of claims that did not end well. */
   owed: number;
 }
@@ -35,20 +35,22 @@ export class Claims<T> {
   readonly ids: readonly Id[];
   readonly #byName = new Map<string, Id>();
   /** Ids with nothing in hand or on its way, the longest unused first. */
-  readonly #free: Set<Id>;
+  readonly #free: Id[];
   readonly #owing = new Set<Id>();
   #line: Asker<T>[] = [];
 
+  /** `named`: each slot claims by an id of its own, and none is ever free for others. */
   constructor(
     readonly worker: Worker<T>,
     moderators: readonly string[],
+    readonly named: boolean,
   ) {
     this.ids = moderators.map((moderator) => {
       const one = worker.queue.claimRequest(moderator, { lock: worker.options.lockDuration, tags: worker.options.tags });
-      return { moderator, one, claimed: false, asking: false, hand: new Set(), owed: 0 };
+      return { moderator, one, claimed: false, asking: false, hand: [], owed: 0 };
     });
     for (const id of this.ids) this.#byName.set(id.moderator, id);
-    this.#free = new Set(this.ids);
+    this.#free = named ? [] : [...this.ids];
   }
 
   /** The next claim without waiting, or undefined if there was none for the id that is `own`, or one that is free. */
@@ -74,9 +76,12 @@ export class Claims<T> {
   /** A claim is not worked on any more. */
   done(claim: Claim<T>, own?: Id): void {
     const id = own ?? this.#byName.get(claim.moderator);
-    if (!id?.hand.delete(claim.token)) return;
+    const at = id ? id.hand.indexOf(claim.token) : -1;
+    if (!id || at < 0) return;
+    id.hand[at] = id.hand[id.hand.length - 1] as number;
+    id.hand.length--;
     if (!claim.ended) this.#owe(id, id.owed + 1);
-    if (!id.asking && id.hand.size === 0) this.#free.add(id);
+    if (!id.asking) this.#end(id);
   }
 
   /** Asks at the end of this turn: whoever gets free in it comes along. */
@@ -91,7 +96,7 @@ export class Claims<T> {
   }
 
   async #ask(id: Id, askers: Asker<T>[]): Promise<void> {
-    const count = Math.min(MOST, id.hand.size + askers.length);
+    const count = Math.min(MOST, id.hand.length + askers.length);
     this.#begin(id);
     let claims: Claim<T>[];
     try {
@@ -119,9 +124,9 @@ export class Claims<T> {
   /** The claims of a reply that are not in hand yet, at most `most` of them: they are then. */
   #heard(id: Id, reply: unknown, count: number, most: number): Claim<T>[] {
     const all = this.worker.queue.readClaims(id.moderator, reply);
-    const fresh = id.hand.size === 0 ? all : all.filter(({ token }) => !id.hand.has(token));
+    const fresh = id.hand.length === 0 ? all : all.filter(({ token }) => !id.hand.includes(token));
     const claims = fresh.length > most ? fresh.slice(0, most) : fresh;
-    for (const { token } of claims) id.hand.add(token);
+    for (const { token } of claims) id.hand.push(token);
     if (id.owed > 0 || fresh.length > most) {
       const rest = all.length < count ? 0 : id.owed - claims.length;
       this.#owe(id, Math.max(0, rest, fresh.length - most));
@@ -131,7 +136,7 @@ export class Claims<T> {
 
   /** An id that may ask; with `empty` one that has nothing in hand. */
   #pick(empty: boolean): Id {
-    for (const id of this.#owing) if (!id.asking && id.hand.size < (empty ? 1 : MOST)) return id;
+    for (const id of this.#owing) if (!id.asking && id.hand.length < (empty ? 1 : MOST)) return id;
     for (const id of this.#free) return id;
     throw new Error('more slots than moderators'); // cannot be, as said above
   }
@@ -145,11 +150,12 @@ export class Claims<T> {
   #begin(id: Id): void {
     id.claimed = true;
     id.asking = true;
-    this.#free.delete(id);
+    const at = this.#free.indexOf(id); // the first, as a rule
+    if (at >= 0) this.#free.splice(at, 1);
   }
 
   #end(id: Id): void {
     id.asking = false;
-    if (id.hand.size === 0) this.#free.add(id);
+    if (id.hand.length === 0 && !this.named) this.#free.push(id);
   }
 }

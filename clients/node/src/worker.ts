@@ -116,13 +116,11 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
       o.concurrency > 1 ? new Decisions(queue) : undefined,
     );
     this.waiting = new WaitingConnection(queue.driver);
-    this.claims = new Claims(
-      this,
-      Array.from({ length: o.concurrency }, (_, i) => o.moderatorOf(i)),
-    );
     // Who must be known by an id has one item by it at a time; so does who is alone.
-    const own = options.moderatorOf !== undefined || o.concurrency === 1;
-    this.#slots = this.claims.ids.map((id) => new Slot(this, own ? id : undefined));
+    const named = options.moderatorOf !== undefined || o.concurrency === 1;
+    const moderators = Array.from({ length: o.concurrency }, (_, i) => o.moderatorOf(i));
+    this.claims = new Claims(this, moderators, named);
+    this.#slots = this.claims.ids.map((id) => new Slot(this, named ? id : undefined));
   }
 
   /** How many items are in hand. */
