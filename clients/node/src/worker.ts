@@ -23,11 +23,11 @@ export type Handler<T> = (claim: Claim<T>, context: { signal: AbortSignal }) => 
 export const GIVE_BACK: unique symbol = Symbol('give back');
 
 export interface WorkerOptions {
-  /** The name of the moderator. Each slot claims as `name:process:slot`, unless `moderatorOf` says otherwise. */
+  /** The name of the moderator. Claims go by the ids `name:process:0` and so on, as many as `concurrency`, unless `moderatorOf` says otherwise. */
   moderator: string;
   /** False: claims as the name itself, which no other process may use meanwhile. Only with concurrency 1. Default true. */
   unique?: boolean;
-  /** The whole moderator id of a slot, for those who must be known by it (EXCLUDE, SKIP, votes). No other process may use it. */
+  /** The whole moderator id of a slot, for those who must be known by it (EXCLUDE, SKIP, votes): it has one item at a time. No other process may use it. */
   moderatorOf?: (slot: number) => string;
   /** What it offers. */
   tags?: readonly string[];
