@@ -1,7 +1,7 @@
 // A claim: an item that is locked for us, with what can be done with it.
 import type { Codec } from './codec.js';
 import { Changed, ModqError, NoItem, Stale, TimedOut } from './errors.js';
-import { bytes, date, list, num, text } from './reply.js';
+import { bytes, list, num, text } from './reply.js';
 import { type Settled, settle } from './retry.js';
 import type { Decision, MoveOptions, ReleaseOptions, ResolveOptions } from './types.js';
 
@@ -29,6 +29,18 @@ export interface Keeper {
   drop(claim: object): void;
   /** The lock is gone. */
   lost(claim: object, reason: Error): void;
+  /** Sends decisions, if it has a better way than one by one. */
+  readonly decisions?: { send(item: string, token: number, options: ResolveOptions): Promise<unknown> };
+}
+/** What the keeper of a claim notes of it. */
+export interface Kept {
+  /** When it began, and when its lock ends if nothing is heard, by this process's own clock. */
+  since: number;
+  until: number;
+  /** Its place among all that are kept. */
+  at: number;
+  /** The heartbeat that is on its way. */
+  beating: Promise<void> | undefined;
 }
 export type Ending = 'resolved' | 'released' | 'moved';
 
@@ -47,15 +59,17 @@ export class Claim<T> {
   /** The fencing token of the lock, below 2^53. */
   readonly token: number;
   readonly priority: number;
-  /** When the item first came. */
-  readonly submitted: Date;
   /** How many times it has been locked, this one included. */
   readonly deliveries: number;
   /** 1 at first, one more with each change to its content or order. */
   readonly rev: number;
   /** Who holds it. */
   readonly moderator: string;
-  #deadline: Date;
+  /** @internal `deadline` in Unix ms. */
+  deadlineMs: number;
+  readonly #submitted: number;
+  /** @internal While heartbeats are sent for it. */
+  kept: Kept | undefined;
   #home: Home<T>;
   #keeper: Keeper | undefined;
   #lost: AbortController | undefined;
@@ -73,9 +87,9 @@ export class Claim<T> {
     this.item = text(at[ITEM], home.encoding);
     this.raw = bytes(at[PAYLOAD]);
     this.token = num(at[TOKEN]);
-    this.#deadline = date(at[DEADLINE]);
+    this.deadlineMs = num(at[DEADLINE]);
     this.priority = num(at[PRIORITY]);
-    this.submitted = date(at[SUBMITTED]);
+    this.#submitted = num(at[SUBMITTED]);
     this.deliveries = num(at[DELIVERIES]);
     this.rev = num(at[REV]);
   }
@@ -88,7 +102,12 @@ export class Claim<T> {
 
   /** When the lock ends by the server's clock, as far as this client was told. */
   get deadline(): Date {
-    return this.#deadline;
+    return new Date(this.deadlineMs);
+  }
+
+  /** When the item first came. */
+  get submitted(): Date {
+    return new Date(this.#submitted);
   }
 
   /** True once the lock is known, or must be presumed, to be somebody else's to take. */
@@ -122,37 +141,46 @@ export class Claim<T> {
    */
   async resolve(options: ResolveOptions & { timeout?: number } = {}): Promise<Decision> {
     const { timeout, ...rest } = options;
-    const done = await this.#decide('resolved', timeout, () => this.#home.sendResolve(this.item, this.token, rest));
-    return done.explained ? { confirmed: false } : this.#home.readResolved(done.reply);
+    return this.decide(rest, timeout);
+  }
+
+  /** @internal `resolve` with options that are nobody else's. */
+  decide(options: ResolveOptions, timeout: number | undefined): Promise<Decision> {
+    const read = ({ explained, reply }: Settled) => (explained ? { confirmed: false } : this.#home.readResolved(reply));
+    return this.#decide('resolved', timeout, () => this.#sendResolve(options), read);
+  }
+
+  #sendResolve(options: ResolveOptions): Promise<unknown> {
+    const together = this.#keeper?.decisions;
+    return together ? together.send(this.item, this.token, options) : this.#home.sendResolve(this.item, this.token, options);
   }
 
   /** Gives the item back, to its own place. */
   async release(options: ReleaseOptions & { timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
-    const done = await this.#decide('released', timeout, () => this.#home.sendRelease(this.item, this.token, rest));
-    return { confirmed: done.explained === undefined };
+    return this.#decide('released', timeout, () => this.#home.sendRelease(this.item, this.token, rest), confirmed);
   }
 
   /** Moves the item to another queue, in a cluster one of the same slot. */
   async move(destination: string, options: { priority?: number; by?: string; timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
     const all = { ...rest, token: this.token };
-    const done = await this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.item, all));
-    return { confirmed: done.explained === undefined };
+    return this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.item, all), confirmed);
   }
 
   /** Sets the deadline anew: the server's now + `ms`. */
   async extend(ms: number): Promise<Date> {
     try {
-      this.#deadline = await this.#home.extend(this.item, this.token, ms);
-      return this.#deadline;
+      const deadline = await this.#home.extend(this.item, this.token, ms);
+      this.extended(deadline);
+      return deadline;
     } catch (error) {
       if (error instanceof Stale || error instanceof NoItem) this.lose(error);
       throw error;
     }
   }
 
-  async #decide(how: Ending, total: number | undefined, send: () => Promise<unknown>): Promise<Settled> {
+  async #decide<R>(how: Ending, total: number | undefined, send: () => Promise<unknown>, read: (settled: Settled) => R): Promise<R> {
     const keeper = this.#keeper;
     try {
       const settled = await settle(send, how, {
@@ -171,7 +199,7 @@ export class Claim<T> {
       this.#ended = how;
       keeper?.drop(this);
       this.#tellOver();
-      return settled;
+      return read(settled);
     } catch (error) {
       if (error instanceof Stale || error instanceof NoItem) this.lose(error);
       throw error;
@@ -180,7 +208,7 @@ export class Claim<T> {
 
   /** @internal Heartbeats told a new deadline. */
   extended(deadline: Date): void {
-    this.#deadline = deadline;
+    this.deadlineMs = deadline.getTime();
   }
 
   /** @internal From now on `keeper` sends its heartbeats. */
@@ -207,6 +235,10 @@ export class Claim<T> {
   #tellOver(): void {
     for (const tell of this.#over.splice(0)) tell();
   }
+}
+
+function confirmed({ explained }: Settled): { confirmed: boolean } {
+  return { confirmed: explained === undefined };
 }
 
 /** Whether an error of a handler only says that its claim is not its own any more. */

@@ -6,10 +6,10 @@ export class Gate {
 
   constructor(readonly places: number) {}
 
-  /** Waits for a place; each `enter` needs a `leave`. An aborted signal lets in at once, so that nobody is left in line. */
-  async enter(signal: AbortSignal): Promise<void> {
-    if (this.#inside++ < this.places || signal.aborted) return;
-    await new Promise<void>((resolve) => {
+  /** Waits for a place, undefined if there is one; each `enter` needs a `leave`. An aborted signal lets in at once, so that nobody is left in line. */
+  enter(signal: AbortSignal): Promise<void> | undefined {
+    if (this.#inside++ < this.places || signal.aborted) return undefined;
+    return new Promise<void>((resolve) => {
       const go = () => {
         signal.removeEventListener('abort', aborted);
         resolve();

@@ -1,5 +1,6 @@
 // Keeps the locks of a worker: EXTEND for all that is held, in one MEXTEND where the server has it, until each is decided.
-import { type Claim, deadlinePassed, type Keeper } from './claim.js';
+import { type Claim, deadlinePassed, type Keeper, type Kept } from './claim.js';
+import type { Decisions } from './decisions.js';
 import { isNotToBeHad, type ModqError, NoItem, Stale, TimedOut, toModqError } from './errors.js';
 import type { Queue } from './queue.js';
 import { monotonic, within } from './time.js';
@@ -18,20 +19,13 @@ export interface HeartbeatOptions {
   timeout: number;
 }
 
-interface Kept {
-  /** When it began, and when its lock ends if nothing is heard, by this process's own clock. */
-  since: number;
-  until: number;
-  /** The heartbeat that is on its way. */
-  beating?: Promise<void>;
-}
-
 /**
  * The heartbeats of one worker. A lock whose end by our own clock comes without an answer is presumed lost, so a handler is told
  * to stop also while the server cannot be reached.
  */
 export class Heartbeats<T> implements Keeper {
-  readonly #kept = new Map<Claim<T>, Kept>();
+  /** All that are kept, in no order; each knows its place. */
+  readonly #kept: Claim<T>[] = [];
   #timers: NodeJS.Timeout[] = [];
   #batches = true;
 
@@ -40,6 +34,7 @@ export class Heartbeats<T> implements Keeper {
     readonly options: HeartbeatOptions,
     readonly onError: (error: ModqError) => void,
     readonly onLost: (claim: Claim<T>, reason: Error) => void,
+    readonly decisions?: Decisions<T>,
   ) {}
 
   start(): void {
@@ -53,22 +48,29 @@ export class Heartbeats<T> implements Keeper {
 
   /** What is kept. */
   claims(): Claim<T>[] {
-    return [...this.#kept.keys()];
+    return [...this.#kept];
   }
 
   /** Keeps a claim whose lock was told to us at most a moment ago to last `left` ms. */
   add(claim: Claim<T>, left: number): void {
     const now = monotonic();
-    this.#kept.set(claim, { since: now, until: now + left });
+    claim.kept = { since: now, until: now + left, at: this.#kept.length, beating: undefined };
+    this.#kept.push(claim);
     claim.keptBy(this);
   }
 
   beating(claim: Claim<T>): Promise<void> | undefined {
-    return this.#kept.get(claim)?.beating;
+    return claim.kept?.beating;
   }
 
   drop(claim: Claim<T>): void {
-    this.#kept.delete(claim);
+    const at = claim.kept?.at;
+    if (at === undefined) return;
+    claim.kept = undefined;
+    const last = this.#kept.pop() as Claim<T>; // takes its place
+    if (last === claim) return;
+    this.#kept[at] = last;
+    (last.kept as Kept).at = at;
   }
 
   lost(claim: Claim<T>, reason: Error): void {
@@ -78,27 +80,28 @@ export class Heartbeats<T> implements Keeper {
   /** Sends a heartbeat for all that is held, but for what is being decided. */
   beat(): void {
     const now = monotonic();
-    const due = [...this.#kept].filter(([claim, kept]) => !claim.deciding && !kept.beating && now - kept.since < this.options.longest);
+    const isDue = ({ deciding, kept }: Claim<T>) => kept && !deciding && !kept.beating && now - kept.since < this.options.longest;
+    const due = this.#kept.filter(isDue);
     for (let i = 0; i < due.length; i += BATCH) this.#extend(due.slice(i, i + BATCH));
   }
 
   /** A heartbeat now for one claim; settles when it is answered or failed. */
   async beatNow(claim: Claim<T>): Promise<void> {
-    const kept = this.#kept.get(claim);
-    if (kept) await this.#extend([[claim, kept]]);
+    if (claim.kept) await this.#extend([claim]);
   }
 
-  #extend(due: [Claim<T>, Kept][]): Promise<void> {
+  #extend(due: Claim<T>[]): Promise<void> {
     const sent = monotonic();
-    const beating = this.#send(due.map(([claim]) => claim))
+    const all = due.map(({ kept }) => kept as Kept);
+    const beating = this.#send(due)
       .then((answers) => {
-        for (const [i, [claim, kept]] of due.entries()) this.#heard(claim, kept, sent, answers[i]);
+        for (const [i, claim] of due.entries()) this.#heard(claim, sent, answers[i]);
       })
       .catch((error) => this.onError(toModqError(error)))
       .finally(() => {
-        for (const [, kept] of due) kept.beating = undefined;
+        for (const kept of all) kept.beating = undefined;
       });
-    for (const [, kept] of due) kept.beating = beating;
+    for (const kept of all) kept.beating = beating;
     return beating;
   }
 
@@ -116,10 +119,10 @@ export class Heartbeats<T> implements Keeper {
     return within(timeout, 'EXTEND', Promise.all(claims.map(one)));
   }
 
-  #heard(claim: Claim<T>, kept: Kept, sent: number, answer: Date | ModqError | undefined): void {
-    if (!this.#kept.has(claim)) return;
+  #heard(claim: Claim<T>, sent: number, answer: Date | ModqError | undefined): void {
+    if (!claim.kept) return;
     if (answer instanceof Date) {
-      kept.until = sent + this.options.lock;
+      claim.kept.until = sent + this.options.lock;
       claim.extended(answer);
     } else if (answer instanceof Stale || answer instanceof NoItem) claim.lose(answer);
     else if (answer) this.onError(answer);
@@ -128,7 +131,9 @@ export class Heartbeats<T> implements Keeper {
   /** Gives up what nobody vouches for any more. */
   #presume(): void {
     const now = monotonic();
-    for (const [claim, kept] of this.#kept) {
+    for (const claim of this.claims()) {
+      const { kept } = claim;
+      if (!kept) continue; // dropped by who heard of another's end
       if (now >= kept.until) claim.lose(deadlinePassed(claim.item));
       else if (now - kept.since >= this.options.longest) claim.lose(tooLong(claim.item, this.options.longest));
     }

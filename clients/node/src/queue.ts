@@ -13,6 +13,12 @@ import { type Handler, Worker, type WorkerOptions } from './worker.js';
 import { type WorkOptions, works } from './works.js';
 
 type Build = (args: Args) => Args;
+/** One of those that MRESOLVE decides. */
+interface Resolving {
+  item: string;
+  token: number;
+  rev?: number;
+}
 
 /**
  * A queue. Durations are milliseconds, points in time Dates; ids are strings, payloads go through the codec. It uses your client
@@ -115,18 +121,10 @@ export class Queue<T = Buffer | string> implements Home<T> {
 
   /** RESOLVE of up to 1000 claims, each on its own: statuses, with an error in the place of each that failed. */
   async resolveMany(
-    claims: readonly { item: string; token: number; rev?: number }[],
+    claims: readonly Resolving[],
     options: { verdict?: string; decision?: string; checkRevs?: boolean } = {},
   ): Promise<t.Batch<t.ResolveStatus>> {
-    const reply = await this.#write('MODQ.MRESOLVE', (a) => {
-      a.int('n', claims.length);
-      for (const { item, token } of claims) a.id(item).int('token', token);
-      if (options.checkRevs) {
-        a.word('REVS');
-        for (const { rev } of claims) a.int('rev', rev ?? Number.NaN);
-      }
-      return a.text('VERDICT', options.verdict).text('DECISION', options.decision);
-    });
+    const reply = await this.#send(this.#resolvesRequest(claims, options.checkRevs === true, options));
     return each(reply, (one) => text(one) as t.ResolveStatus);
   }
 
@@ -376,6 +374,11 @@ export class Queue<T = Buffer | string> implements Home<T> {
     return this.driver.send(this.resolveRequest(item, token, options));
   }
 
+  /** @internal One try for several, each on its own. */
+  sendResolves(claims: readonly Resolving[], checkRevs: boolean, options: t.ResolveOptions): Promise<unknown> {
+    return this.driver.send(this.#resolvesRequest(claims, checkRevs, options));
+  }
+
   /** @internal */
   sendRelease(item: string, token: number, { skip, delay }: t.ReleaseOptions): Promise<unknown> {
     return this.#write('MODQ.RELEASE', (a) => a.id(item).int('token', token).flag('SKIP', skip).number('DELAY', delay));
@@ -387,6 +390,17 @@ export class Queue<T = Buffer | string> implements Home<T> {
     const args = this.#args('MODQ.MOVE').word(to).id(item);
     args.number('TOKEN', token).number('PRIORITY', priority).named('BY', by);
     return this.#send({ args: args.list, keys: [this.redisKey, to] });
+  }
+
+  #resolvesRequest(claims: readonly Resolving[], checkRevs: boolean, options: t.ResolveOptions): { args: Arg[]; keys: Arg[] } {
+    const args = this.#args('MODQ.MRESOLVE').int('n', claims.length);
+    for (const { item, token } of claims) args.id(item).int('token', token);
+    if (checkRevs) {
+      args.word('REVS');
+      for (const { rev } of claims) args.int('rev', rev ?? Number.NaN);
+    }
+    args.text('VERDICT', options.verdict).text('DECISION', options.decision);
+    return { args: args.list, keys: [this.redisKey] };
   }
 
   #args(name: string): Args {

@@ -28,7 +28,8 @@ export interface Settled {
  */
 export async function settle(send: () => Promise<unknown>, what: string, tries: Tries): Promise<Settled> {
   const end = monotonic() + tries.total;
-  const backoff = new Backoff(50, 2000);
+  let left = tries.total;
+  let backoff: Backoff | undefined;
   let uncertain = false;
   for (;;) {
     const lost = tries.interruptions();
@@ -36,7 +37,7 @@ export async function settle(send: () => Promise<unknown>, what: string, tries: 
     if (ready) await ready;
     let error: ModqError;
     try {
-      return { reply: await within(Math.min(tries.each, Math.max(1, end - monotonic())), what, send()) };
+      return { reply: await within(Math.min(tries.each, Math.max(1, left)), what, send()) };
     } catch (failed) {
       error = toModqError(failed);
     } finally {
@@ -44,11 +45,13 @@ export async function settle(send: () => Promise<unknown>, what: string, tries: 
     }
     uncertain ||= isUncertain(error) || tries.interruptions() !== lost;
     if (uncertain && (error instanceof NoItem || error instanceof Stale)) return { explained: error };
+    backoff ??= new Backoff(50, 2000);
     const wait = backoff.next();
     if (!isPassing(error) || tries.signal?.aborted || monotonic() + wait >= end) {
       error.uncertain = uncertain;
       throw error;
     }
     await sleep(wait, tries.signal);
+    left = end - monotonic();
   }
 }

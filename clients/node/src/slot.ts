@@ -1,8 +1,8 @@
-// One of a worker's places for an item: it claims under a moderator id of its own, so that a repeated CLAIM answers its own item.
+// One of a worker's places for an item: it claims, works on the item, and claims again, until the worker stops.
 import type { Claim } from './claim.js';
-import type { Request } from './driver.js';
+import type { Id } from './claims.js';
 import { toModqError } from './errors.js';
-import { sleep, within } from './time.js';
+import { sleep } from './time.js';
 import type { Worker } from './worker.js';
 
 /** Lets one slot after the other wait on the worker's waiting connection. */
@@ -25,22 +25,16 @@ async function inTurn<R>(owner: object, run: () => Promise<R>): Promise<R> {
 const SURE = 0.75;
 
 export class Slot<T> {
-  /** Whether it ever sent a CLAIM. */
-  claimed = false;
   /** The last CLAIM without BLOCK had nothing. */
   #empty = false;
-  /** Its CLAIM without BLOCK, the same each time. */
-  readonly #request: Request;
   /** Whether it has a place behind the gate. */
   #inside = false;
 
+  /** `own`: the moderator id that it has to claim by; else one of the worker's that is free. */
   constructor(
     readonly worker: Worker<T>,
-    readonly moderator: string,
-  ) {
-    const { queue, options } = worker;
-    this.#request = queue.claimRequest(moderator, { lock: options.lockDuration, tags: options.tags });
-  }
+    readonly own: Id | undefined,
+  ) {}
 
   /** Claims and works until the worker stops. Never throws. */
   async loop(): Promise<void> {
@@ -48,33 +42,33 @@ export class Slot<T> {
     const stop = worker.stopping.signal;
     const backoff = worker.backoff();
     while (!stop.aborted) {
+      let claim: Claim<T> | undefined;
       try {
-        const claim = await this.#next();
+        claim = await this.#next();
         worker.served = true;
         backoff.reset();
-        if (claim) await this.#work(claim);
+        if (!claim || stop.aborted) continue;
+        const admitted = this.#admit(claim);
+        if (admitted === true || (await admitted)) await worker.handle(claim);
       } catch (error) {
         if (stop.aborted) return;
         worker.fault(toModqError(error));
         await sleep(backoff.next(), stop);
       } finally {
+        if (claim) worker.claims.done(claim, this.own);
         this.#leave();
       }
     }
   }
 
-  async #work(claim: Claim<T>): Promise<void> {
-    const { worker } = this;
-    if (worker.stopping.signal.aborted || !(await this.#sure(claim))) return;
-    await this.#enter(); // under heartbeats already, should there be a line
-    if (worker.stopping.signal.aborted || claim.lost) worker.heartbeats.drop(claim);
-    else await worker.handle(claim);
-  }
-
-  async #enter(): Promise<void> {
-    if (this.#inside) return;
-    await this.worker.gate.enter(this.worker.stopping.signal);
-    this.#inside = true;
+  /** Waits for a place behind the gate; undefined if it has one. */
+  #enter(): Promise<void> | undefined {
+    if (this.#inside) return undefined;
+    const waiting = this.worker.gate.enter(this.worker.stopping.signal);
+    if (!waiting) this.#inside = true;
+    return waiting?.then(() => {
+      this.#inside = true;
+    });
   }
 
   #leave(): void {
@@ -84,45 +78,47 @@ export class Slot<T> {
 
   /** The next claim: at once by the shared client if there is one, else by waiting on the worker's own connection, in turn. */
   async #next(): Promise<Claim<T> | undefined> {
-    const { queue, options } = this.worker;
-    this.claimed = true;
+    const { worker } = this;
     if (!this.#empty) {
-      await this.#enter();
-      const reply = await within(options.replyTimeout, 'CLAIM', queue.driver.send(this.#request));
-      const claim = this.#first(reply);
+      const waiting = this.#enter();
+      if (waiting) await waiting;
+      const claim = await worker.claims.next(this.own);
       this.#empty = claim === undefined;
       if (claim) return claim;
-      this.worker.empty();
+      worker.empty();
       this.#leave();
     }
-    return inTurn(this.worker.waiting, () => this.#wait());
+    return inTurn(worker.waiting, () => this.#wait());
   }
 
   async #wait(): Promise<Claim<T> | undefined> {
-    const { queue, options, waiting, stopping } = this.worker;
+    const { claims, queue, options, waiting, stopping } = this.worker;
     if (stopping.signal.aborted) return undefined;
     const how = { lock: options.lockDuration, tags: options.tags, block: options.block };
-    const request = queue.claimRequest(this.moderator, how);
-    const claim = this.#first(await waiting.call(request, options.block, stopping.signal));
+    const send = (id: Id) => waiting.call(queue.claimRequest(id.moderator, how), options.block, stopping.signal);
+    const claim = await claims.one(send, this.own);
     this.#empty = claim === undefined;
     return claim;
   }
 
-  #first(reply: unknown): Claim<T> | undefined {
-    return Array.isArray(reply) && reply.length > 0 ? this.worker.queue.readClaims(this.moderator, reply)[0] : undefined;
+  /** Puts the claim under heartbeats and waits for a place, as far as there is anything to wait for. False if it is not to be worked on. */
+  #admit(claim: Claim<T>): true | Promise<boolean> {
+    const { heartbeats, options } = this.worker;
+    heartbeats.add(claim, options.lockDuration);
+    const sure = claim.deadlineMs - Date.now() >= options.lockDuration * SURE;
+    return sure && this.#inside ? true : this.#prepare(claim, sure);
   }
 
   /**
-   * Puts the claim under heartbeats. One that was held before (its reply was lost) has less of its lock left than we can tell:
-   * it is extended before anybody works on it.
+   * A claim that was held before (its reply was lost) has less of its lock left than we can tell: it is extended before anybody
+   * works on it.
    */
-  async #sure(claim: Claim<T>): Promise<boolean> {
-    const { heartbeats, options } = this.worker;
-    const lock = options.lockDuration;
-    heartbeats.add(claim, lock);
-    if (claim.deadline.getTime() - Date.now() >= lock * SURE) return true;
-    await heartbeats.beatNow(claim);
-    if (claim.lost) heartbeats.drop(claim);
-    return !claim.lost;
+  async #prepare(claim: Claim<T>, sure: boolean): Promise<boolean> {
+    const { heartbeats, stopping } = this.worker;
+    if (!sure) await heartbeats.beatNow(claim);
+    if (!claim.lost) await this.#enter(); // under heartbeats, should there be a line
+    if (!claim.lost && !stopping.signal.aborted) return true;
+    heartbeats.drop(claim);
+    return false;
   }
 }

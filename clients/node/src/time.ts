@@ -45,7 +45,33 @@ export function within<T>(ms: number, what: string, promise: Promise<T>): Promis
 
 const TICK_MS = 50;
 const COARSE_MS = 1000;
-const alarms = new Set<{ at: number; ring: () => void }>();
+
+/** A place in a ring of what is to ring: in and out of it costs less than of a Set, and there is one for each command. */
+class Alarm {
+  before: Alarm = this;
+  after: Alarm = this;
+
+  constructor(
+    readonly at: number,
+    readonly ring: () => void,
+  ) {}
+
+  insert(alarm: Alarm): void {
+    alarm.after = this;
+    alarm.before = this.before;
+    this.before.after = alarm;
+    this.before = alarm;
+  }
+
+  remove(): void {
+    this.before.after = this.after;
+    this.after.before = this.before;
+    this.before = this;
+    this.after = this;
+  }
+}
+
+const alarms = new Alarm(Number.POSITIVE_INFINITY, () => {});
 let ticking: NodeJS.Timeout | undefined;
 
 /** Rings after `ms` unless it is cancelled. Nearly all are, soon: so the long ones share one timer, which is cheaper for each command. */
@@ -54,20 +80,23 @@ function alarm(ms: number, ring: () => void): () => void {
     const timer = setTimeout(ring, Math.max(0, ms));
     return () => clearTimeout(timer);
   }
-  const one = { at: monotonic() + ms, ring };
-  alarms.add(one);
+  const one = new Alarm(monotonic() + ms, ring);
+  alarms.insert(one);
   ticking ??= setInterval(tick, TICK_MS);
-  return () => alarms.delete(one);
+  return () => one.remove();
 }
 
 function tick(): void {
   const now = monotonic();
-  for (const one of alarms) {
-    if (one.at > now) continue;
-    alarms.delete(one);
-    one.ring();
+  for (let one = alarms.after; one !== alarms; ) {
+    const { after } = one;
+    if (one.at <= now) {
+      one.remove();
+      one.ring();
+    }
+    one = after;
   }
-  if (alarms.size > 0) return;
+  if (alarms.after !== alarms) return;
   clearInterval(ticking);
   ticking = undefined;
 }

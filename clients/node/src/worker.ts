@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { type Claim, givenUp, isChange, isLoss } from './claim.js';
+import { Claims, type Id } from './claims.js';
+import { Decisions } from './decisions.js';
 import { InvalidArgument, isPassing, ModqError, toModqError } from './errors.js';
 import { Gate } from './gate.js';
 import { Heartbeats } from './heartbeats.js';
@@ -21,11 +23,11 @@ export type Handler<T> = (claim: Claim<T>, context: { signal: AbortSignal }) => 
 export const GIVE_BACK: unique symbol = Symbol('give back');
 
 export interface WorkerOptions {
-  /** The name of the moderator. Each slot claims as `name:process:slot`, unless `moderatorOf` says otherwise. */
+  /** The name of the moderator. Claims go by the ids `name:process:0` and so on, as many as `concurrency`, unless `moderatorOf` says otherwise. */
   moderator: string;
   /** False: claims as the name itself, which no other process may use meanwhile. Only with concurrency 1. Default true. */
   unique?: boolean;
-  /** The whole moderator id of a slot, for those who must be known by it (EXCLUDE, SKIP, votes). No other process may use it. */
+  /** The whole moderator id of a slot, for those who must be known by it (EXCLUDE, SKIP, votes): it has one item at a time. No other process may use it. */
   moderatorOf?: (slot: number) => string;
   /** What it offers. */
   tags?: readonly string[];
@@ -87,6 +89,8 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
   readonly stopping = new AbortController();
   /** @internal Whether a claim was ever answered, if only by null. */
   served = false;
+  /** @internal */
+  readonly claims: Claims<T>;
   readonly #slots: Slot<T>[];
   #active = 0;
   #running: Promise<void> | undefined;
@@ -109,9 +113,14 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
       { lock: o.lockDuration, every: o.heartbeat, longest: o.maxHold, timeout: o.replyTimeout },
       (error) => this.fault(error),
       (claim, reason) => this.emit('lockLost', claim, reason),
+      o.concurrency > 1 ? new Decisions(queue) : undefined,
     );
     this.waiting = new WaitingConnection(queue.driver);
-    this.#slots = Array.from({ length: o.concurrency }, (_, i) => new Slot(this, o.moderatorOf(i)));
+    // Who must be known by an id has one item by it at a time; so does who is alone.
+    const named = options.moderatorOf !== undefined || o.concurrency === 1;
+    const moderators = Array.from({ length: o.concurrency }, (_, i) => o.moderatorOf(i));
+    this.claims = new Claims(this, moderators, named);
+    this.#slots = this.claims.ids.map((id) => new Slot(this, named ? id : undefined));
   }
 
   /** How many items are in hand. */
@@ -162,10 +171,10 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     this.emit('closed');
   }
 
-  /** Ends all locks of the slots, those of lost replies too: their ids are nobody else's. */
+  /** Ends all locks of the worker's ids, those of lost replies too: they are nobody else's. */
   async #giveBack(): Promise<void> {
-    const leave = (slot: Slot<T>) => this.queue.leave(slot.moderator, { release: true });
-    const left = Promise.all(this.#slots.filter((slot) => slot.claimed).map(leave));
+    const leave = (id: Id) => this.queue.leave(id.moderator, { release: true });
+    const left = Promise.all(this.claims.ids.filter((id) => id.claimed).map(leave));
     await within(RELEASE_MS, 'giving back', left).catch((error) => this.fault(toModqError(error)));
   }
 
@@ -177,7 +186,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
       const answer = (await this.handler(claim, new Context(claim))) as Outcome | typeof GIVE_BACK;
       if (claim.ended || claim.lost) return;
       if (answer === GIVE_BACK) await claim.release();
-      else await this.#resolve(claim, answer);
+      else this.emit('resolved', claim, await claim.decide(this.#optionsOf(claim, answer), this.options.decisionTimeout));
     } catch (error) {
       await this.#failed(claim, error);
     } finally {
@@ -186,11 +195,10 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     }
   }
 
-  async #resolve(claim: Claim<T>, answer: Outcome): Promise<void> {
+  #optionsOf(claim: Claim<T>, answer: Outcome): ResolveOptions {
     const options = typeof answer === 'string' ? { decision: answer } : { ...answer };
     if (this.options.checkRev) options.rev ??= claim.rev;
-    const decision = await claim.resolve({ ...options, timeout: this.options.decisionTimeout });
-    this.emit('resolved', claim, decision);
+    return options;
   }
 
   async #failed(claim: Claim<T>, error: unknown): Promise<void> {
