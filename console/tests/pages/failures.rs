@@ -149,6 +149,26 @@ fn a_server_without_the_module_is_told() {
     assert_eq!(mia.get("/healthz").status, 503);
 }
 
+/// The commands that the console sends, in lower case.
+fn commands_of_the_source() -> Vec<String> {
+    let db = modq_testkit::place::workspace().join("console/src/db");
+    let mut all = Vec::new();
+    for name in ["commands.rs", "supervise.rs"] {
+        let source = std::fs::read_to_string(db.join(name)).unwrap();
+        for word in source.split('"').skip(1).step_by(2) {
+            let command = word.split(' ').next().unwrap_or_default();
+            if ["MODQ.", "RATELIMIT.", "RANK."]
+                .iter()
+                .any(|p| command.starts_with(p))
+            {
+                all.push(command.to_ascii_lowercase());
+            }
+        }
+    }
+    assert!(all.len() > 30, "{all:?}");
+    all
+}
+
 /// The rules that docs/console.md gives for the console's own user are enough for all of it.
 #[test]
 fn the_rules_of_the_documentation_are_enough() {
@@ -162,17 +182,25 @@ fn the_rules_of_the_documentation_are_enough() {
         .and_then(|rest| rest.split("```").next())
         .expect("a block of rules");
     block.lines().for_each(|line| c.expect_ok(line));
+    for command in commands_of_the_source() {
+        assert!(block.contains(&format!("+{command}")), "{command}");
+    }
     for line in [
-        "MODQ.CONFIGURE review:a EVENTS audit",
+        "MODQ.CONFIGURE review:a EVENTS audit RETAIN 600000",
+        "MODQ.SUBMIT review:a done text PRIORITY 9",
         "MODQ.SUBMIT review:a a text",
-        "MODQ.SUBMIT review:a b text",
+        "MODQ.SUBMIT review:a b text GROUP author",
         "RATELIMIT.CHECK review:limit 1 60000",
         "RANK.ADD review:board ada 1",
     ] {
         c.line(line);
     }
+    let claim = modq_testkit::queue::claims(&c.line("MODQ.CLAIM review:a zoe")).pop();
+    let token = claim.expect("an item").token;
+    c.expect_ok(&format!("MODQ.RESOLVE review:a done {token} VERDICT keep"));
     let console = Setup::of(&server)
         .arg(&["--redis-user", "console", "--undo", "0"])
+        .arg(&["--audit-stream", "audit"])
         .env("MODQ_CONSOLE_REDIS_PASSWORD", "secret")
         .start();
     let mut sue = console.user("sue");
@@ -199,6 +227,11 @@ fn the_rules_of_the_documentation_are_enough() {
             .lacks("NOPERM")
             .lacks("may not do this");
     }
+    let decided = format!("/q/{q}/i/{}", b64("done"));
+    sue.get(&decided).expect(200).says("Decided");
+    sue.act(&format!("{decided}/do/forget"), &[])
+        .lacks("Not done");
+    assert!(c.line("XLEN audit").int() > 0);
     let acts: [(&str, &[(&str, &str)]); 6] = [
         ("assign", &[("who", "mia")]),
         ("release", &[]),
