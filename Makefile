@@ -27,6 +27,7 @@ test: ## format, lints, and every test on every server
 	@scripts/faulty.sh
 	@scripts/setup.sh --console
 	cargo test --workspace --lib --tests --no-fail-fast
+	cargo run --release --example demo
 	clients/python/test.sh
 	clients/node/test.sh
 	examples/rust/test.sh
