@@ -13,10 +13,14 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Entries of the event stream that one look goes through.
 const SEARCHED: u32 = 1000;
+
+/// The history of an open page is looked for anew when the item is another, and after so long.
+const HISTORY_FRESH: Duration = Duration::from_secs(20);
 
 /// What is asked about the item.
 #[derive(Deserialize, Default, Clone)]
@@ -35,6 +39,25 @@ struct Wish {
     key: Vec<u8>,
     item: Vec<u8>,
     question: Question,
+    history: Mutex<Option<Looked>>,
+}
+
+/// The history as it was last looked for: a thousand entries are too many to go through with each tick.
+struct Looked {
+    at: Instant,
+    mark: Mark,
+    body: Markup,
+}
+
+/// What changes with most of what happens to an item; none if it is not there.
+type Mark = Option<(String, [i64; 5], Option<i64>)>;
+
+fn mark(item: Option<&Item>) -> Mark {
+    item.map(|it| {
+        let votes = i64::try_from(it.votes.len()).unwrap_or(i64::MAX);
+        let numbers = [it.rev, it.reports, it.deliveries, it.expiries, votes];
+        (it.state.clone(), numbers, it.deadline)
+    })
 }
 
 pub(crate) async fn get(
@@ -55,6 +78,7 @@ pub(crate) async fn get(
             key,
             item,
             question,
+            history: Mutex::default(),
         },
     )
     .await
@@ -83,9 +107,10 @@ impl Live for Wish {
             }
             None => view.panel("gone", self.gone(app, user).await?),
         };
+        let sight = Sight::of(user, found.is_some());
         Ok(view.panel(
             "history",
-            self.history(app, Sight::of(user, found.is_some())).await?,
+            self.recent(app, sight, mark(found.as_ref())).await?,
         ))
     }
 }
@@ -199,6 +224,25 @@ impl Wish {
                 None => { p.state { b { "Not in this queue." } " It was never here, or is resolved, cancelled or moved." } }
             }
         })
+    }
+
+    /// The history, as it was if nothing has happened since.
+    async fn recent(&self, app: &App, sight: Sight, mark: Mark) -> Result<Markup, Failure> {
+        if let Ok(known) = self.history.lock() {
+            let fits = |l: &&Looked| l.mark == mark && l.at.elapsed() < HISTORY_FRESH;
+            if let Some(known) = known.as_ref().filter(fits) {
+                return Ok(known.body.clone());
+            }
+        }
+        let body = self.history(app, sight).await?;
+        if let Ok(mut known) = self.history.lock() {
+            *known = Some(Looked {
+                at: Instant::now(),
+                mark,
+                body: body.clone(),
+            });
+        }
+        Ok(body)
     }
 
     async fn history(&self, app: &App, sight: Sight) -> Result<Markup, Failure> {
