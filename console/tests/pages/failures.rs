@@ -3,7 +3,7 @@
 use crate::kit::http::read_until;
 use crate::kit::{Setup, b64};
 use crate::room;
-use modq_testkit::{Kind, PATIENCE, Server, wait_until};
+use modq_testkit::{Cluster, Kind, PATIENCE, Server, wait_until};
 
 #[test]
 fn the_console_is_there_before_its_server_and_after_it() {
@@ -286,4 +286,21 @@ fn the_rules_of_the_documentation_are_enough() {
     wait_until("it is decided", PATIENCE, || {
         c.line("MODQ.LEN review:a").int() == 0
     });
+}
+
+#[test]
+fn figures_say_which_primary_of_a_cluster_is_away() {
+    let mut cluster = Cluster::start(3, Kind::Redis70);
+    let console = Setup::of(&cluster.nodes[0]).arg(&["--cluster"]).start();
+    let up = |n: usize, port: u16| format!("modq_up{{node=\"127.0.0.1:{port}\"}} {n}\n");
+    let ports: Vec<u16> = cluster.nodes.iter().map(Server::port).collect();
+    let wait = |words: Vec<String>| {
+        wait_until("the figures say it", PATIENCE, || {
+            let text = console.visitor().get("/metrics").body;
+            words.iter().all(|w| text.contains(w))
+        });
+    };
+    wait(ports.iter().map(|port| up(1, *port)).collect());
+    cluster.nodes[2].kill9();
+    wait(vec![up(1, ports[0]), up(1, ports[1]), up(0, ports[2])]);
 }
