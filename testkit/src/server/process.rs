@@ -3,7 +3,7 @@
 use crate::place;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdout, Command, ExitStatus};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
 /// The ids of the processes that have not been waited for: as long as one is listed, no other process gets its id.
@@ -57,6 +57,11 @@ impl Process {
     /// What it writes, if its standard output is a pipe and was not taken before.
     pub fn take_stdout(&mut self) -> Option<ChildStdout> {
         self.0.stdout.take()
+    }
+
+    /// The same of its standard error.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.0.stderr.take()
     }
 
     /// How it ended, if it has.
