@@ -27,6 +27,7 @@ test: ## format, lints, and every test on every server
 	@scripts/faulty.sh
 	@scripts/setup.sh --console
 	cargo test --workspace --lib --tests --no-fail-fast
+	cargo run --release --example demo
 	clients/python/test.sh
 	clients/node/test.sh
 	examples/rust/test.sh
@@ -101,10 +102,11 @@ sanitize: ## the core's tests under AddressSanitizer, and a server with the modu
 	@scripts/servers.sh
 	@scripts/sanitize.sh
 
-# Not part of `make test`: building cargo-deny takes about ten minutes, once.
+# Not part of `make test`: building cargo-deny takes about ten minutes, once. The root is a package of its own: without
+# --workspace the console would be left out.
 deny: ## licenses, sources and duplicate versions of the dependencies, by deny.toml
 	@[ -x .servers/tools/bin/cargo-deny ] || cargo install cargo-deny --version 0.18.3 --locked --root .servers/tools
-	.servers/tools/bin/cargo-deny check licenses bans sources
+	.servers/tools/bin/cargo-deny --workspace check licenses bans sources
 
 clean: ## remove what was built (not .servers/ or data/)
 	cargo clean

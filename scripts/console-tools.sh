@@ -8,7 +8,10 @@ cd "$(dirname "$0")/.."
 
 axe=4.14.1
 axe_sha256=e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
-to=.servers/console
+# What Debian 12 has on x86_64; promtool is its usr/bin/promtool.
+prometheus=prometheus=2.42.0+ds-5+deb12u1
+prometheus_sha256=81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55
+to=$(realpath -m "${MODQ_CONSOLE_TOOLS:-.servers/console}")
 mkdir -p "$to"
 
 # A folder for what is fetched, in $work; gone when this ends.
@@ -28,12 +31,18 @@ if [ ! -f "$to/axe.min.js" ]; then
     mv "$work/package/axe.min.js" "$to/axe.min.js"
 fi
 
-# Debian's package would start a service, so it is only unpacked. Without it metrics and rules are checked less.
-if [ ! -x "$to/promtool" ] && ! command -v promtool >/dev/null && is_debian; then
+# Debian's package would start a service, so it is only unpacked. Where it cannot be had the tests say what they leave out.
+fetch_promtool() {
     fetch
-    if (cd "$work" && apt-get -qq download prometheus 2>/dev/null && dpkg -x prometheus_*.deb .); then
-        mv "$work/usr/bin/promtool" "$to/promtool"
-    else
-        echo "modq: promtool could not be fetched; the console's metrics are checked without it" >&2
+    (
+        cd "$work"
+        apt-get download -qq "$prometheus" 2>/dev/null || { apt-get update -qq && apt-get download -qq "$prometheus"; } || exit 1
+        echo "$prometheus_sha256" prometheus_*.deb | sha256sum --check --quiet || exit 1
+        dpkg-deb -x prometheus_*.deb .
+    ) && mv "$work/usr/bin/promtool" "$to/promtool"
+}
+if [ ! -x "$to/promtool" ] && ! command -v promtool >/dev/null; then
+    if ! is_debian || ! fetch_promtool; then
+        echo "modq: promtool could not be had as $prometheus; the console's figures and alert rules are checked without it" >&2
     fi
 fi

@@ -90,14 +90,26 @@
     }
   });
 
-  // The clock of the lock. The server's word counts; this only counts down.
+  // The clock of the lock. The server's word counts; this only counts down, from the console's clock: the one of this
+  // machine may be wrong.
+  let ahead = 0;
+  let heard = 0;
+  const setClock = () => {
+    const now = Number(document.querySelector("[data-now]")?.dataset.now || 0);
+    if (now > heard) {
+      heard = now;
+      ahead = Date.now() - now;
+    }
+  };
+  document.addEventListener("modq:panel", setClock);
+  setClock();
   const words = (ms) => {
     const s = Math.max(0, Math.ceil(ms / 1000));
     return s >= 60 ? Math.floor(s / 60) + " m " + String(s % 60).padStart(2, "0") + " s" : s + " s";
   };
   setInterval(() => {
     for (const clock of document.querySelectorAll("[data-until]")) {
-      const left = Number(clock.dataset.until) - Date.now();
+      const left = Number(clock.dataset.until) - (Date.now() - ahead);
       const text = left > 0 ? words(left) : "over";
       if (clock.textContent !== text) clock.textContent = text;
       clock.classList.toggle("warn", left < 20000);

@@ -137,15 +137,15 @@
   setInterval(() => { showAge(); retry(); }, 1000);
 
   // Forms in dialogs. The page behind stays as it is; what was typed is sent as from any page.
-  const show = async (address) => {
+  const show = async (address, body) => {
     let answer;
     try {
-      answer = await fetch(address, { headers: { "x-fragment": "1" } });
+      answer = await fetch(address, { method: body ? "POST" : "GET", body, headers: { "x-fragment": "1" } });
     } catch {
       return showTrouble("The console does not answer.");
     }
     const text = await answer.text();
-    if (!answer.ok || answer.redirected || !text.startsWith("<form")) return location.assign(address);
+    if (!answer.ok || answer.redirected || !text.startsWith("<form")) return body ? location.reload() : location.assign(address);
     const dialog = document.createElement("dialog");
     dialog.innerHTML = text;
     const title = dialog.querySelector("h1");
@@ -176,9 +176,7 @@
     const button = event.submitter;
     if (!button || !button.hasAttribute("data-dialog")) return;
     event.preventDefault();
-    const address = new URL(button.formAction);
-    for (const [name, value] of new FormData(event.target)) address.searchParams.append(name, value);
-    show(address.href);
+    show(button.formAction, new URLSearchParams(new FormData(event.target)));
   });
 
   // Ticks.

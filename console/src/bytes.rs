@@ -3,13 +3,22 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+/// No bytes at all: a key may have the empty name, and a part of an address cannot be empty.
+const EMPTY: &str = "~";
+
 /// Bytes as a part of an address: base64url.
 pub(crate) fn encode(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return EMPTY.to_owned();
+    }
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The other way round; none if it is not ours.
 pub(crate) fn decode(part: &str) -> Option<Vec<u8>> {
+    if part == EMPTY {
+        return Some(Vec::new());
+    }
     URL_SAFE_NO_PAD.decode(part).ok()
 }
 
@@ -38,8 +47,43 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     out
 }
 
-/// The same, cut in the middle where it is long.
+/// What [`shown`] was made from: for an id that was copied from a page. None if the text cannot be one of its.
+pub(crate) fn unshown(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.extend(c.encode_utf8(&mut [0; 4]).bytes());
+            continue;
+        }
+        match chars.next()? {
+            '\\' => out.push(b'\\'),
+            'n' => out.push(b'\n'),
+            'r' => out.push(b'\r'),
+            't' => out.push(b'\t'),
+            'x' => {
+                let digits: String = chars.by_ref().take(2).collect();
+                out.push(u8::from_str_radix(&digits, 16).ok()?);
+            }
+            'u' => {
+                let rest = chars.as_str().strip_prefix('{')?;
+                let (digits, rest) = rest.split_once('}')?;
+                let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+                out.extend(c.encode_utf8(&mut [0; 4]).bytes());
+                chars = rest.chars();
+            }
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+/// What [`shown`] makes, cut in the middle where it is long.
 pub(crate) fn short(bytes: &[u8], most: usize) -> String {
+    if bytes.is_empty() {
+        // A name that nobody could see could not be clicked either.
+        return "(empty)".to_owned();
+    }
     let all = shown(bytes);
     let length = all.chars().count();
     if length <= most {
@@ -188,6 +232,24 @@ mod tests {
         assert_eq!(shown(b"\xff\\"), "\\xff\\\\");
         assert_ne!(shown(b"\xff"), shown(b"\\xff"));
         assert_eq!(short(&[b'a'; 100], 10).chars().count(), 10);
+    }
+
+    #[test]
+    fn what_is_shown_leads_back() {
+        for bytes in [
+            "héllo\u{202e}x\n\t\0".as_bytes(),
+            b"\xff\\x00\\u{1}",
+            b"",
+            b"plain",
+        ] {
+            assert_eq!(unshown(&shown(bytes)).as_deref(), Some(bytes));
+            assert_eq!(decode(&encode(bytes)).as_deref(), Some(bytes));
+        }
+        assert_eq!(
+            [unshown("a\\"), unshown("\\q"), unshown("\\u{110000}")],
+            [None, None, None]
+        );
+        assert!(!encode(b"").is_empty());
     }
 
     #[test]

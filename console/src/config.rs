@@ -214,6 +214,13 @@ impl Flags {
                 self.listen
             ));
         }
+        if self.read_only && self.audit_stream.is_some() {
+            return Err(
+                "--read-only sends no command that writes, so it cannot write --audit-stream; the audit is on standard \
+                 output all the same"
+                    .into(),
+            );
+        }
         let config = Config {
             listen: self.listen,
             users,
@@ -373,6 +380,14 @@ mod tests {
         // A header that anybody could send is no proof.
         assert!(checked(&proxy[..4]).is_err());
         assert!(checked(&[]).is_ok());
+    }
+
+    #[test]
+    fn read_only_writes_no_stream_either() {
+        let refused = checked(&["--read-only", "--audit-stream", "audit"]);
+        assert!(refused.err().unwrap_or_default().contains("no command"));
+        assert!(checked(&["--read-only"]).is_ok());
+        assert!(checked(&["--audit-stream", "audit"]).is_ok());
     }
 
     #[test]

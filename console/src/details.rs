@@ -21,6 +21,8 @@ pub(crate) struct Detail {
     pub(crate) config: Vec<(String, Vec<u8>)>,
     /// With figures by tag and priority.
     pub(crate) stats: Stats,
+    /// When the figures were asked for.
+    pub(crate) asked: Instant,
     pub(crate) next: Vec<Vec<u8>>,
 }
 
@@ -45,7 +47,8 @@ impl Details {
             return Ok(held.detail.clone());
         }
         let old = held.take().filter(|h| h.costly_at.elapsed() < COSTLY_FRESH);
-        let costly_at = old.as_ref().map_or_else(Instant::now, |h| h.costly_at);
+        let asked = Instant::now();
+        let costly_at = old.as_ref().map_or(asked, |h| h.costly_at);
         let (stats, next) = match &old {
             Some(old) => (old.detail.stats.clone(), old.detail.next.clone()),
             None => tokio::try_join!(db.stats(key), db.peek(key, NEXT))?,
@@ -60,6 +63,7 @@ impl Details {
             locked,
             config,
             stats,
+            asked: costly_at,
             next,
         });
         *held = Some(Held {

@@ -246,7 +246,7 @@ fn counters(out: &mut Text, all: &[Series]) {
         out.family(
             &name,
             "counter",
-            &format!("Items {total}, since the console began to look."),
+            &format!("Items {total}; goes on when a queue is deleted and begins anew."),
         );
         all.iter()
             .for_each(|s| out.sample(&name, &[("queue", &s.name)], s.totals[i] as f64));

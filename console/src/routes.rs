@@ -31,6 +31,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
             "/q/{key}/do/{act}",
             get(actions::queue::ask).post(actions::queue::act),
         )
+        .route("/q/{key}/ask/{act}", post(actions::queue::ask_ticked))
         .route("/q/{key}/i/{item}", get(item::get))
         .route(
             "/q/{key}/i/{item}/do/{act}",

@@ -4,6 +4,8 @@
 use crate::app::App;
 use crate::pages::Live;
 use crate::security::User;
+use crate::security::sessions::OpenPage;
+use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -27,10 +29,14 @@ struct Open<L> {
     /// Hashes of the panels as last sent.
     sent: HashMap<&'static str, u64>,
     first: bool,
+    _counted: OpenPage,
 }
 
 /// Streams a page until its reader goes, signs out, or the console ends.
 pub(crate) fn stream<L: Live>(app: Arc<App>, user: User, page: L) -> Response {
+    let Some(counted) = user.session.open_page() else {
+        return (StatusCode::TOO_MANY_REQUESTS, "too many open pages").into_response();
+    };
     let open = Open {
         ticks: page.changes(&app),
         over: user.session.over(),
@@ -40,6 +46,7 @@ pub(crate) fn stream<L: Live>(app: Arc<App>, user: User, page: L) -> Response {
         page,
         sent: HashMap::new(),
         first: true,
+        _counted: counted,
     };
     let events = stream::unfold(open, |mut open| async move {
         let event = open.next().await?;

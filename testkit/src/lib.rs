@@ -29,7 +29,7 @@ pub use inspect::*;
 pub use random::Random;
 pub use resp::{Value, bulk, ok, simple};
 pub use sentinel::{Follower, SentinelSetup};
-pub use server::{Builder, Kind, Server, end_with_signals, module_path};
+pub use server::{Builder, Kind, Process, Server, end_with_signals, module_path};
 pub use wait::{PATIENCE, let_pass, wait_link, wait_replica_synced, wait_until};
 
 /// Makes one test per server of each function listed: `matrix!(a, b);` once in a file, where `fn a(kind: Kind)`.

@@ -2,7 +2,7 @@
 
 use super::{Confirm, Done, Form, finish, guard, refusal};
 use crate::app::App;
-use crate::bytes::{decode, short, shown, words};
+use crate::bytes::{decode, encode, short, shown, words};
 use crate::db::{Failure, Item, UpdateItem};
 use crate::pages::parts::{item_path, queue_path};
 use crate::pages::{failed, missing};
@@ -139,6 +139,7 @@ impl Subject<'_> {
         let it = &self.found;
         html! {
             input type="hidden" name="rev" value=(it.rev);
+            input type="hidden" name="holder" value=(holder(it));
             @match act {
                 "assign" => label { "To whom" input name="who" required maxlength="512" autocomplete="off" autofocus; },
                 "move" => label { "To which queue" input name="queue" required maxlength="512" autocomplete="off" autofocus; },
@@ -159,6 +160,11 @@ impl App {
     fn capabilities_hand_over(&self) -> bool {
         self.db.capabilities().hand_over
     }
+}
+
+/// Who held the item when the question was asked, as the form carries it.
+fn holder(item: &Item) -> String {
+    encode(item.moderator.as_deref().unwrap_or_default())
 }
 
 fn text_tags(tags: &[Vec<u8>]) -> String {
@@ -222,8 +228,8 @@ impl Work<'_> {
             "cancel" => shown(self.form.get("reason").as_bytes()),
             "update" => format!(
                 "priority {}, boost {}, tags {}",
-                self.form.get("priority"),
-                self.form.get("boost"),
+                shown(self.form.get("priority").as_bytes()),
+                shown(self.form.get("boost").as_bytes()),
                 shown(self.form.get("tags").as_bytes())
             ),
             _ => String::new(),
@@ -246,7 +252,9 @@ impl Work<'_> {
                 _ => Ok(format!("{id} is ready again.")),
             },
             "release" => {
-                let token = self.lock().await?;
+                let token = self.seen().await?.token;
+                let token =
+                    token.ok_or_else(|| Failure::new("STALE", "nobody holds it any more"))?;
                 self.app
                     .db
                     .release(self.key, self.item, token, false)
@@ -255,6 +263,9 @@ impl Work<'_> {
             }
             "cancel" => {
                 let (rev, reason) = (self.rev(), self.form.get("reason"));
+                if self.form.has("holder") {
+                    self.seen().await?;
+                }
                 match self
                     .app
                     .db
@@ -284,13 +295,19 @@ impl Work<'_> {
         self.form.get("rev").parse().ok()
     }
 
-    /// The token of the live lock.
-    async fn lock(&self) -> Result<i64, Failure> {
+    /// The item, if it is still with whom the question named: nobody loses a lock that it did not speak of.
+    async fn seen(&self) -> Result<Item, Failure> {
         let found = self.app.db.item(self.key, self.item).await?;
         let found = found.ok_or_else(|| Failure::new("NOITEM", "no such item in the queue"))?;
-        found
-            .token
-            .ok_or_else(|| Failure::new("STALE", "nobody holds it any more"))
+        if self.form.has("holder") && self.form.get("holder") != holder(&found) {
+            let now = found.moderator.as_deref().map(|who| short(who, 40));
+            let now = now.map_or_else(
+                || "nobody holds it now".to_owned(),
+                |who| format!("it is with {who} now"),
+            );
+            return Err(Failure::new("CHANGED", now));
+        }
+        Ok(found)
     }
 
     async fn assign(&self) -> Result<String, Failure> {
@@ -299,8 +316,7 @@ impl Work<'_> {
         if to.is_empty() {
             return Err(Failure::new("ERR", "to whom?"));
         }
-        let found = db.item(self.key, self.item).await?;
-        let found = found.ok_or_else(|| Failure::new("NOITEM", "no such item in the queue"))?;
+        let found = self.seen().await?;
         let one_step = db.capabilities().hand_over;
         let mut token = found.token;
         if let (Some(live), false) = (token, one_step) {
@@ -322,8 +338,7 @@ impl Work<'_> {
         if to.is_empty() {
             return Err(Failure::new("ERR", "to which queue?"));
         }
-        let found = db.item(self.key, self.item).await?;
-        let token = found.and_then(|f| f.token);
+        let token = self.seen().await?.token;
         db.move_item(self.key, to.as_bytes(), self.item, token, self.by)
             .await?;
         Ok(format!(

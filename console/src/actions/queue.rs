@@ -2,7 +2,7 @@
 
 use super::{Confirm, Done, Form, finish, guard, refusal};
 use crate::app::App;
-use crate::bytes::{decode, encode, short};
+use crate::bytes::{decode, encode, short, shown};
 use crate::db::Failure;
 use crate::pages::parts::queue_path;
 use crate::pages::queue::SETTINGS;
@@ -10,9 +10,9 @@ use crate::pages::{failed, missing};
 use crate::security::User;
 use crate::security::users::Role;
 use crate::words::{count, parse_duration};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use std::sync::Arc;
 
@@ -31,13 +31,15 @@ pub(crate) async fn ask(
     user: User,
     headers: HeaderMap,
     Path((key, act)): At,
-    Query(query): Query<Vec<(String, String)>>,
 ) -> Response {
     let (Some(key), Some(act)) = (decode(&key), ACTS.iter().find(|known| **known == act)) else {
         return missing(&app, "There is no such action.");
     };
     if let Some(refused) = refusal(&app, &user, Role::Supervisor) {
         return refused;
+    }
+    if matches!(*act, "revive" | "cancel") {
+        return ask_bulk(&app, &user, &headers, &key, act, &[]).await;
     }
     let name = short(&key, 60);
     let path = queue_path(&key);
@@ -61,22 +63,64 @@ pub(crate) async fn ask(
             "Paused for output, it hands out nothing. Locks run on, and what people hold they can still decide.".into(),
         ], sides(), "Pause", true, path.clone()),
         "unpause" => confirm(format!("Unpause {name}"), vec!["Who waits is matched with what is ready at once.".into()], sides(), "Unpause", false, path.clone()),
-        "configure" => match app.db.config(&key).await {
+        _ => match app.db.config(&key).await {
             Ok(config) => confirm(format!("Settings of {name}"), vec![
                 "New locks last as set here; locks there are keep their deadlines.".into(),
             ], settings_fields(&config), "Save", false, path.clone()),
             Err(failure) => failed(&app, &user, &failure),
         },
-        _ => {
-            let items: Vec<&str> = query.iter().filter(|(name, _)| name == "item").map(|(_, id)| id.as_str()).collect();
-            let dead = match app.db.stats(&key).await {
-                Ok(stats) => stats.dead,
-                Err(failure) => return failed(&app, &user, &failure),
-            };
-            let (title, words, fields, button) = bulk_words(act, &name, &items, dead);
-            confirm(title, words, fields, button, *act == "cancel", format!("{path}/dead"))
-        }
     }
+}
+
+/// The form for the dead items that were ticked. They come in a body, as a page of long ids makes an address that is too
+/// long for browsers and proxies; nothing is changed yet.
+pub(crate) async fn ask_ticked(
+    State(app): State<Arc<App>>,
+    user: User,
+    headers: HeaderMap,
+    Path((key, act)): At,
+    form: Form,
+) -> Response {
+    let known = ["revive", "cancel"].into_iter().find(|known| *known == act);
+    let (Some(key), Some(act)) = (decode(&key), known) else {
+        return missing(&app, "There is no such action.");
+    };
+    if let Some(refused) = refusal(&app, &user, Role::Supervisor) {
+        return refused;
+    }
+    let items: Vec<&str> = form.all("item").collect();
+    if items.is_empty() {
+        // Never all instead of none.
+        user.session.note(false, "Nothing is ticked.");
+        return Redirect::to(&app.link(&format!("{}/dead", queue_path(&key)))).into_response();
+    }
+    ask_bulk(&app, &user, &headers, &key, act, &items).await
+}
+
+/// Asks about these dead items, or about all if none is named.
+async fn ask_bulk(
+    app: &App,
+    user: &User,
+    headers: &HeaderMap,
+    key: &[u8],
+    act: &str,
+    items: &[&str],
+) -> Response {
+    let dead = match app.db.stats(key).await {
+        Ok(stats) => stats.dead,
+        Err(failure) => return failed(app, user, &failure),
+    };
+    let (title, consequences, fields, button) = bulk_words(act, &short(key, 60), items, dead);
+    Confirm {
+        title,
+        consequences,
+        fields,
+        button,
+        danger: act == "cancel",
+        to: bulk_path(key, act),
+        back: format!("{}/dead", queue_path(key)),
+    }
+    .show(app, user, headers)
 }
 
 fn sides() -> Markup {
@@ -258,7 +302,7 @@ async fn configure(app: &App, key: &[u8], form: &Form) -> Outcome {
     }
     let detail = changes
         .iter()
-        .map(|(name, value)| format!("{name} {}", value.join(" ")))
+        .map(|(name, value)| format!("{name} {}", shown(value.join(" ").as_bytes())))
         .collect::<Vec<_>>()
         .join(", ");
     if changes.is_empty() {
@@ -293,16 +337,18 @@ async fn in_bulk(app: &App, user: &User, key: &[u8], act: &str, form: &Form) -> 
         Ok(stats) if stats.dead > 0 => format!(" {} left.", count(stats.dead, "dead item")),
         _ => String::new(),
     };
-    (
-        outcome.map(|()| format!("{} {word}.{left}", count(done, "item"))),
-        detail,
-    )
+    let so_far = format!("{} {word}.{left}", count(done, "item"));
+    if outcome.is_err() && done > 0 {
+        // Not all, but not nothing either.
+        user.session.note(true, so_far.clone());
+    }
+    (outcome.map(|()| so_far), detail)
 }
 
 fn reason(form: &Form) -> String {
     match form.get("reason") {
         "" => String::new(),
-        reason => format!(": {}", crate::bytes::shown(reason.as_bytes())),
+        reason => format!(": {}", shown(reason.as_bytes())),
     }
 }
 
@@ -380,4 +426,9 @@ async fn cancel_named(
 /// The address of the form for some dead items.
 pub(crate) fn bulk_path(key: &[u8], act: &str) -> String {
     format!("/q/{}/do/{act}", encode(key))
+}
+
+/// Where the form for those ticked is asked for.
+pub(crate) fn ask_path(key: &[u8], act: &str) -> String {
+    format!("/q/{}/ask/{act}", encode(key))
 }

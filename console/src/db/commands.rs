@@ -336,6 +336,13 @@ impl Db {
         Ok((!allowed).then(|| parts.get(3).map_or(0, int)))
     }
 
+    /// Gives one request of [`Db::check`] back.
+    pub(crate) async fn refund(&self, key: &str) -> Result<(), Failure> {
+        self.call(command!("RATELIMIT.REFUND", key, "COST", 1))
+            .await
+            .map(drop)
+    }
+
     pub(crate) async fn reset_limit(&self, key: &[u8]) -> Result<bool, Failure> {
         Ok(int(&self.call(command!("RATELIMIT.RESET", key)).await?) == 1)
     }

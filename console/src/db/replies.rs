@@ -210,6 +210,8 @@ pub(crate) struct Item {
     pub(crate) tags: Vec<Vec<u8>>,
     pub(crate) excluded: Vec<Vec<u8>>,
     pub(crate) group: Option<Vec<u8>>,
+    /// Who decided it before, if this is the appeal.
+    pub(crate) deciders: Vec<Vec<u8>>,
     /// k of n votes.
     pub(crate) quorum: Option<(i64, i64)>,
     pub(crate) votes: Vec<Vote>,
@@ -253,6 +255,7 @@ impl Item {
             tags: f.get("tags").map(strings).unwrap_or_default(),
             excluded: f.get("excluded").map(strings).unwrap_or_default(),
             group: f.maybe_bytes("group"),
+            deciders: f.get("deciders").map(strings).unwrap_or_default(),
             quorum: f.get("quorum").and_then(pair),
             votes: votes.iter().filter_map(Vote::of).collect(),
             contested: f.int("contested") == 1,

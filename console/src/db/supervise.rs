@@ -127,13 +127,10 @@ impl Db {
         who: &str,
     ) -> Result<i64, Failure> {
         let mut cmd = command!("MODQ.REVIVE", key);
-        items.iter().for_each(|item| {
+        // An item that is called ALL would be read as the word, with COUNT behind it as an option: the first is named twice.
+        items.iter().take(1).chain(items).for_each(|item| {
             cmd.arg(item.as_slice());
         });
-        // An item that is called ALL would be read as the word, unless it is named twice.
-        if let [one] = items {
-            cmd.arg(one.as_slice());
-        }
         self.by(&mut cmd, "modq.revive", who);
         Ok(int(&self.call(cmd).await?))
     }

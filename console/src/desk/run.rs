@@ -3,7 +3,7 @@
 
 use super::hand::{Group, Told};
 use super::{Hand, Pending, Seat};
-use crate::bytes::short;
+use crate::bytes::{short, shown};
 use crate::db::{Claim, Failure};
 use crate::words::now_ms;
 use std::sync::Arc;
@@ -203,10 +203,11 @@ impl Seat {
             .db
             .resolve(&self.key, claim, verdict, note, *also)
             .await;
+        let note_shown = shown(note.as_bytes());
         let detail = match (note.is_empty(), also) {
             (true, None) => verdict.clone(),
-            (false, None) => format!("{verdict}: {note}"),
-            (_, Some(n)) => format!("{verdict}: {note} (and up to {n} of its group)"),
+            (false, None) => format!("{verdict}: {note_shown}"),
+            (_, Some(n)) => format!("{verdict}: {note_shown} (and up to {n} of its group)"),
         };
         match &done {
             Err(e) if e.is_lost() && claim.deadline > now_ms() => {

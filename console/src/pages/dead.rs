@@ -3,7 +3,7 @@
 use super::parts::{action, item_link, nothing, queue_link, queue_path};
 use super::state::{From, ROWS};
 use super::{Live, Place, View, failed, missing, respond, still};
-use crate::actions::queue::bulk_path;
+use crate::actions::queue::{ask_path, bulk_path};
 use crate::app::App;
 use crate::bytes::{decode, encode, short, shown};
 use crate::db::{Failure, Item, Page, Row, Stats};
@@ -109,12 +109,12 @@ fn list(app: &App, user: &User, key: &[u8], page: &Page<Row>, items: &[Option<It
         }
         @if page.rows.is_empty() { (nothing("There are none.")) }
         @else {
-            form.ticked method="get" {
+            form.ticked method="post" {
                 @if may {
                     div.row {
                         label.check { input type="checkbox" data-tick-all=""; " All on this page" }
-                        button type="submit" formaction=(app.link(&bulk_path(key, "revive"))) data-dialog="" data-needs-tick="" { "Revive those ticked…" }
-                        button.danger type="submit" formaction=(app.link(&bulk_path(key, "cancel"))) data-dialog="" data-needs-tick="" { "Cancel those ticked…" }
+                        button type="submit" formaction=(app.link(&ask_path(key, "revive"))) data-dialog="" data-needs-tick="" { "Revive those ticked…" }
+                        button.danger type="submit" formaction=(app.link(&ask_path(key, "cancel"))) data-dialog="" data-needs-tick="" { "Cancel those ticked…" }
                     }
                 }
                 (table(app, key, page, items, may))

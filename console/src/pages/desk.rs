@@ -1,7 +1,7 @@
 //! The desk: what am I judging, how much time is left, which keys? It shows what a claim tells and nothing else, so that
 //! a second opinion is blind.
 
-use super::parts::{ago, csrf, name, payload, queue_link, tags};
+use super::parts::{csrf, name, payload, queue_link, tags, time};
 use super::{Live, Place, View, forbidden, missing, respond, still, wants_stream};
 use crate::actions::{Form, guard, refusal};
 use crate::app::App;
@@ -171,8 +171,8 @@ impl AtDesk {
             article.item data-key=(format!("{} {}", encode(&claim.item), claim.rev)) data-item=(encode(&claim.item)) data-deadline=(claim.deadline) {
                 h2 #item-name { (name(&claim.item)) }
                 p.quiet {
-                    "Time left " b data-until=(claim.deadline) { (duration(claim.deadline - now)) }
-                    " · priority " (number(claim.priority)) " · came " (ago(claim.submitted, now)) " ago"
+                    "Time left " b data-until=(claim.deadline) data-now=(now) { (duration(claim.deadline - now)) }
+                    " · priority " (number(claim.priority)) " · came " (time(claim.submitted))
                     @if claim.deliveries > 1 { " · given out " (claim.deliveries) " times" }
                     @if hand.claims.len() > 1 { " · " (hand.claims.len() - 1) " more in your hands" }
                 }

@@ -1,6 +1,6 @@
 //! One item: where it is now, why it does not go to somebody, what happened to it, and what can be done.
 
-use super::parts::{action, ago, item_path, name, payload, queue_link, tags, time};
+use super::parts::{action, ago, item_link, item_path, name, payload, queue_link, tags, time};
 use super::{Live, Place, View, missing, respond};
 use crate::app::App;
 use crate::bytes::{decode, short, shown, words};
@@ -13,10 +13,14 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Entries of the event stream that one look goes through.
 const SEARCHED: u32 = 1000;
+
+/// The history of an open page is looked for anew when the item is another, and after so long.
+const HISTORY_FRESH: Duration = Duration::from_secs(20);
 
 /// What is asked about the item.
 #[derive(Deserialize, Default, Clone)]
@@ -35,6 +39,25 @@ struct Wish {
     key: Vec<u8>,
     item: Vec<u8>,
     question: Question,
+    history: Mutex<Option<Looked>>,
+}
+
+/// The history as it was last looked for: a thousand entries are too many to go through with each tick.
+struct Looked {
+    at: Instant,
+    mark: Mark,
+    body: Markup,
+}
+
+/// What changes with most of what happens to an item; none if it is not there.
+type Mark = Option<(String, [i64; 5], Option<i64>)>;
+
+fn mark(item: Option<&Item>) -> Mark {
+    item.map(|it| {
+        let votes = i64::try_from(it.votes.len()).unwrap_or(i64::MAX);
+        let numbers = [it.rev, it.reports, it.deliveries, it.expiries, votes];
+        (it.state.clone(), numbers, it.deadline)
+    })
 }
 
 pub(crate) async fn get(
@@ -55,6 +78,7 @@ pub(crate) async fn get(
             key,
             item,
             question,
+            history: Mutex::default(),
         },
     )
     .await
@@ -69,20 +93,25 @@ impl Live for Wish {
         let view = View::new(short(&self.item, 60), Place::Queues);
         let view = match &found {
             Some(item) => {
-                let reasons = self.reasons(app).await?;
+                let (reasons, group) = tokio::try_join!(self.reasons(app), self.group(app, item))?;
                 view.panel("head", self.head(app, user, item))
                     .panel("state", self.state(item, position))
                     .panel(
                         "payload",
                         html! { h2 { "Payload" } (payload(&item.payload)) },
                     )
-                    .panel("facts", facts(item))
+                    .panel("facts", facts(item, is_blind(user)))
+                    .panel("group", group)
                     .panel("votes", votes(item, is_blind(user)))
                     .panel("why", self.why(item, reasons.as_deref()))
             }
             None => view.panel("gone", self.gone(app, user).await?),
         };
-        Ok(view.panel("history", self.history(app, is_blind(user)).await?))
+        let sight = Sight::of(user, found.is_some());
+        Ok(view.panel(
+            "history",
+            self.recent(app, sight, mark(found.as_ref())).await?,
+        ))
     }
 }
 
@@ -95,6 +124,27 @@ impl Wish {
         app.db
             .why(&self.key, &self.item, self.question.who.as_bytes(), &offers)
             .await
+    }
+
+    /// The others of its group.
+    async fn group(&self, app: &App, item: &Item) -> Result<Markup, Failure> {
+        let Some(group) = item.group.as_ref().filter(|group| !group.is_empty()) else {
+            return Ok(html! {});
+        };
+        let page = match app.db.group(&self.key, group).await {
+            Ok(page) => page,
+            Err(e) if e.is_lost() => return Err(e),
+            Err(e) => return Ok(html! { h2 { "Group" } p.quiet { (e.in_words()) } }),
+        };
+        let others: Vec<_> = page.rows.iter().filter(|r| r.item != self.item).collect();
+        Ok(html! {
+            h2 { "Group " (name(group)) }
+            @if others.is_empty() { p.nothing { "No other item of the queue is of this group." } }
+            @else { ul.names { @for row in others {
+                li data-key=(shown(&row.item)) { (item_link(app, &self.key, &row.item)) " " span.quiet { (row.state.as_deref().unwrap_or_default()) } }
+            } } }
+            @if page.next.is_some() { p.quiet { "The first " (page.rows.len()) "; there are more." } }
+        })
     }
 
     fn head(&self, app: &App, user: &User, item: &Item) -> Markup {
@@ -176,7 +226,26 @@ impl Wish {
         })
     }
 
-    async fn history(&self, app: &App, blind: bool) -> Result<Markup, Failure> {
+    /// The history, as it was if nothing has happened since.
+    async fn recent(&self, app: &App, sight: Sight, mark: Mark) -> Result<Markup, Failure> {
+        if let Ok(known) = self.history.lock() {
+            let fits = |l: &&Looked| l.mark == mark && l.at.elapsed() < HISTORY_FRESH;
+            if let Some(known) = known.as_ref().filter(fits) {
+                return Ok(known.body.clone());
+            }
+        }
+        let body = self.history(app, sight).await?;
+        if let Ok(mut known) = self.history.lock() {
+            *known = Some(Looked {
+                at: Instant::now(),
+                mark,
+                body: body.clone(),
+            });
+        }
+        Ok(body)
+    }
+
+    async fn history(&self, app: &App, sight: Sight) -> Result<Markup, Failure> {
         let config = app.db.config(&self.key).await?;
         let stream = config
             .iter()
@@ -196,17 +265,16 @@ impl Wish {
             Err(e) => return Ok(html! { h2 { "History" } p.quiet { (e.in_words()) } }),
         };
         let ours = |e: &&Event| {
-            let of_votes = [&b"vote"[..], b"split"].contains(&e.get("ev").unwrap_or_default());
             e.get("item") == Some(&self.item)
                 && e.get("key") == Some(&self.key)
-                && !(blind && of_votes)
+                && sight.shows(e.get("ev").unwrap_or_default())
         };
         let events: Vec<&Event> = all.iter().filter(ours).collect();
         let further = all.last().filter(|_| all.len() == SEARCHED as usize);
         Ok(html! {
             h2 { "History" }
             @if events.is_empty() { p.nothing { "Nothing about this item among the " (number(all.len() as i64)) " entries searched." } }
-            @else { ol.events { @for event in &events { (event_row(event)) } } }
+            @else { ol.events { @for event in &events { (event_row(event, sight)) } } }
             @if let Some(last) = further {
                 p.quiet {
                     "Searched " (number(all.len() as i64)) " entries, back to " (time(stamp(&last.id))) ". "
@@ -247,7 +315,7 @@ fn reason_in_words(reason: &str, item: &Item) -> Markup {
     } }
 }
 
-fn facts(item: &Item) -> Markup {
+fn facts(item: &Item, blind: bool) -> Markup {
     let now = now_ms();
     html! {
         h2 { "Facts" }
@@ -261,7 +329,7 @@ fn facts(item: &Item) -> Markup {
             div { dt { "Locks that lapsed" } dd { (number(item.expiries)) } }
             div { dt { "Revision" } dd { (number(item.rev)) } }
             @if let Some(deadline) = item.deadline { div { dt { "Lock ends" } dd { (time(deadline)) } } }
-            @if let Some(group) = &item.group { div { dt { "Group" } dd { (name(group)) } } }
+            @if !item.deciders.is_empty() && !blind { div { dt { "An appeal; decided before by" } dd { (tags(&item.deciders)) } } }
             div { dt { "Needs" } dd { @if item.tags.is_empty() { span.quiet { "no tags" } } @else { (tags(&item.tags)) } } }
             div { dt { "Not for" } dd { @if item.excluded.is_empty() { span.quiet { "nobody excluded" } } @else { (tags(&item.excluded)) } } }
         }
@@ -272,6 +340,34 @@ fn facts(item: &Item) -> Markup {
 /// is their own.
 fn is_blind(user: &User) -> bool {
     user.role == Role::Moderator
+}
+
+/// What of an item's history somebody may see.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    All,
+    /// No votes.
+    NoVotes,
+    /// Nor who decided it before, and how: it is to be judged again.
+    Blind,
+}
+
+impl Sight {
+    fn of(user: &User, live: bool) -> Sight {
+        match (is_blind(user), live) {
+            (false, _) => Sight::All,
+            (true, false) => Sight::NoVotes,
+            (true, true) => Sight::Blind,
+        }
+    }
+
+    fn shows(self, event: &[u8]) -> bool {
+        match event {
+            b"vote" | b"split" => self == Sight::All,
+            b"resolve" => self != Sight::Blind,
+            _ => true,
+        }
+    }
 }
 
 fn votes(item: &Item, blind: bool) -> Markup {
@@ -293,7 +389,7 @@ fn votes(item: &Item, blind: bool) -> Markup {
     }
 }
 
-fn event_row(event: &Event) -> Markup {
+fn event_row(event: &Event, sight: Sight) -> Markup {
     let text = |name: &str| event.get(name).map(shown).unwrap_or_default();
     let who = text("moderator");
     let ev = text("ev");
@@ -325,7 +421,8 @@ fn event_row(event: &Event) -> Markup {
     let rest = event
         .fields
         .iter()
-        .filter(|(name, _)| !told.contains(&name.as_str()));
+        .filter(|(name, _)| !told.contains(&name.as_str()))
+        .filter(|(name, _)| sight != Sight::Blind || name != "deciders");
     html! { li data-key=(event.id) {
         (time(stamp(&event.id))) " " b { (words) }
         @if !who.is_empty() { " · " (short(who.as_bytes(), 40)) }

@@ -16,6 +16,10 @@ use maud::html;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Each hash takes 19 MiB while it is made: attempts from many addresses at once must not take all memory.
+static HASHING: Semaphore = Semaphore::const_new(2);
 
 /// Where to go afterwards: a path of ours, in base64url.
 #[derive(Deserialize, Default)]
@@ -100,7 +104,14 @@ pub(crate) async fn post(
             .users
             .check(&given, &password, checker.config.role)
     };
+    let turn = HASHING.acquire().await;
     let role = tokio::task::spawn_blocking(check).await.ok().flatten();
+    drop(turn);
+    if role.is_some() {
+        app.attempts
+            .give_back(&app.db, app.config.read_only, SIGN_IN, &from)
+            .await;
+    }
     let actor = Actor {
         who: name.to_owned(),
         role: role.map_or("none", |r| r.name()),

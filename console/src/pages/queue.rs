@@ -44,7 +44,9 @@ impl Live for Wish {
             .as_ref()
             .map(|q| q.history.clone())
             .unwrap_or_default();
-        let latest = sampled.and_then(|q| q.stats.clone());
+        // After an action the sampler may still have what was before.
+        let latest = sampled.filter(|q| q.sampled > detail.asked);
+        let latest = latest.and_then(|q| q.stats.clone());
         let stats = latest.as_ref().unwrap_or(&detail.stats);
         let now = now_ms();
         let view = View::new(short(&self.key, 60), Place::Queues)

@@ -3,7 +3,7 @@
 use super::parts::{item_path, nothing, queue_link};
 use super::{Place, failed, still};
 use crate::app::App;
-use crate::bytes::{short, shown};
+use crate::bytes::{short, shown, unshown};
 use crate::db::{Failure, Item, command};
 use crate::security::User;
 use crate::words::{duration, now_ms, number};
@@ -11,6 +11,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Commands in one go.
@@ -30,21 +31,41 @@ pub(crate) async fn get(
     user: User,
     Query(wish): Query<Wish>,
 ) -> Response {
-    let id = wish.item.trim();
-    if id.is_empty() || id.len() > 512 {
+    if meanings(&wish.item).is_empty() {
         let body = html! { h1 { "Find an item" } (nothing("An id has 1 to 512 bytes. It must be the whole id, as it was submitted.")) };
         return still(&app, &user, "Find an item", Place::Nowhere, &body);
     }
-    match search(&app, id.as_bytes()).await {
-        Ok(found) => still(
-            &app,
-            &user,
-            &format!("Find {}", short(id.as_bytes(), 40)),
-            Place::Nowhere,
-            &results(&app, id, &found),
-        ),
-        Err(failure) => failed(&app, &user, &failure),
+    let mut found = (wish.item.trim().as_bytes().to_vec(), Vec::new());
+    for meant in meanings(&wish.item) {
+        match search(&app, &meant).await {
+            Ok(none) if none.is_empty() => {}
+            Ok(some) => {
+                found = (meant, some);
+                break;
+            }
+            Err(failure) => return failed(&app, &user, &failure),
+        }
     }
+    let (id, found) = found;
+    still(
+        &app,
+        &user,
+        &format!("Find {}", short(&id, 40)),
+        Place::Nowhere,
+        &results(&app, &id, &found),
+    )
+}
+
+/// The ids that somebody can mean: without the blanks around it, as it was typed, or as our pages write it, where `\\` and
+/// `\xff` stand for what cannot be typed.
+fn meanings(typed: &str) -> Vec<Vec<u8>> {
+    let mut all = vec![typed.trim().as_bytes().to_vec(), typed.as_bytes().to_vec()];
+    all.extend(unshown(typed.trim()));
+    all.extend(unshown(typed));
+    all.retain(|id| (1..=512).contains(&id.len()));
+    let mut seen = HashSet::new();
+    all.retain(|id| seen.insert(id.clone()));
+    all
 }
 
 /// POSITION says only where ready items are, so GET is asked; of each queue it costs a microsecond.
@@ -73,12 +94,12 @@ async fn search(app: &App, id: &[u8]) -> Result<Vec<(Vec<u8>, Item)>, Failure> {
     Ok(found)
 }
 
-fn results(app: &App, id: &str, found: &[(Vec<u8>, Item)]) -> Markup {
+fn results(app: &App, id: &[u8], found: &[(Vec<u8>, Item)]) -> Markup {
     let now = now_ms();
     let snapshot = app.sampler.snapshot();
     let searched = snapshot.queues.len() as i64;
     html! {
-        h1 { span.over { "Item" } " " span.name { (shown(id.as_bytes())) } }
+        h1 { span.over { "Item" } " " span.name { (shown(id)) } }
         p.quiet {
             "Searched " (number(searched)) " queues."
             @if !snapshot.complete { " The console is still looking for queues: there may be more." }
@@ -94,7 +115,7 @@ fn results(app: &App, id: &str, found: &[(Vec<u8>, Item)]) -> Markup {
                     td { @if let Some(who) = &item.moderator { (short(who, 40)) } }
                     td.num { (number(item.priority)) }
                     td.num { (duration(now - item.submitted)) }
-                    td { a.button href=(app.link(&item_path(key, id.as_bytes()))) { "Open" } }
+                    td { a.button href=(app.link(&item_path(key, id))) { "Open" } }
                 } } }
             } }
         }

@@ -36,6 +36,7 @@ pub(crate) struct Queue {
     pub(crate) key: Vec<u8>,
     /// None until it was asked for the first time, or if that did not work.
     pub(crate) stats: Option<Stats>,
+    /// When it was asked for.
     pub(crate) sampled: Instant,
     pub(crate) history: History,
     /// Totals that survive the queue being deleted and made anew.
@@ -215,9 +216,6 @@ impl Work {
             if self.snapshot.failure.is_some() {
                 // Whatever comes back may hold other keys, though perhaps as many.
                 self.discovered = None;
-                for node in &mut self.snapshot.nodes {
-                    node.up = false;
-                }
             } else {
                 self.snapshot.at = Some(Instant::now());
             }
@@ -233,7 +231,14 @@ impl Work {
     }
 
     async fn tick(&mut self) -> Result<(), Failure> {
-        let nodes = self.db.primaries().await?;
+        let nodes = match self.db.primaries().await {
+            Ok(nodes) => nodes,
+            Err(e) => {
+                // Nobody says who the primaries are: none of them can be asked.
+                self.snapshot.nodes.iter_mut().for_each(|n| n.up = false);
+                return Err(e);
+            }
+        };
         let known = self.ask_nodes(&nodes).await?;
         let due = self.discovered.is_none_or(|at| at.elapsed() > DISCOVERY);
         if due || self.count != known {
@@ -328,26 +333,27 @@ impl Work {
 
     async fn ask_queues(&mut self, keys: Vec<Vec<u8>>) -> Result<(), Failure> {
         for chunk in keys.chunks(CHUNK) {
+            let asked = Instant::now();
             let cmds = chunk.iter().map(|key| self.db.stats_command(key)).collect();
             let replies = self.db.call_many(cmds).await;
             for (key, reply) in chunk.iter().zip(replies) {
                 match reply {
-                    Ok(reply) => self.take_stats(key, Stats::of(&reply).ok()),
+                    Ok(reply) => self.take_stats(key, asked, Stats::of(&reply).ok()),
                     Err(e) if e.is_lost() => return Err(e),
                     // One queue that cannot be read does not hide the others.
-                    Err(_) => self.take_stats(key, None),
+                    Err(_) => self.take_stats(key, asked, None),
                 }
             }
         }
         Ok(())
     }
 
-    fn take_stats(&mut self, key: &[u8], stats: Option<Stats>) {
+    fn take_stats(&mut self, key: &[u8], asked: Instant, stats: Option<Stats>) {
         let Some(queue) = self.snapshot.queues.get_mut(key) else {
             return;
         };
         let queue = Arc::make_mut(queue);
-        queue.sampled = Instant::now();
+        queue.sampled = asked;
         if let Some(mut stats) = stats {
             queue.totals.follow(&stats);
             queue.history.add(now_ms(), &stats);

@@ -61,8 +61,8 @@ fn refuse(
     }
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     let origin = headers.get(header::ORIGIN).and_then(|o| o.to_str().ok());
-    // Browsers say where a request comes from. Under our own referrer policy their Origin is `null`, so it is asked of
-    // those only that do not say it. Behind a proxy that ends TLS the scheme differs: hosts are compared.
+    // Browsers say where a request comes from; without HTTPS, and not on loopback, by Origin only. Behind a proxy that
+    // ends TLS the scheme differs: hosts are compared.
     let ours = match site {
         Some(site) => site == b"same-origin" || site == b"none",
         None => origin.is_none_or(|o| o.split_once("://").is_some_and(|(_, h)| h == host)),
@@ -106,7 +106,8 @@ fn put_headers(config: &Config, headers: &mut HeaderMap, streams: bool) {
     put(header::CONTENT_SECURITY_POLICY, &policy);
     put(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     put(header::X_FRAME_OPTIONS, "DENY");
-    put(header::REFERRER_POLICY, "no-referrer");
+    // Other sites are told nothing. Under `no-referrer` our own forms would come with the Origin `null`.
+    put(header::REFERRER_POLICY, "same-origin");
     put(
         HeaderName::from_static("cross-origin-opener-policy"),
         "same-origin",
@@ -192,11 +193,11 @@ fn by_proxy(app: &App, headers: &HeaderMap, peer: SocketAddr) -> Option<Arc<Sess
     if !proxy.peers.contains(&peer.ip().to_canonical()) {
         return None;
     }
+    // A header that came twice may be the client's and the proxy's: neither is believed.
     let header = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|v| v.to_str().ok())
-            .map(str::trim)
+        let mut all = headers.get_all(name).iter();
+        let only = all.next().filter(|_| all.next().is_none())?;
+        only.to_str().ok().map(str::trim)
     };
     let name = header(&proxy.user_header).filter(|name| name_fault(name).is_none())?;
     let role = match &proxy.role_header {

@@ -3,6 +3,7 @@
 use super::users::Role;
 use crate::bytes::encode;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -12,6 +13,18 @@ const IDLE: Duration = Duration::from_secs(12 * 3600);
 /// More sessions than this are not kept: the oldest go.
 const MOST: usize = 10_000;
 
+/// Pages that one session may have open at once: each costs the console some work with each tick.
+const STREAMS: usize = 64;
+
+/// Counts as an open page of a session, while it lives.
+pub(crate) struct OpenPage(Arc<Session>);
+
+impl Drop for OpenPage {
+    fn drop(&mut self) {
+        self.0.pages.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Somebody who is signed in.
 pub(crate) struct Session {
     pub(crate) name: String,
@@ -20,6 +33,7 @@ pub(crate) struct Session {
     pub(crate) csrf: String,
     /// What to tell with the next page.
     notes: Mutex<Vec<Note>>,
+    pages: AtomicUsize,
     last: Mutex<Instant>,
     /// Turns true at the end; whoever streams to this session watches it.
     over: watch::Sender<bool>,
@@ -39,6 +53,7 @@ impl Session {
             role,
             csrf: random(),
             notes: Mutex::default(),
+            pages: AtomicUsize::new(0),
             last: Mutex::new(Instant::now()),
             over: watch::channel(false).0,
         }
@@ -59,6 +74,12 @@ impl Session {
         self.notes
             .lock()
             .map_or_else(|_| Vec::new(), |mut notes| std::mem::take(&mut *notes))
+    }
+
+    /// Another page is open; none if that is one too many.
+    pub(crate) fn open_page(self: &Arc<Session>) -> Option<OpenPage> {
+        let counted = OpenPage(self.clone());
+        (self.pages.fetch_add(1, Ordering::Relaxed) < STREAMS).then_some(counted)
     }
 
     pub(crate) fn over(&self) -> watch::Receiver<bool> {

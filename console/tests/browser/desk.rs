@@ -149,3 +149,26 @@ fn a_server_that_dies_under_the_desk() {
         c.line("MODQ.LEN q").int() == 0
     });
 }
+
+#[test]
+fn the_time_left_is_right_where_the_clock_is_wrong() {
+    let mut room = room(&[]);
+    room.c.expect_ok("MODQ.CONFIGURE q LOCK 1200000");
+    room.c.line("MODQ.SUBMIT q a text");
+    let mia = signed_in(&room, "mia");
+    mia.goto(&room.console.url(&format!("/desk/{}", b64("q"))));
+    mia.click("form.card button.main");
+    // The console writes 19 m, the script also the seconds.
+    mia.wait_text("[data-until]", "19 m ");
+    mia.js(
+        "const right = Date.now; Date.now = () => right() - 3600000",
+        &[],
+    );
+    // The next sign of the seat sets the clock.
+    room.c.line("MODQ.SUBMIT q b text");
+    room.c.line("MODQ.ASSIGN q b mia");
+    mia.wait_text("article.item", "1 more in your hands");
+    wait_until("the clock is right", PATIENCE, || {
+        mia.text("[data-until]").starts_with("19 m ")
+    });
+}

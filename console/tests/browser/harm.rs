@@ -124,3 +124,41 @@ fn a_huge_and_a_binary_payload_do_not_stop_the_desk() {
         room.c.line("MODQ.LEN q").int() == 0
     });
 }
+
+/// Where there is no HTTPS, and not on loopback, browsers say less about where a request comes from: our own pages must
+/// work there too, and those of others not.
+#[test]
+fn by_plain_http_under_another_name() {
+    let server = modq_testkit::Server::start(modq_testkit::Kind::Redis70);
+    let mut c = server.client();
+    c.line("MODQ.SUBMIT q a text");
+    let console = crate::Setup::of(&server)
+        .arg(&["--allow-host", "console.test", "--undo", "0"])
+        .env("MODQ_CONSOLE_PASSWORD", "secret")
+        .start();
+    let url = |path: &str| format!("http://console.test:{}{path}", console.port);
+    let browser = Browser::open(1280, 900);
+    browser.goto(&url("/"));
+    browser.type_into("input[name=name]", "sue");
+    browser.type_into("input[name=password]", "secret");
+    browser.click("form.card button");
+    browser.wait_for(".me");
+    browser.goto(&url(&format!("/q/{}", b64("q"))));
+    browser.click("a[data-dialog]");
+    browser.wait_for("dialog[open]");
+    browser.click("dialog button.main");
+    browser.wait_text(".note", "The queue is paused.");
+    c.expect_ok("MODQ.UNPAUSE q");
+    browser.goto(&url(&format!("/desk/{}", b64("q"))));
+    browser.click("form.card button.main");
+    browser.wait_for("article.item");
+    browser.click("form.acts button[value='verdict:remove']");
+    wait_until("it is decided", PATIENCE, || {
+        c.line("MODQ.LEN q").int() == 0
+    });
+    // The same form on a page of somebody else.
+    browser.goto("data:text/html,<p>elsewhere");
+    let post = "const f = document.createElement('form'); f.method = 'post'; f.action = arguments[0]; document.body.append(f); f.submit()";
+    browser.js(post, &[&url("/login")]);
+    browser.wait_text("body", "another site");
+}

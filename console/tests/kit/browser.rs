@@ -42,6 +42,8 @@ impl Browser {
             "--disable-dev-shm-usage",
             "--disable-gpu",
             "--hide-scrollbars",
+            // A name that no browser takes for this machine, as it does 127.0.0.1 and localhost.
+            "--host-resolver-rules=MAP console.test 127.0.0.1",
         ];
         let size = format!("--window-size={width},{height}");
         let args: Vec<&str> = args.into_iter().chain([size.as_str()]).collect();

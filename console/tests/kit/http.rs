@@ -100,6 +100,12 @@ impl Visitor {
     #[track_caller]
     pub fn act(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let form = self.get(path).expect(200);
+        self.confirm(&form, path.split('?').next().unwrap_or(path), fields)
+    }
+
+    /// Sends the form of an action that was asked for.
+    #[track_caller]
+    pub fn confirm(&mut self, form: &Answer, to: &str, fields: &[(&str, &str)]) -> Answer {
         let mut all = vec![("csrf".to_owned(), form.field("csrf"))];
         for (name, value) in hidden(&form.body) {
             if name != "csrf" {
@@ -113,7 +119,6 @@ impl Visitor {
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned())),
         );
         let all: Vec<(&str, &str)> = all.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let to = path.split('?').next().unwrap_or(path);
         let done = self.post(to, &all).expect(303);
         let next = done.header("location").to_owned();
         self.get(&next)

@@ -4,20 +4,24 @@
 
 pub mod browser;
 pub mod http;
+pub mod living;
 pub mod room;
 
 #[allow(unused_imports)]
 pub use browser::Browser;
 pub use http::Visitor;
+#[allow(unused_imports)]
+pub use living::Living;
 
-use modq_testkit::place;
+use modq_testkit::{PATIENCE, Process, place, wait_until};
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 /// A console that runs, and ends when this is dropped.
 pub struct Console {
-    child: Child,
+    /// None when it has ended. It ends with us, however we end.
+    process: Option<Process>,
     pub port: u16,
     /// What it wrote to standard output after its first line: the audit.
     out: Arc<Mutex<String>>,
@@ -77,8 +81,8 @@ impl Setup {
 
     #[track_caller]
     pub fn start_at(&self, listen: &str) -> Console {
-        let mut child = self.command(listen).spawn().expect("the console starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output"));
+        let mut process = Process::spawn(self.command(listen)).expect("the console starts");
+        let mut lines = BufReader::new(process.take_stdout().expect("its output"));
         let mut first = String::new();
         lines.read_line(&mut first).expect("its first line");
         let port = first
@@ -96,7 +100,8 @@ impl Setup {
                 into.lock().unwrap().push_str(&(line + "\n"));
             }
         });
-        Console { child, port, out }
+        let process = Some(process);
+        Console { process, port, out }
     }
 
     /// Of a console that refuses to start: what it says.
@@ -156,8 +161,14 @@ impl Console {
 
     /// Asks it to end as a system would, and waits until it has.
     pub fn stop(&mut self) {
-        terminate(self.child.id());
-        let _ = self.child.wait();
+        let Some(process) = &mut self.process else {
+            return;
+        };
+        terminate(process.id());
+        wait_until("the console has ended", PATIENCE, || {
+            process.ended().is_some()
+        });
+        self.process = None;
     }
 }
 
@@ -169,8 +180,9 @@ fn terminate(pid: u32) {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
     }
 }
 

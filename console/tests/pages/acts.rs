@@ -1,6 +1,6 @@
 //! What each action does, and what it says when it cannot.
 
-use crate::kit::b64;
+use crate::kit::{Visitor, b64};
 use crate::room;
 use modq_testkit::{PATIENCE, cmd, wait_until};
 
@@ -48,6 +48,40 @@ fn assign_and_hand_over() {
         .says(">assign<")
         .says("to mia")
         .says("EXCLUDED");
+}
+
+/// The question named who loses the lock: nobody else does.
+#[test]
+fn nobody_loses_a_lock_that_the_question_did_not_name() {
+    let mut room = room();
+    room.c.line("MODQ.SUBMIT q a text");
+    room.c.line("MODQ.ASSIGN q a mia");
+    let mut sue = room.console.user("sue");
+    let token = |room: &mut crate::Room| room.c.line("MODQ.GET q a").field("token").int();
+    for (act, fields) in [
+        ("release", ("", "")),
+        ("assign", ("who", "zoe")),
+        ("move", ("queue", "second")),
+        ("cancel", ("reason", "")),
+    ] {
+        let form = sue.get(&item(act)).expect(200).says("mia");
+        let live = token(&mut room);
+        room.c.expect_ok(&format!("MODQ.RELEASE q a {live}"));
+        room.c.line("MODQ.ASSIGN q a noah");
+        sue.confirm(&form, &item(act), &[fields])
+            .says("Not done. The item was changed in the meantime.")
+            .says("it is with noah now");
+        assert_eq!(
+            room.c.line("MODQ.GET q a").field("moderator").text(),
+            "noah"
+        );
+        let live = token(&mut room);
+        room.c.expect_ok(&format!("MODQ.RELEASE q a {live}"));
+        let form = sue.get(&item("assign")).expect(200);
+        room.c.line("MODQ.ASSIGN q a mia");
+        sue.confirm(&form, &item("assign"), &[("who", "zoe")])
+            .says("it is with mia now");
+    }
 }
 
 #[test]
@@ -151,12 +185,17 @@ fn pause_and_settings() {
     let mut sue = room.console.user("sue");
     let q = b64("q");
     let paused = |c: &mut modq_testkit::Client| c.line("MODQ.STATS q").field("paused").text();
+    // The page that an action leads to shows what came of it, though the sampler has older figures.
+    wait_until("the sampler has figures", PATIENCE, || {
+        sue.get("/metrics").body.contains("{queue=\"q\"")
+    });
     sue.act(&format!("/q/{q}/do/pause"), &[("side", "OUT")])
         .says("Output is paused.")
         .says("paused: hands out nothing");
     assert_eq!(paused(&mut room.c), "out");
     sue.act(&format!("/q/{q}/do/unpause"), &[("side", "ALL")])
-        .says("The queue is running.");
+        .says("The queue is running.")
+        .lacks("paused: hands out nothing");
     assert_eq!(paused(&mut room.c), "none");
     let form = format!("/q/{q}/do/configure");
     sue.get(&form).expect(200).says("value=\"5 m\"");
@@ -187,6 +226,41 @@ fn pause_and_settings() {
             .audit()
             .contains("lock 90000, capacity 4, late accept")
     });
+}
+
+/// A page of the longest ids there are, and ids that look like options of a command.
+#[test]
+fn dead_letters_of_any_id() {
+    let mut room = room();
+    room.c.expect_ok("MODQ.CONFIGURE q MAXEXPIRIES 1");
+    let mut ids: Vec<Vec<u8>> = ["ALL", "COUNT", "1", "BY"].map(|id| id.into()).to_vec();
+    ids.extend((ids.len()..100).map(|n| {
+        let mut id = vec![0xff; 512];
+        id[0] = u8::try_from(n).unwrap();
+        id
+    }));
+    ids.iter().for_each(|id| {
+        room.c.cmd(&[b"MODQ.SUBMIT".as_slice(), b"q", id, b"text"]);
+    });
+    room.c.line("MODQ.CLAIM q mia COUNT 100 LOCK 1");
+    wait_until("they are dead", PATIENCE, || {
+        room.c.line("MODQ.LEN q DEAD").int() == 100
+    });
+    let mut sue = room.console.user("sue");
+    let q = b64("q");
+    let ticked = |ids: &[Vec<u8>]| -> Vec<(&str, String)> {
+        ids.iter().map(|id| ("item", b64(id))).collect()
+    };
+    for (some, words) in [
+        (&ids[..3], "3 items revived. 97 dead items left."),
+        (&ids[3..], "97 items revived."),
+    ] {
+        let fields = ticked(some);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let form = sue.post(&format!("/q/{q}/ask/revive"), &fields).expect(200);
+        sue.confirm(&form, &format!("/q/{q}/do/revive"), &[])
+            .says(words);
+    }
 }
 
 #[test]
@@ -220,21 +294,23 @@ fn dead_letters_one_some_and_all() {
         .says("Next page");
     sue.act(&format!("/q/{q}/i/{}/do/revive", b64("item-0000")), &[])
         .says("item-0000 is ready again.");
-    let two = format!("item={}&item={}", b64("item-0001"), b64("item-0002"));
-    sue.get(&format!("/q/{q}/do/cancel?{two}"))
-        .expect(200)
-        .says("Cancel 2 dead items of q");
-    sue.act(&format!("/q/{q}/do/cancel?{two}"), &[("reason", "old")])
+    let tick = |sue: &mut Visitor, act: &str, ids: &[&str]| {
+        let ids: Vec<String> = ids.iter().map(b64).collect();
+        let fields: Vec<(&str, &str)> = ids.iter().map(|id| ("item", id.as_str())).collect();
+        sue.post(&format!("/q/{q}/ask/{act}"), &fields)
+    };
+    let form = tick(&mut sue, "cancel", &["item-0001", "item-0002"]).expect(200);
+    let form = form.says("Cancel 2 dead items of q");
+    sue.confirm(&form, &format!("/q/{q}/do/cancel"), &[("reason", "old")])
         .says("2 items cancelled. 1,197 dead items left.");
-    sue.act(
-        &format!(
-            "/q/{q}/do/revive?item={}&item={}",
-            b64("item-0003"),
-            b64("gone")
-        ),
-        &[],
-    )
-    .says("1 item revived. 1,196 dead items left.");
+    let form = tick(&mut sue, "revive", &["item-0003", "gone"]).expect(200);
+    sue.confirm(&form, &format!("/q/{q}/do/revive"), &[])
+        .says("1 item revived. 1,196 dead items left.");
+    // None ticked is none, not all.
+    tick(&mut sue, "cancel", &[]).expect(303);
+    sue.get(&format!("/q/{q}/dead")).says("Nothing is ticked.");
+    sue.post(&format!("/q/{q}/ask/pause"), &[("item", "x")])
+        .expect(404);
     sue.act(&format!("/q/{q}/do/revive"), &[])
         .says("1,196 items revived.")
         .says("There are none.");

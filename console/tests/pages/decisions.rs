@@ -130,6 +130,49 @@ fn moderators_see_no_votes_on_the_page_of_an_item() {
 }
 
 #[test]
+fn an_appeal_is_blind_too_and_supervisors_see_who_decided() {
+    for (role, sees) in [("moderator", false), ("supervisor", true)] {
+        let mut room = room_with(|setup| setup.arg(&["--role", role]));
+        if !knows(&mut room, "MODQ.SUBMIT", "ONDECIDED") {
+            return;
+        }
+        room.c.line("MODQ.CONFIGURE q EVENTS log RETAIN 600000");
+        room.c.line("MODQ.SUBMIT q a text");
+        let token = room.c.line("MODQ.ASSIGN q a mia").int();
+        cmd!(room.c, "MODQ.RESOLVE", "q", "a", token, "VERDICT", "remove");
+        room.c.line("MODQ.SUBMIT q a text ONDECIDED APPEAL");
+        let item = format!("/q/{}/i/{}", b64("q"), b64("a"));
+        let page = room.console.user("noah").get(&item).expect(200);
+        let page = page.says("submitted");
+        assert_eq!(page.body.contains("An appeal; decided before by"), sees);
+        assert_eq!(page.body.contains(">resolved<"), sees);
+        assert_eq!(page.body.contains("deciders"), sees);
+        assert_eq!(page.body.contains("verdict remove"), sees);
+    }
+}
+
+#[test]
+fn an_item_shows_the_others_of_its_group() {
+    let mut room = quick();
+    if !knows(&mut room, "MODQ.SUBMIT", "GROUP") {
+        return;
+    }
+    for (item, group) in [("a", "ann"), ("b", "ann"), ("c", "bob")] {
+        cmd!(room.c, "MODQ.SUBMIT", "q", item, "text", "GROUP", group);
+    }
+    let page = |item: &str| format!("/q/{}/i/{}", b64("q"), b64(item));
+    let mut sue = room.console.user("sue");
+    sue.get(&page("a"))
+        .expect(200)
+        .says("Group <span")
+        .says(&format!("{}\"", page("b")))
+        .lacks(&format!("{}\"", page("c")));
+    sue.get(&page("c"))
+        .expect(200)
+        .says("No other item of the queue is of this group.");
+}
+
+#[test]
 fn the_group_goes_the_same_way() {
     let mut room = quick();
     if !knows(&mut room, "MODQ.RESOLVE", "ALSO") || !knows(&mut room, "MODQ.SUBMIT", "GROUP") {

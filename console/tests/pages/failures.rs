@@ -3,7 +3,7 @@
 use crate::kit::http::read_until;
 use crate::kit::{Setup, b64};
 use crate::room;
-use modq_testkit::{Kind, PATIENCE, Server, wait_until};
+use modq_testkit::{Cluster, Kind, PATIENCE, Server, wait_until};
 
 #[test]
 fn the_console_is_there_before_its_server_and_after_it() {
@@ -149,6 +149,26 @@ fn a_server_without_the_module_is_told() {
     assert_eq!(mia.get("/healthz").status, 503);
 }
 
+/// The commands that the console sends, in lower case.
+fn commands_of_the_source() -> Vec<String> {
+    let db = modq_testkit::place::workspace().join("console/src/db");
+    let mut all = Vec::new();
+    for name in ["commands.rs", "supervise.rs"] {
+        let source = std::fs::read_to_string(db.join(name)).unwrap();
+        for word in source.split('"').skip(1).step_by(2) {
+            let command = word.split(' ').next().unwrap_or_default();
+            if ["MODQ.", "RATELIMIT.", "RANK."]
+                .iter()
+                .any(|p| command.starts_with(p))
+            {
+                all.push(command.to_ascii_lowercase());
+            }
+        }
+    }
+    assert!(all.len() > 30, "{all:?}");
+    all
+}
+
 /// The rules that docs/console.md gives for the console's own user are enough for all of it.
 #[test]
 fn the_rules_of_the_documentation_are_enough() {
@@ -162,17 +182,25 @@ fn the_rules_of_the_documentation_are_enough() {
         .and_then(|rest| rest.split("```").next())
         .expect("a block of rules");
     block.lines().for_each(|line| c.expect_ok(line));
+    for command in commands_of_the_source() {
+        assert!(block.contains(&format!("+{command}")), "{command}");
+    }
     for line in [
-        "MODQ.CONFIGURE review:a EVENTS audit",
+        "MODQ.CONFIGURE review:a EVENTS audit RETAIN 600000",
+        "MODQ.SUBMIT review:a done text PRIORITY 9",
         "MODQ.SUBMIT review:a a text",
-        "MODQ.SUBMIT review:a b text",
+        "MODQ.SUBMIT review:a b text GROUP author",
         "RATELIMIT.CHECK review:limit 1 60000",
         "RANK.ADD review:board ada 1",
     ] {
         c.line(line);
     }
+    let claim = modq_testkit::queue::claims(&c.line("MODQ.CLAIM review:a zoe")).pop();
+    let token = claim.expect("an item").token;
+    c.expect_ok(&format!("MODQ.RESOLVE review:a done {token} VERDICT keep"));
     let console = Setup::of(&server)
         .arg(&["--redis-user", "console", "--undo", "0"])
+        .arg(&["--audit-stream", "audit"])
         .env("MODQ_CONSOLE_REDIS_PASSWORD", "secret")
         .start();
     let mut sue = console.user("sue");
@@ -199,6 +227,11 @@ fn the_rules_of_the_documentation_are_enough() {
             .lacks("NOPERM")
             .lacks("may not do this");
     }
+    let decided = format!("/q/{q}/i/{}", b64("done"));
+    sue.get(&decided).expect(200).says("Decided");
+    sue.act(&format!("{decided}/do/forget"), &[])
+        .lacks("Not done");
+    assert!(c.line("XLEN audit").int() > 0);
     let acts: [(&str, &[(&str, &str)]); 6] = [
         ("assign", &[("who", "mia")]),
         ("release", &[]),
@@ -253,4 +286,21 @@ fn the_rules_of_the_documentation_are_enough() {
     wait_until("it is decided", PATIENCE, || {
         c.line("MODQ.LEN review:a").int() == 0
     });
+}
+
+#[test]
+fn figures_say_which_primary_of_a_cluster_is_away() {
+    let mut cluster = Cluster::start(3, Kind::Redis70);
+    let console = Setup::of(&cluster.nodes[0]).arg(&["--cluster"]).start();
+    let up = |n: usize, port: u16| format!("modq_up{{node=\"127.0.0.1:{port}\"}} {n}\n");
+    let ports: Vec<u16> = cluster.nodes.iter().map(Server::port).collect();
+    let wait = |words: Vec<String>| {
+        wait_until("the figures say it", PATIENCE, || {
+            let text = console.visitor().get("/metrics").body;
+            words.iter().all(|w| text.contains(w))
+        });
+    };
+    wait(ports.iter().map(|port| up(1, *port)).collect());
+    cluster.nodes[2].kill9();
+    wait(vec![up(1, ports[0]), up(1, ports[1]), up(0, ports[2])]);
 }

@@ -1,8 +1,9 @@
 //! What no request may do, whoever sends it.
 
 use crate::kit::{Setup, b64};
-use crate::{room, room_with};
-use modq_testkit::{Kind, Server};
+use crate::{Room, room, room_with};
+use modq_testkit::{Kind, PATIENCE, Server, wait_until};
+use std::net::TcpStream;
 
 #[test]
 fn every_answer_has_the_headers() {
@@ -35,7 +36,7 @@ fn every_answer_has_the_headers() {
             "{policy}"
         );
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
-        assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
         let kept = if path.starts_with("/assets") {
             "immutable"
@@ -124,77 +125,165 @@ fn changes_need_the_secret_and_come_from_our_own_pages() {
     assert_eq!(room.c.line("MODQ.LEN q").int(), 0);
 }
 
-#[test]
-fn roles_are_checked_at_each_action() {
-    let mut room = room_with(|setup| setup.arg(&["--role", "moderator"]));
-    room.c.line("MODQ.SUBMIT q a text");
-    let mut mia = room.console.user("mia");
-    let csrf = mia.csrf();
-    let (q, i) = (b64("q"), b64("a"));
+/// All that can be posted, but for signing in and out.
+fn actions(q: &str, i: &str) -> Vec<String> {
     let item = [
         "assign", "move", "update", "revive", "release", "cancel", "forget",
-    ]
-    .map(|act| format!("/q/{q}/i/{i}/do/{act}"));
-    let queue =
-        ["pause", "unpause", "configure", "revive", "cancel"].map(|act| format!("/q/{q}/do/{act}"));
-    let limits = ["reset", "block", "end"].map(|act| format!("/limits/do/{act}"));
-    for path in item.iter().chain(&queue).chain(&limits) {
-        mia.get(path).expect(403);
-        mia.post(path, &[("csrf", &csrf), ("side", "ALL"), ("all", "1")])
-            .expect(403);
+    ];
+    let queue = ["pause", "unpause", "configure", "revive", "cancel"];
+    let mut all: Vec<String> = item
+        .iter()
+        .map(|act| format!("/q/{q}/i/{i}/do/{act}"))
+        .collect();
+    all.extend(queue.iter().map(|act| format!("/q/{q}/do/{act}")));
+    all.extend(["revive", "cancel"].map(|act| format!("/q/{q}/ask/{act}")));
+    all.extend(["reset", "block", "end"].map(|act| format!("/limits/do/{act}")));
+    all
+}
+
+fn desk_actions(q: &str) -> [String; 3] {
+    ["join", "act", "leave"].map(|act| format!("/desk/{q}/{act}"))
+}
+
+/// Each action of the source is in the lists above.
+#[test]
+fn no_action_is_forgotten_here() {
+    let source = modq_testkit::place::workspace().join("console/src/routes.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    let posts = source.matches("post(").count();
+    // With sign-in and sign-out; three of them hold several each.
+    assert_eq!(posts, 2 + 3 + 4, "{source}");
+}
+
+fn writes(info: &str) -> Vec<String> {
+    let of = [
+        "modq.pause",
+        "modq.unpause",
+        "modq.cancel",
+        "modq.join",
+        "modq.leave",
+        "modq.claim",
+        "modq.assign",
+        "modq.move",
+        "modq.update",
+        "modq.revive",
+        "modq.release",
+        "modq.forget",
+        "modq.resolve",
+        "modq.configure",
+        "ratelimit.check",
+        "ratelimit.reset",
+        "ratelimit.block",
+        "ratelimit.refund",
+        "ratelimit.release",
+        "xadd",
+    ];
+    info.lines()
+        .filter(|l| of.iter().any(|w| l.starts_with(&format!("cmdstat_{w}:"))))
+        .filter_map(|l| l.split(",usec").next().map(str::to_owned))
+        .collect()
+}
+
+/// Tries all of it; answers with the form's own fields, the right secret and from the right place.
+fn try_all(room: &mut Room, paths: &[String], words: &str) {
+    let mut who = room.console.user("mia");
+    let csrf = who.csrf();
+    let (k, i) = (b64("limit"), b64("a"));
+    let fields = [
+        ("csrf", csrf.as_str()),
+        ("side", "ALL"),
+        ("all", "1"),
+        ("item", &i),
+        ("who", "zoe"),
+        ("queue", "second"),
+        ("priority", "1"),
+        ("boost", "0"),
+        ("lock", "1 m"),
+        ("k", &k),
+        ("for", "1 m"),
+        ("act", "verdict:keep"),
+    ];
+    let before = writes(&room.c.line("INFO commandstats").text());
+    for path in paths {
+        who.post(path, &fields).expect(403).says(words);
+        if path.contains("/do/") {
+            who.get(path).expect(403).says(words);
+        }
+        // Who is not signed in is nobody.
+        room.console.visitor().post(path, &fields).expect(401);
     }
-    assert_eq!(room.c.line("MODQ.STATS q").field("paused").text(), "none");
-    mia.get(&format!("/q/{q}"))
-        .expect(200)
-        .lacks("Pause…")
-        .says("Open the desk");
+    let after = writes(&room.c.line("INFO commandstats").text());
+    let but_our_limit = |all: Vec<String>| -> Vec<String> {
+        let ours = |l: &&String| !l.contains("ratelimit.check");
+        all.iter().filter(ours).cloned().collect()
+    };
+    assert_eq!(but_our_limit(before), but_our_limit(after));
+}
+
+#[test]
+fn roles_are_checked_at_each_action() {
+    let (q, i) = (b64("q"), b64("a"));
+    for role in ["viewer", "moderator"] {
+        let mut room = room_with(|setup| setup.arg(&["--role", role]));
+        room.c.line("MODQ.SUBMIT q a text");
+        let mut paths = actions(&q, &i);
+        try_all(&mut room, &paths, "This needs the role supervisor");
+        let mut mia = room.console.user("mia");
+        let page = mia.get(&format!("/q/{q}")).expect(200).lacks("Pause…");
+        mia.get("/audit").expect(403);
+        if role == "moderator" {
+            page.says("Open the desk");
+        } else {
+            page.lacks("Open the desk");
+            paths = desk_actions(&q).to_vec();
+            try_all(&mut room, &paths, "This needs the role moderator");
+            mia.get("/desk").expect(403);
+            mia.get(&format!("/desk/{q}")).expect(403);
+        }
+    }
 }
 
 #[test]
 fn read_only_changes_nothing_whatever_the_role() {
     let mut room = room_with(|setup| setup.arg(&["--read-only"]));
     room.c.line("MODQ.SUBMIT q a text");
-    let before = room.c.line("INFO commandstats").text();
+    let before = writes(&room.c.line("INFO commandstats").text());
+    let (q, i) = (b64("q"), b64("a"));
     let mut sue = room.console.user("sue");
-    let csrf = sue
-        .get("/")
-        .expect(200)
-        .says("read-only")
-        .says("viewer")
-        .field("csrf");
-    let q = b64("q");
+    sue.get("/").expect(200).says("read-only").says("viewer");
     sue.get(&format!("/q/{q}"))
         .expect(200)
         .lacks("Pause…")
         .lacks("Open the desk");
-    for path in [
-        format!("/q/{q}/do/pause"),
-        format!("/q/{q}/i/{}/do/cancel", b64("a")),
-        format!("/desk/{q}/join"),
-        "/limits/do/reset".into(),
-    ] {
-        sue.post(&path, &[("csrf", &csrf), ("side", "ALL")])
-            .expect(403)
-            .says("read-only");
-    }
-    let after = room.c.line("INFO commandstats").text();
-    let writes = |info: &str| {
-        info.lines()
-            .filter(|l| {
-                [
-                    "pause",
-                    "cancel",
-                    "join",
-                    "ratelimit.check",
-                    "xadd",
-                    "reset",
-                ]
-                .iter()
-                .any(|w| l.contains(w))
-            })
-            .count()
+    let mut paths = actions(&q, &i);
+    paths.extend(desk_actions(&q));
+    try_all(&mut room, &paths, "read-only");
+    // Not even the count of those who sign in.
+    assert_eq!(before, writes(&room.c.line("INFO commandstats").text()));
+}
+
+/// Each open page costs work with each tick: one session cannot have any number of them.
+#[test]
+fn open_pages_of_one_session_are_counted() {
+    let room = room();
+    let mut mia = room.console.user("mia");
+    let status = |stream: &mut TcpStream| {
+        let mut head = [0; 12];
+        std::io::Read::read_exact(stream, &mut head).expect("an answer");
+        String::from_utf8_lossy(&head[9..]).into_owned()
     };
-    assert_eq!(writes(&before), writes(&after), "{after}");
+    let mut open: Vec<_> = (0..64).map(|_| mia.stream("/")).collect();
+    for stream in &mut open {
+        assert_eq!(status(stream), "200");
+    }
+    assert_eq!(status(&mut mia.stream("/")), "429");
+    // Others are not concerned, nor is any other request.
+    assert_eq!(status(&mut room.console.user("noah").stream("/")), "200");
+    mia.get("/").expect(200);
+    open.clear();
+    wait_until("they are given back", PATIENCE, || {
+        status(&mut mia.stream("/")) == "200"
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Ten thousand queues, and a queue of a million items: what a page costs the server does not grow with them.
 
 use crate::kit::b64;
+use crate::kit::http::read_until;
 use crate::{Room, room};
 use modq_testkit::{Client, PATIENCE, parse_info, wait_until};
 use std::time::Duration;
@@ -43,6 +44,28 @@ fn page_costs(room: &mut Room, path: &str, most: u64, name: &str) {
         time < Duration::from_millis(300),
         "{path}: {time:?} in the server"
     );
+}
+
+/// An open page asks how the item is with each tick, and goes through the event stream when something has happened.
+#[test]
+fn the_stream_is_not_searched_with_each_tick() {
+    let mut room = room();
+    room.c.expect_ok("MODQ.CONFIGURE q EVENTS log");
+    room.c.line("MODQ.SUBMIT q a text");
+    let mut mia = room.console.user("mia");
+    let mut stream = mia.stream(&format!("/q/{}/i/{}", b64("q"), b64("a")));
+    read_until(&mut stream, "submitted");
+    let (looks, searches) = (
+        spent(&mut room.c, "modq.get").0,
+        spent(&mut room.c, "xrevrange").0,
+    );
+    wait_until("some ticks have passed", PATIENCE, || {
+        spent(&mut room.c, "modq.get").0 >= looks + 4
+    });
+    // Once more after a while, on a machine that is slow.
+    assert!(spent(&mut room.c, "xrevrange").0 <= searches + 1);
+    room.c.line("MODQ.ASSIGN q a zoe");
+    read_until(&mut stream, "assigned");
 }
 
 #[test]

@@ -293,6 +293,91 @@ fn boards() {
         .says("The key holds something else.");
 }
 
+#[test]
+fn an_id_is_found_as_pages_write_it() {
+    let mut room = room();
+    let ids: [&[u8]; 5] = [
+        b"\xff\x00\xfe",
+        b" lead",
+        b"a\\b",
+        b"tab\there",
+        "x\u{202e}y".as_bytes(),
+    ];
+    for id in ids {
+        room.c.cmd(&[b"MODQ.SUBMIT".as_slice(), b"q", id, b"text"]);
+    }
+    let mut mia = room.console.user("mia");
+    wait_until("the queue is found", PATIENCE, || {
+        mia.get("/").body.contains(">q<")
+    });
+    for (typed, id) in [
+        ("%5Cxff%5Cu%7B0%7D%5Cxfe", ids[0]),
+        ("+lead", ids[1]),
+        ("a%5Cb", ids[2]),
+        ("a%5C%5Cb", ids[2]),
+        ("tab%5Cthere", ids[3]),
+        ("x%5Cu%7B202e%7Dy+", ids[4]),
+    ] {
+        mia.get(&format!("/search?item={typed}"))
+            .expect(200)
+            .says(&format!("/q/{}/i/{}\"", b64("q"), b64(id)));
+    }
+    mia.get("/search?item=%5Cxzz")
+        .expect(200)
+        .says("No queue has");
+}
+
+/// Also the empty one is a name of a key.
+#[test]
+fn queues_of_any_name_can_be_opened() {
+    let mut room = room();
+    let long = [b'n'; 3000];
+    let names: [&[u8]; 12] = [
+        b"",
+        b"a/b",
+        b"..",
+        b".",
+        b"sp ace",
+        b"100%",
+        b"q?x=1",
+        b"h#f",
+        b"%2e%2e",
+        b"\x00\r\n",
+        b"\xff",
+        &long,
+    ];
+    for name in names {
+        room.c
+            .cmd(&[b"MODQ.SUBMIT".as_slice(), name, b"a", b"text"]);
+    }
+    let mut sue = room.console.user("sue");
+    wait_until("all are found", PATIENCE, || {
+        sue.get("/").body.matches("<th scope=\"row\">").count() == names.len()
+    });
+    let page = sue.get("/").expect(200).says(">(empty)<").body;
+    let links: Vec<&str> = page.split("<th scope=\"row\">").skip(1).collect();
+    for link in links {
+        let path = link
+            .split("href=\"")
+            .nth(1)
+            .and_then(|l| l.split('"').next())
+            .unwrap();
+        sue.get(path)
+            .expect(200)
+            .says("Next to be claimed")
+            .says(">a<");
+        sue.get(&format!("{path}/ready")).expect(200).says(">a<");
+        sue.get(&format!("{path}/i/{}", b64("a")))
+            .expect(200)
+            .says("Ready");
+        sue.act(&format!("{path}/do/pause"), &[("side", "OUT")])
+            .says("Output is paused.");
+        sue.get(&path.replacen("/q/", "/desk/", 1))
+            .expect(200)
+            .says("Sit down at");
+    }
+}
+
 /// Whatever stands in names, ids, tags and payloads is text on a page.
 #[test]
 fn hostile_bytes_are_shown_harmlessly() {

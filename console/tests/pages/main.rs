@@ -5,6 +5,7 @@ mod kit;
 
 mod acts;
 mod decisions;
+mod demo;
 mod desk;
 mod failures;
 mod figures;

@@ -155,6 +155,29 @@ fn too_many_attempts_are_held_up_by_our_own_limit() {
     );
 }
 
+/// A whole team comes at nine, from behind one address.
+#[test]
+fn who_knows_the_password_is_not_counted() {
+    for away in [false, true] {
+        let mut room = room_with(|setup| setup.env("MODQ_CONSOLE_PASSWORD", "x"));
+        if away {
+            room.server.stop();
+        }
+        for n in 0..25 {
+            room.console.visitor().sign_in(&format!("mod-{n}"), "x");
+        }
+        let mut visitor = room.console.visitor();
+        for _ in 0..20 {
+            visitor
+                .post("/login", &[("name", "mia"), ("password", "bad")])
+                .expect(403);
+        }
+        visitor
+            .post("/login", &[("name", "mia"), ("password", "bad")])
+            .expect(429);
+    }
+}
+
 #[test]
 fn attempts_are_counted_also_while_the_server_is_away() {
     let mut room = room_with(|setup| setup.env("MODQ_CONSOLE_PASSWORD", "x"));
@@ -212,6 +235,14 @@ fn a_proxy_is_believed_only_from_its_address() {
     as_mia().get("/").expect(200).says("viewer");
     as_mia()
         .with("X-Role", "king")
+        .get("/")
+        .expect(200)
+        .says("viewer");
+    // One that the client sent, before or behind the proxy's own.
+    as_mia().with("X-User", "sue").get("/").expect(403);
+    as_mia()
+        .with("X-Role", "moderator")
+        .with("X-Role", "supervisor")
         .get("/")
         .expect(200)
         .says("viewer");

@@ -11,14 +11,13 @@ mod program;
 
 pub use builder::Builder;
 pub use module::module_path;
-pub use process::end_with_signals;
+pub use process::{Process, end_with_signals};
 pub use program::Kind;
 
 use crate::inspect::parse_info;
 use crate::place::{Dir, free_port};
 use crate::wait::{PATIENCE, comes_true, wait_until};
 use crate::{Client, Value};
-use process::Process;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::process::ExitStatusExt;

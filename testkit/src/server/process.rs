@@ -3,7 +3,7 @@
 use crate::place;
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 
 /// The ids of the processes that have not been waited for: as long as one is listed, no other process gets its id.
@@ -15,12 +15,15 @@ fn running() -> MutexGuard<'static, Vec<u32>> {
 
 /// A child process. It is waited for, and so taken off the list, under the list's lock only.
 #[derive(Debug)]
-pub(super) struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
     /// Starts a process that dies with this one. The kernel ties that to the thread that forked, and test threads end,
     /// so one thread that never ends does all the forking.
-    pub(super) fn spawn(mut command: Command) -> io::Result<Process> {
+    ///
+    /// # Errors
+    /// As [`Command::spawn`].
+    pub fn spawn(mut command: Command) -> io::Result<Process> {
         type Job = (Command, mpsc::Sender<io::Result<Process>>);
         static SPAWNER: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
         // A group of its own: Ctrl-C reaches only us, and it ends with us.
@@ -45,12 +48,24 @@ impl Process {
         process.recv().expect("the spawner answers")
     }
 
-    pub(super) fn id(&self) -> u32 {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.0.id()
     }
 
+    /// What it writes, if its standard output is a pipe and was not taken before.
+    pub fn take_stdout(&mut self) -> Option<ChildStdout> {
+        self.0.stdout.take()
+    }
+
+    /// The same of its standard error.
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.0.stderr.take()
+    }
+
     /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         let mut running = running();
         let status = self.0.try_wait().expect("it is our child")?;
         running.retain(|&id| id != self.0.id());
@@ -58,7 +73,7 @@ impl Process {
     }
 
     /// Kills it, and says how it ended: by our SIGKILL, unless it was quicker.
-    pub(super) fn kill(mut self) -> ExitStatus {
+    pub fn kill(mut self) -> ExitStatus {
         let mut running = running();
         self.0.kill().expect("it is our child");
         let status = self.0.wait().expect("it is our child");
