@@ -55,6 +55,8 @@ export class Slot<T> {
         if (claim) await this.#work(claim);
       } catch (error) {
         if (stop.aborted) return;
+        // A connection of our own tells why it cannot be made; the shared client only goes on trying.
+        if (!worker.served) this.#empty = true;
         worker.fault(toModqError(error));
         await sleep(backoff.next(), stop);
       } finally {
