@@ -33,12 +33,12 @@ if [ "${1:-}" = --console ]; then
     command -v chromium >/dev/null || need chromium "the browser Chromium"
     command -v chromedriver >/dev/null || need chromium-driver "chromedriver"
     command -v curl >/dev/null || need curl "curl"
-    command -v openssl >/dev/null || need openssl "openssl, for certificates"
     # For text in headless Chromium.
     compgen -G '/usr/share/fonts/*/*' >/dev/null || need fonts-dejavu-core "a font"
 fi
 if [ "${1:-}" = --test ] || [ "${1:-}" = --console ]; then
     has_pip || need python3-pip "python3 with pip"
+    command -v openssl >/dev/null || need openssl "openssl, for the certificates of tests"
     find_redis '7\.0' >/dev/null || need redis-tools "redis-server 7.0, the oldest the tests run on"
 fi
 

@@ -4,7 +4,9 @@
 use crate::db::Target;
 use crate::security::users::{Role, Users};
 use clap::{Parser, Subcommand};
-use redis::IntoConnectionInfo;
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -267,7 +269,11 @@ impl Flags {
         if addresses.len() > 1 && !self.cluster && self.sentinel.is_none() {
             return Err("several addresses: say --cluster, or --sentinel NAME".into());
         }
-        let file = |path: &Option<PathBuf>| path.as_ref().map(read_bytes).transpose();
+        let tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        let told = self.redis_ca.is_some() || self.redis_cert.is_some();
+        if told && !addresses.iter().all(tls) {
+            return Err("--redis-ca and --redis-cert are for TLS: say rediss:// before each address of --redis".into());
+        }
         Ok(Target {
             addresses,
             sentinel: self.sentinel.clone(),
@@ -275,8 +281,10 @@ impl Flags {
             user: self.redis_user.clone(),
             password: secret("MODQ_CONSOLE_REDIS_PASSWORD")?,
             sentinel_password: secret("MODQ_CONSOLE_SENTINEL_PASSWORD")?,
-            ca: file(&self.redis_ca)?,
-            certificate: file(&self.redis_cert)?.zip(file(&self.redis_key)?),
+            ca: self.redis_ca.as_ref().map(certificates).transpose()?,
+            certificate: (self.redis_cert.as_ref().zip(self.redis_key.as_ref()))
+                .map(|(own, key)| Ok::<_, String>((certificates(own)?, private_key(key)?)))
+                .transpose()?,
         })
     }
 }
@@ -295,6 +303,25 @@ fn secret(name: &str) -> Result<Option<String>, String> {
 
 fn read_bytes(path: &PathBuf) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))
+}
+
+/// The bytes of a file in PEM with certificates, at least one.
+fn certificates(path: &PathBuf) -> Result<Vec<u8>, String> {
+    let bytes = read_bytes(path)?;
+    let mut all = CertificateDer::pem_slice_iter(&bytes);
+    match all.next().is_some_and(|first| first.is_ok()) && all.all(|next| next.is_ok()) {
+        true => Ok(bytes),
+        false => Err(format!("{} has no certificates in PEM", path.display())),
+    }
+}
+
+/// The bytes of a file in PEM with a private key. The error does not show any of them.
+fn private_key(path: &PathBuf) -> Result<Vec<u8>, String> {
+    let bytes = read_bytes(path)?;
+    match PrivateKeyDer::from_pem_slice(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(format!("{} has no private key in PEM", path.display())),
+    }
 }
 
 fn read(path: &PathBuf) -> Result<String, String> {
@@ -402,6 +429,7 @@ mod tests {
             (["--image-url", "https://x;script-src/{item}"], "https://"),
             (["--redis", "redis://:hidden@:x"], "no address"),
             (["--redis", "a:1,b:2"], "--cluster"),
+            (["--redis-ca", "/dev/null"], "rediss://"),
             (["--undo", "6"], "6"),
         ] {
             let said = checked(&args).err().unwrap_or_default();

@@ -13,17 +13,16 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// 200 while the server answers, else 503; says nothing else.
+/// 200 while the server answers, else 503 and what is wrong in a few words; says nothing else.
 pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Response {
     let snapshot = app.sampler.snapshot();
     match (&snapshot.failure, snapshot.at) {
         (None, Some(_)) => "ok\n".into_response(),
         (None, None) => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
-        (Some(_), _) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the server does not answer\n",
-        )
-            .into_response(),
+        (Some(failure), _) => {
+            let why = format!("{}\n", failure.in_words());
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
     }
 }
 

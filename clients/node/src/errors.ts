@@ -2,7 +2,7 @@
 
 /** Anything that went wrong, with the first word of the server's answer as `code`. */
 export class ModqError extends Error {
-  /** The server's code (`STALE`, `NOITEM`, `ERR` …), or `CONNECTION`, `TIMEOUT`, `INEXACT` of this library. */
+  /** The server's code (`STALE`, `NOITEM`, `ERR` …), or `CONNECTION`, `CERTIFICATE`, `TIMEOUT`, `INEXACT` of this library. */
   readonly code: string;
   /** True if the command may have been carried out all the same: its reply was lost. */
   uncertain = false;
@@ -46,6 +46,11 @@ export class CrossSlot extends ModqError {}
 export class Unblocked extends ModqError {}
 /** The connection failed, or the client gave the command up. */
 export class ConnectionLost extends ModqError {}
+/**
+ * TLS: the server's certificate is not one that the client trusts, or the client's own is not one that the server does; the message says
+ * which. Trying again does not help: a worker that has not worked yet ends with it.
+ */
+export class NotTrusted extends ModqError {}
 /** No reply within the deadline that was set. */
 export class TimedOut extends ModqError {}
 /** A 64-bit integer that this client cannot tell exactly. The command was carried out. */
@@ -93,12 +98,20 @@ function codeOf(message: string): string | undefined {
   return (wrapped?.[1] ?? message).match(/^([A-Z][A-Z0-9]{1,})(?: |$)/)?.[1];
 }
 
+// How Node names its own verdict on a certificate, and what OpenSSL calls that of the other side.
+const CERTIFICATES = /CERT|UNABLE_TO_VERIFY|UNKNOWN_CA|INVALID_CA|INVALID_PURPOSE|HOSTNAME_MISMATCH/;
+
+function isAboutCertificates(error: unknown): boolean {
+  return error instanceof Error && CERTIFICATES.test(String((error as NodeJS.ErrnoException).code));
+}
+
 /** The error of a client as one of ours. What is no reply of the server is a lost connection. */
 export function toModqError(error: unknown): ModqError {
   if (error instanceof ModqError) return error;
   const message = error instanceof Error ? error.message : String(error);
   const code = codeOf(message);
   if (code === undefined) {
+    if (isAboutCertificates(error)) return new NotTrusted(message, 'CERTIFICATE', error);
     const lost = new ConnectionLost(message || 'the connection failed', 'CONNECTION', error);
     lost.uncertain = true;
     return lost;

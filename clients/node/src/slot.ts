@@ -52,6 +52,8 @@ export class Slot<T> {
         if (admitted === true || (await admitted)) await worker.handle(claim);
       } catch (error) {
         if (stop.aborted) return;
+        // A connection of our own tells why it cannot be made; the shared client only goes on trying.
+        if (!worker.served) this.#empty = true;
         worker.fault(toModqError(error));
         await sleep(backoff.next(), stop);
       } finally {

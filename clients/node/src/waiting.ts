@@ -1,6 +1,6 @@
 // The connection for calls that block: our own, watched by a clock of our own, and thrown away after anything went wrong on it.
 import type { Dedicated, Driver, Request } from './driver.js';
-import { ConnectionLost, toModqError } from './errors.js';
+import { ConnectionLost, NotTrusted, toModqError } from './errors.js';
 import { within } from './time.js';
 
 /** How much longer than its BLOCK a call may take before its connection is given up. */
@@ -32,7 +32,8 @@ export class WaitingConnection {
     } catch (error) {
       const known = toModqError(error);
       // An answer of the server leaves the connection as it was; but after UNBLOCKED the primary may be elsewhere.
-      if (known.uncertain || known.code === 'UNBLOCKED' || known.code === 'READONLY') this.discard();
+      const over = known.uncertain || known instanceof NotTrusted;
+      if (over || known.code === 'UNBLOCKED' || known.code === 'READONLY') this.discard();
       throw known;
     } finally {
       signal?.removeEventListener('abort', stop);

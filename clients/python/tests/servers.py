@@ -102,11 +102,12 @@ class Server:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def sentinel(primary: Server, name: str = "main") -> Server:
-    """A Sentinel that alone decides, and soon."""
+def sentinel(primary: Server, name: str = "main", port: int = 0, *options: str) -> Server:
+    """A Sentinel that alone decides, and soon. It knows the primary by this port, or the usual one."""
     return Server(
         "redis-7.0",
-        f"sentinel monitor {name} 127.0.0.1 {primary.port} 1",
+        *options,
+        f"sentinel monitor {name} 127.0.0.1 {port or primary.port} 1",
         f"sentinel down-after-milliseconds {name} 1000",
         f"sentinel failover-timeout {name} 10000",
         module=False,

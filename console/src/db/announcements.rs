@@ -3,7 +3,6 @@
 
 use super::{CONNECT_TIMEOUT, Db, Failure};
 use futures_util::StreamExt;
-use redis::cluster::ClusterClient;
 use redis::{ProtocolVersion, PushInfo, PushKind};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -108,7 +107,9 @@ impl Announcements {
         news: &mut mpsc::UnboundedReceiver<String>,
     ) -> Result<(), Failure> {
         let (pushes, mut pushed) = mpsc::unbounded_channel::<PushInfo>();
-        let client = ClusterClient::builder(db.target().nodes())
+        let client = db
+            .target()
+            .cluster()
             .use_protocol(ProtocolVersion::RESP3)
             .push_sender(pushes)
             .build()?;

@@ -2,7 +2,7 @@
 
 use super::{CONNECT_TIMEOUT, Failure, Node, REPLY_TIMEOUT};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::cluster::ClusterClient;
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
@@ -164,21 +164,23 @@ impl Target {
         Ok(builder.build()?.async_get_client().await?)
     }
 
-    /// The addresses, with user and password.
-    pub(super) fn nodes(&self) -> Vec<ConnectionInfo> {
+    /// Clients of the cluster: with user, password and certificates.
+    pub(super) fn cluster(&self) -> ClusterClientBuilder {
         let addresses = self.addresses.iter().cloned();
-        addresses.map(|node| self.as_user(node)).collect()
+        let nodes = addresses.map(|node| self.as_user(node));
+        let builder = ClusterClient::builder(nodes).connection_timeout(CONNECT_TIMEOUT);
+        match self.certificates() {
+            Some(certificates) => builder.certs(certificates),
+            None => builder,
+        }
     }
 
     async fn connect_cluster(&self) -> Result<Link, Failure> {
-        let mut builder = ClusterClient::builder(self.nodes())
+        let client = self
+            .cluster()
             .retries(4)
-            .connection_timeout(CONNECT_TIMEOUT)
-            .response_timeout(REPLY_TIMEOUT);
-        if let Some(certificates) = self.certificates() {
-            builder = builder.certs(certificates);
-        }
-        let connection = builder.build()?.get_async_connection().await?;
-        Ok(Link::Cluster(connection))
+            .response_timeout(REPLY_TIMEOUT)
+            .build()?;
+        Ok(Link::Cluster(client.get_async_connection().await?))
     }
 }

@@ -7,7 +7,8 @@ use std::fmt;
 /// A call that did not work. A failed call that changes something may have been carried out if `lost` is true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// The first word of the server's error, such as `STALE`; `LOST` without a reply.
+    /// The first word of the server's error, such as `STALE`; `LOST` without a reply; `NOTRUST` and `NOCERT` if TLS cannot
+    /// begin for the sake of the server's certificate or of the console's.
     pub(crate) code: String,
     /// The rest of it.
     pub(crate) text: String,
@@ -39,7 +40,7 @@ impl Failure {
     /// Whether the next call should connect anew: the line is dead, or this server is no longer the primary.
     pub(super) fn wants_another_connection(&self, target: &Target) -> bool {
         let code = self.code.as_str();
-        self.is_lost() && !target.cluster
+        matches!(code, "LOST" | "NOTRUST" | "NOCERT") && !target.cluster
             || target.sentinel.is_some() && matches!(code, "READONLY" | "MASTERDOWN" | "LOADING")
     }
 
@@ -47,6 +48,8 @@ impl Failure {
     pub(crate) fn in_words(&self) -> String {
         let meaning = match self.code.as_str() {
             "LOST" => "The server does not answer",
+            "NOTRUST" => "The console does not trust the server's certificate",
+            "NOCERT" => "The server does not take the console's certificate",
             "NOMODULE" => "The server has not loaded the modq module",
             "OOM" => "The server's memory is full, so nothing can be added",
             "READONLY" => "This server is a replica: it can be read, not changed",
@@ -81,6 +84,9 @@ impl fmt::Display for Failure {
 
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Failure {
+        if let Some(code) = about_certificates(&error.to_string()) {
+            return Failure::new(code, error.to_string());
+        }
         if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
             return Failure::lost(error.to_string());
         }
@@ -91,5 +97,59 @@ impl From<RedisError> for Failure {
             return Failure::new("ERR", error.to_string());
         };
         Failure::new(code, error.detail().unwrap_or_default())
+    }
+}
+
+/// The code for an error of TLS that is about certificates. redis-rs has such errors as text only, where it has asked
+/// several nodes.
+fn about_certificates(error: &str) -> Option<&'static str> {
+    if error.contains("invalid peer certificate") {
+        return Some("NOTRUST");
+    }
+    let (_, alert) = error.split_once("received fatal alert: ")?;
+    [
+        "Certificate",
+        "BadCertificate",
+        "UnsupportedCertificate",
+        "UnknownCA",
+        "NoCertificate",
+    ]
+    .iter()
+    .any(|kind| alert.starts_with(kind))
+    .then_some("NOCERT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, about_certificates};
+    use redis::RedisError;
+    use rustls::{AlertDescription, CertificateError, Error};
+
+    #[test]
+    fn what_tls_says_of_certificates_is_known() {
+        let code = |error: Error| about_certificates(&error.to_string());
+        let untrusted = [
+            CertificateError::UnknownIssuer,
+            CertificateError::NotValidForName,
+            CertificateError::Expired,
+        ];
+        for error in untrusted {
+            assert_eq!(code(Error::InvalidCertificate(error)), Some("NOTRUST"));
+        }
+        let refused = [
+            AlertDescription::CertificateRequired,
+            AlertDescription::CertificateExpired,
+            AlertDescription::BadCertificate,
+            AlertDescription::UnknownCA,
+        ];
+        for alert in refused {
+            assert_eq!(code(Error::AlertReceived(alert)), Some("NOCERT"));
+        }
+        assert_eq!(
+            code(Error::AlertReceived(AlertDescription::InternalError)),
+            None
+        );
+        let reset = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        assert!(Failure::from(reset).is_lost());
     }
 }

@@ -140,7 +140,7 @@ pub(crate) fn failed(app: &App, user: &User, failure: &Failure) -> Response {
 fn status_of(failure: &Failure) -> StatusCode {
     match failure.code.as_str() {
         "NOITEM" => StatusCode::NOT_FOUND,
-        "LOST" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "NOAUTH" => {
+        "LOST" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "NOAUTH" | "NOTRUST" | "NOCERT" => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         _ => StatusCode::CONFLICT,

@@ -212,7 +212,9 @@ impl Work {
 
     async fn run(mut self) {
         loop {
-            self.snapshot.failure = self.tick().await.err();
+            let failure = self.tick().await.err();
+            log_change(self.snapshot.failure.as_ref(), failure.as_ref());
+            self.snapshot.failure = failure;
             if self.snapshot.failure.is_some() {
                 // Whatever comes back may hold other keys, though perhaps as many.
                 self.discovered = None;
@@ -364,6 +366,17 @@ impl Work {
         } else {
             queue.stats = None;
         }
+    }
+}
+
+/// One line on standard error for each change: what is wrong when the console starts or the server goes, and that it is back.
+fn log_change(before: Option<&Failure>, now: Option<&Failure>) {
+    match (before, now) {
+        (before, Some(now)) if before.is_none_or(|before| before.code != now.code) => {
+            eprintln!("modq-console: {} ({now})", now.in_words());
+        }
+        (Some(_), None) => eprintln!("modq-console: the server answers"),
+        _ => {}
     }
 }
 

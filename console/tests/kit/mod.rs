@@ -25,6 +25,8 @@ pub struct Console {
     pub port: u16,
     /// What it wrote to standard output after its first line: the audit.
     out: Arc<Mutex<String>>,
+    /// What it wrote to standard error.
+    err: Arc<Mutex<String>>,
 }
 
 /// How a console is to be started.
@@ -70,6 +72,7 @@ impl Setup {
         command
             .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .stdin(Stdio::null());
         command
     }
@@ -93,28 +96,40 @@ impl Setup {
             .and_then(|address| address.rsplit(':').next())
             .and_then(|port| port.parse().ok());
         let port = port.unwrap_or_else(|| panic!("no address in {first:?}"));
-        let out = Arc::new(Mutex::new(String::new()));
-        let into = out.clone();
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                into.lock().unwrap().push_str(&(line + "\n"));
-            }
-        });
-        let process = Some(process);
-        Console { process, port, out }
+        let out = kept(lines, |_| {});
+        let err = BufReader::new(process.take_stderr().expect("its errors"));
+        let err = kept(err, |line| eprintln!("{line}"));
+        Console {
+            process: Some(process),
+            port,
+            out,
+            err,
+        }
     }
 
     /// Of a console that refuses to start: what it says.
     #[track_caller]
     pub fn refused(&self, listen: &str) -> String {
-        let ended = self
-            .command(listen)
-            .stderr(Stdio::piped())
-            .output()
-            .expect("the console ran");
+        let ended = self.command(listen).output().expect("the console ran");
         assert!(!ended.status.success(), "it started");
         String::from_utf8_lossy(&ended.stderr).into_owned()
     }
+}
+
+/// Keeps what comes, line by line, for as long as something comes.
+fn kept(
+    lines: impl BufRead + Send + 'static,
+    also: impl Fn(&str) + Send + 'static,
+) -> Arc<Mutex<String>> {
+    let all = Arc::new(Mutex::new(String::new()));
+    let into = all.clone();
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            also(&line);
+            into.lock().unwrap().push_str(&(line + "\n"));
+        }
+    });
+    all
 }
 
 fn program() -> std::path::PathBuf {
@@ -157,6 +172,11 @@ impl Console {
     /// The lines of the audit so far.
     pub fn audit(&self) -> String {
         self.out.lock().unwrap().clone()
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn said(&self) -> String {
+        self.err.lock().unwrap().clone()
     }
 
     /// Asks it to end as a system would, and waits until it has.

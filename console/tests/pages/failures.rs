@@ -26,12 +26,19 @@ fn the_console_is_there_before_its_server_and_after_it() {
         .expect(503)
         .says("The server does not answer.")
         .says("comes back by itself");
+    mia.get("/healthz").says("The server does not answer.");
+    wait_until("it is in the log", PATIENCE, || {
+        room.console.said().contains("The server does not answer.")
+    });
     mia.get("/metrics").says("modq_up{node=").says(" 0\n");
     room.server.start_again();
     room.server.client().line("MODQ.SUBMIT q b text");
     read_until(&mut stream, "\"trouble\":null");
     wait_until("it is healthy", PATIENCE, || {
         mia.get("/healthz").status == 200
+    });
+    wait_until("it is in the log", PATIENCE, || {
+        room.console.said().contains("the server answers")
     });
     mia.get(&format!("/q/{}/i/{}", b64("q"), b64("b")))
         .expect(200)

@@ -13,6 +13,7 @@ mod gate;
 mod large;
 mod looks;
 mod signing;
+mod tls;
 mod topologies;
 
 use kit::{Console, Setup};

@@ -1,4 +1,4 @@
-//! The console in front of Sentinels, a cluster, other servers, and TLS.
+//! The console in front of Sentinels, a cluster, and other servers.
 
 use crate::kit::{Setup, b64};
 use modq_testkit::{Cluster, Kind, PATIENCE, SentinelSetup, Server, wait_until};
@@ -146,84 +146,4 @@ fn on_every_server() {
             server.client().line("MODQ.LEN q").int() == 0
         });
     }
-}
-
-/// An authority, a server's certificate by it, and one of the console's own, in this folder.
-fn certificates(folder: &std::path::Path) {
-    let openssl = |args: &str| {
-        let out = std::process::Command::new("openssl")
-            .args(args.split(' '))
-            .current_dir(folder)
-            .output()
-            .unwrap_or_else(|e| panic!("no openssl ({e}); run: scripts/setup.sh --console"));
-        assert!(
-            out.status.success(),
-            "{args}: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!(
-        "req -x509 {key} -subj /CN=authority -keyout ca.key -out ca.pem"
-    ));
-    for (name, usage) in [("server", "serverAuth"), ("client", "clientAuth")] {
-        let extensions = format!(
-            "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\nextendedKeyUsage={usage}\n"
-        );
-        std::fs::write(folder.join("extensions"), extensions).unwrap();
-        openssl(&format!(
-            "req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr"
-        ));
-        openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out {name}.pem"
-        ));
-    }
-}
-
-#[test]
-fn tls_with_a_certificate_of_its_own() {
-    let place = Server::start(Kind::Redis70);
-    let folder = place.dir().to_owned();
-    certificates(&folder);
-    let path = |name: &str| folder.join(name).display().to_string();
-    let tls = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = tls.local_addr().unwrap().port();
-    drop(tls);
-    let server = Server::builder(Kind::Redis70)
-        .config(format!("tls-port {port}"))
-        .config(format!("tls-cert-file {}", path("server.pem")))
-        .config(format!("tls-key-file {}", path("server.key")))
-        .config(format!("tls-ca-cert-file {}", path("ca.pem")))
-        .start();
-    server.client().line("MODQ.SUBMIT q a text");
-    let address = format!("rediss://127.0.0.1:{port}");
-    let console = Setup::to(&address)
-        .arg(&[
-            "--redis-ca",
-            &path("ca.pem"),
-            "--redis-cert",
-            &path("client.pem"),
-            "--redis-key",
-            &path("client.key"),
-            "--undo",
-            "0",
-        ])
-        .start();
-    let mut sue = console.user("sue");
-    wait_until("the queue is found", PATIENCE, || {
-        sue.get("/").body.contains(">q<")
-    });
-    // The connection that hears announcements is another one.
-    let desk = format!("/desk/{}", b64("q"));
-    let csrf = sue.csrf();
-    sue.post(&format!("{desk}/join"), &[("csrf", &csrf)])
-        .expect(303);
-    let _there = sue.stream(&desk);
-    wait_until("the console listens for her", PATIENCE, || {
-        server.client().line("PUBSUB NUMSUB modq:{q}:sue")[1].int() == 1
-    });
-    // Who does not know the authority is told, and sees nothing.
-    let console = Setup::to(&address).start();
-    let mut sue = console.user("sue");
-    wait_until("it is told", PATIENCE, || sue.get("/").status == 503);
 }

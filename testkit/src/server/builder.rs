@@ -118,7 +118,9 @@ impl Builder {
         self
     }
 
-    pub(crate) fn sentinel(self) -> Self {
+    /// As a Sentinel; [`crate::SentinelSetup`] has three of them, with what they watch.
+    #[must_use]
+    pub fn sentinel(self) -> Self {
         Builder {
             sentinel: true,
             ..self.without_module().without_own_modules()

@@ -97,12 +97,16 @@ function duplicate(client: Ioredis, options: object, clusterOptions: object = {}
 }
 
 async function connected(copy: Ioredis): Promise<Ioredis> {
-  copy.on('error', () => {}); // what fails rejects its command
+  // What fails rejects its command; but of a connection that cannot be made only this tells why.
+  let why: Error | undefined;
+  copy.on('error', (error: Error) => {
+    why = error;
+  });
   try {
     await copy.connect();
   } catch (error) {
     copy.disconnect();
-    throw error;
+    throw why ?? error;
   }
   return copy;
 }

@@ -58,6 +58,66 @@ export async function single(name: ClientName, port: number, options: object = {
   return { client, close: () => client.disconnect() };
 }
 
+export interface Secure {
+  tls: { ca?: Buffer; cert?: Buffer; key?: Buffer };
+  username?: string;
+  password?: string;
+  database?: number;
+}
+
+/** A client of one server by TLS. It is not waited for until it is connected: it may never be. */
+export function secure(name: ClientName, port: number, { tls, database, ...user }: Secure): Made {
+  const address = { host: '127.0.0.1', port };
+  if (isNodeRedis(name)) {
+    const socket = { ...address, tls: true, ...tls, reconnectStrategy: () => 50 };
+    const client = silent(REDIS[name].createClient({ socket, database, ...user }));
+    client.connect().catch(() => {});
+    return { client, close: () => destroy(client) };
+  }
+  const client = silent(
+    new IOREDIS[name].Redis({ ...address, tls, db: database, ...user, enableReadyCheck: false, retryStrategy: () => 50 }),
+  );
+  return { client, close: () => client.disconnect() };
+}
+
+/** A client of a cluster by TLS. */
+export async function secureCluster(name: ClientName, port: number, { tls, ...user }: Secure): Promise<Made> {
+  const address = { host: '127.0.0.1', port };
+  if (isNodeRedis(name)) {
+    const client = silent(
+      REDIS[name].createCluster({ rootNodes: [{ socket: address }], defaults: { socket: { tls: true, ...tls }, ...user } }),
+    );
+    await client.connect();
+    return { client, close: () => destroy(client) };
+  }
+  const client = silent(new IOREDIS[name].Cluster([address], { redisOptions: { tls, ...user } }));
+  return { client, close: () => client.disconnect() };
+}
+
+/** A client that asks a Sentinel where the primary is, both by TLS. */
+export async function secureSentinel(
+  name: Exclude<ClientName, 'redis4' | 'redis5'>,
+  port: number,
+  { tls, ...user }: Secure,
+): Promise<Made> {
+  const address = { host: '127.0.0.1', port };
+  if (isNodeRedis(name)) {
+    const socket = { tls: true, ...tls };
+    const options = {
+      name: 'mymaster',
+      sentinelRootNodes: [address],
+      sentinelClientOptions: { socket },
+      nodeClientOptions: { socket, ...user },
+    };
+    const client = silent(REDIS[name].createSentinel(options));
+    await client.connect();
+    return { client, close: () => destroy(client) };
+  }
+  const options = { sentinels: [address], name: 'mymaster', enableTLSForSentinelMode: true, sentinelTLS: tls, tls, ...user };
+  const client = silent(new IOREDIS[name].Redis(options));
+  return { client, close: () => client.disconnect() };
+}
+
 /** A client of a cluster. */
 export async function clustered(name: ClientName, cluster: Cluster): Promise<Made> {
   if (isNodeRedis(name)) {

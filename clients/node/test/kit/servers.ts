@@ -113,6 +113,24 @@ export class Server {
   }
 }
 
+/** A Sentinel that watches the server on this port and needs `quorum` of them to agree. */
+export async function sentinel(kind: Kind, primary: number, quorum: number, ...options: string[]): Promise<Server> {
+  const dir = mkdtempSync(join(tmpdir(), 'modq-node-'));
+  const server = new Server(kind, await freePort(), dir, []);
+  const file = join(dir, 'sentinel.conf');
+  const lines = [
+    `port ${server.port}`,
+    'bind 127.0.0.1',
+    ...options,
+    `sentinel monitor mymaster 127.0.0.1 ${primary} ${quorum}`,
+    'sentinel down-after-milliseconds mymaster 500',
+    'sentinel failover-timeout mymaster 4000',
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  await server.spawn(binary(kind), [file, '--sentinel']);
+  return server;
+}
+
 /** A primary, a replica and three Sentinels that watch them. */
 export class Sentinels {
   readonly sentinels: Server[] = [];
@@ -129,7 +147,7 @@ export class Sentinels {
     await until('the replica to be in step', async () =>
       String(await replica.ask('INFO', 'replication')).includes('master_link_status:up'),
     );
-    for (let i = 0; i < 3; i++) all.sentinels.push(await all.#sentinel(kind));
+    for (let i = 0; i < 3; i++) all.sentinels.push(await sentinel(kind, primary.port, 2));
     await until('the Sentinels to know each other', async () => {
       const states = await Promise.all(all.sentinels.map((s) => s.ask('SENTINEL', 'MASTER', 'mymaster')));
       return states.every((state) => {
@@ -139,22 +157,6 @@ export class Sentinels {
       });
     });
     return all;
-  }
-
-  async #sentinel(kind: Kind): Promise<Server> {
-    const dir = mkdtempSync(join(tmpdir(), 'modq-node-'));
-    const server = new Server(kind, await freePort(), dir, []);
-    const file = join(dir, 'sentinel.conf');
-    const lines = [
-      `port ${server.port}`,
-      'bind 127.0.0.1',
-      `sentinel monitor mymaster 127.0.0.1 ${this.primary.port} 2`,
-      'sentinel down-after-milliseconds mymaster 500',
-      'sentinel failover-timeout mymaster 4000',
-    ];
-    writeFileSync(file, `${lines.join('\n')}\n`);
-    await server.spawn(binary(kind), [file, '--sentinel']);
-    return server;
   }
 
   get addresses(): { host: string; port: number }[] {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from redis import exceptions as redis_errors
 
 
@@ -128,6 +130,15 @@ _BY_CODE: dict[str, type[ModqError]] = {
     )
 }
 
+
+class NotTrusted(redis_errors.ConnectionError):
+    """TLS: the server's certificate is not one that the client trusts, or the client's own is not one that the server
+    does; the message says which. Nothing was sent. Trying again does not help: a worker ends with it."""
+
+
+#: What OpenSSL calls failures that are about certificates: its own verdict, and alerts of the other side.
+_CERTIFICATES = re.compile(r"\[SSL: (\w*(?:CERTIFICATE|UNKNOWN_CA)\w*)\][^(\n]*")
+
 #: The connection broke or nobody answered in time: the command may have been carried out or not.
 LOST = (redis_errors.ConnectionError, redis_errors.TimeoutError, OSError)
 
@@ -173,7 +184,23 @@ def of(error: redis_errors.ResponseError) -> redis_errors.ResponseError:
 
 def of_any(error: Exception) -> Exception:
     """The same for whatever came in the place of an answer."""
-    return of(error) if isinstance(error, redis_errors.ResponseError) else error
+    return of(error) if isinstance(error, redis_errors.ResponseError) else not_trusted(error) or error
+
+
+def not_trusted(error: BaseException) -> NotTrusted | None:
+    """What it is if a certificate is the reason for this failure of a connection. redis-py says that in words of its own,
+    which may leave the reason out; its Sentinel has it as text only."""
+    if isinstance(error, NotTrusted):
+        return error
+    link: BaseException | None = error if isinstance(error, LOST) else None
+    while link is not None:
+        found = _CERTIFICATES.search(str(link))
+        if found is not None:
+            made = NotTrusted(found[0].strip())
+            made.__cause__ = error
+            return made
+        link = link.__cause__ or link.__context__
+    return None
 
 
 def is_lost(error: BaseException) -> bool:

@@ -87,6 +87,8 @@ class Line:
                 await self.drop()
             if isinstance(error, errors.LOST):
                 await self._find_again()
+            if (untrusted := errors.not_trusted(error)) is not None:
+                raise untrusted from error
             raise
         return command.parse(reply)
 
@@ -100,7 +102,7 @@ class Line:
             replies = await pipeline.execute(raise_on_error=False)
         except (redis_errors.RedisError, OSError) as error:
             await self._find_again()
-            return [error] * len(commands)
+            return [errors.of_any(error)] * len(commands)
         if any(isinstance(reply, Exception) and moved(reply) for reply in replies):
             await self._find_again()
         answers: list[T | Exception] = []
@@ -185,6 +187,10 @@ class Link:
             if "TTL exhausted" not in str(error):
                 raise
             raise errors.TryAgain(str(error)) from error
+        except errors.LOST as error:
+            if (untrusted := errors.not_trusted(error)) is not None:
+                raise untrusted from error
+            raise
 
     async def _send(self, command: Command[T]) -> Any:
         client: Any = self.client

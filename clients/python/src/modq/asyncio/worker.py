@@ -11,7 +11,7 @@ from .. import _modq as modq
 from .._crew import STEP, Event, Events, Options, WorkOptions
 from .._wire import Command, Duration, Text, backoff, ms, seconds
 from ..codec import Codec
-from ..errors import LockLost, passes
+from ..errors import LockLost, NotTrusted, passes
 from ..types import Lock
 from .held import Heart, WorkClaim
 from .link import BLOCK, Client, Line
@@ -118,7 +118,8 @@ class Crew(Generic[P]):
         """Whether to ask again after an error; if not, the worker ends with it."""
         slot.failures += 1
         slot.adopting = True
-        if not (passes(error) or getattr(error, "code", "") in ("STALE", "NOITEM")):
+        goes_on = passes(error) and not isinstance(error, NotTrusted)
+        if not (goes_on or getattr(error, "code", "") in ("STALE", "NOITEM")):
             self.failure = self.failure or error
             self.closing.set()
             return False
