@@ -195,6 +195,7 @@ class Heart(Generic[P]):
     async def landed(self, claim: WorkClaim[P]) -> None:
         """Waits for a heartbeat of this claim that is on its way: behind a decision its answer would be NOITEM."""
         while claim in self._flying:
+            self._landing.clear()  # another line's heartbeat may have landed: a set event would not wait at all
             await self._landing.wait()
 
     def later(self, coroutine: Any) -> None:
@@ -247,7 +248,6 @@ class Heart(Generic[P]):
 
     async def _extend(self, line: Line, claims: list[WorkClaim[P]]) -> None:
         self._flying |= frozenset(claims)
-        self._landing.clear()
         sent = time.monotonic()
         try:
             answers = await self._ask(line, claims)
