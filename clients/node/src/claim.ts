@@ -55,6 +55,8 @@ export class Claim<T> {
   readonly rev: number;
   /** Who holds it. */
   readonly moderator: string;
+  /** @internal The id as the server knows it: its bytes, where `item` could not say them. */
+  readonly id: string;
   #deadline: Date;
   #home: Home<T>;
   #keeper: Keeper | undefined;
@@ -71,6 +73,8 @@ export class Claim<T> {
     this.#home = home;
     this.moderator = moderator;
     this.item = text(at[ITEM], home.encoding);
+    // Bytes that are no UTF-8 became the sign for that. Asked for under that name the item would not be found, and come back at once.
+    this.id = this.item.includes('\ufffd') ? (bytes(at[ITEM]) as unknown as string) : this.item;
     this.raw = bytes(at[PAYLOAD]);
     this.token = num(at[TOKEN]);
     this.#deadline = date(at[DEADLINE]);
@@ -122,14 +126,14 @@ export class Claim<T> {
    */
   async resolve(options: ResolveOptions & { timeout?: number } = {}): Promise<Decision> {
     const { timeout, ...rest } = options;
-    const done = await this.#decide('resolved', timeout, () => this.#home.sendResolve(this.item, this.token, rest));
+    const done = await this.#decide('resolved', timeout, () => this.#home.sendResolve(this.id, this.token, rest));
     return done.explained ? { confirmed: false } : this.#home.readResolved(done.reply);
   }
 
   /** Gives the item back, to its own place. */
   async release(options: ReleaseOptions & { timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
-    const done = await this.#decide('released', timeout, () => this.#home.sendRelease(this.item, this.token, rest));
+    const done = await this.#decide('released', timeout, () => this.#home.sendRelease(this.id, this.token, rest));
     return { confirmed: done.explained === undefined };
   }
 
@@ -137,14 +141,14 @@ export class Claim<T> {
   async move(destination: string, options: { priority?: number; by?: string; timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
     const all = { ...rest, token: this.token };
-    const done = await this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.item, all));
+    const done = await this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.id, all));
     return { confirmed: done.explained === undefined };
   }
 
   /** Sets the deadline anew: the server's now + `ms`. */
   async extend(ms: number): Promise<Date> {
     try {
-      this.#deadline = await this.#home.extend(this.item, this.token, ms);
+      this.#deadline = await this.#home.extend(this.id, this.token, ms);
       return this.#deadline;
     } catch (error) {
       if (error instanceof Stale || error instanceof NoItem) this.lose(error);

@@ -1,12 +1,11 @@
 // The moderation queue: every MODQ command, with named fields in and out.
 import { Args } from './args.js';
-import { Claim, type Home } from './claim.js';
+import { Claim } from './claim.js';
 import { type Codec, raw } from './codec.js';
-import { type Arg, type Client, call, type Driver, driverOf } from './driver.js';
+import { type Arg, type Client, callWithin, type Driver, driverOf } from './driver.js';
 import { InvalidArgument } from './errors.js';
 import * as parse from './parse.js';
 import { date, each, list, num, optional, text } from './reply.js';
-import { within } from './time.js';
 import type * as t from './types.js';
 import { WaitingConnection } from './waiting.js';
 import { type Handler, Worker, type WorkerOptions } from './worker.js';
@@ -18,7 +17,7 @@ type Build = (args: Args) => Args;
  * A queue. Durations are milliseconds, points in time Dates; ids are strings, payloads go through the codec. It uses your client
  * and never closes it; `close` closes only the connections that blocked claims made.
  */
-export class Queue<T = Buffer | string> implements Home<T> {
+export class Queue<T = Buffer | string> {
   /** The key, as you named it. */
   readonly key: string;
   readonly codec: Codec<T>;
@@ -33,6 +32,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
     key: string,
     options: t.QueueOptions<T> = {},
   ) {
+    if (typeof key !== 'string') throw new InvalidArgument('a queue needs the name of its key, a string', 'ERR');
     this.driver = driverOf(client);
     this.key = key;
     this.codec = options.codec ?? (raw as unknown as Codec<T>);
@@ -402,7 +402,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   #send(request: { args: Arg[]; keys: Arg[]; readonly?: boolean }): Promise<unknown> {
-    return within(this.#timeout, String(request.args[0]), call(this.driver, request));
+    return callWithin(this.driver, this.#timeout, request);
   }
 }
 

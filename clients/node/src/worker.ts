@@ -1,6 +1,6 @@
 // The worker: claims, keeps the locks alive, decides, and gives everything back at its end.
 import { randomBytes } from 'node:crypto';
-import { EventEmitter } from 'node:events';
+import { EventEmitter, setMaxListeners } from 'node:events';
 import { type Claim, givenUp, isChange, isLoss } from './claim.js';
 import { InvalidArgument, isPassing, ModqError, toModqError } from './errors.js';
 import { Gate } from './gate.js';
@@ -102,6 +102,8 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     readonly gate: Gate = new Gate(Number.POSITIVE_INFINITY),
   ) {
     super();
+    refuseWrong(handler, options);
+    setMaxListeners(0, this.stopping.signal); // each slot that waits listens
     this.options = withDefaults(options);
     const o = this.options;
     this.heartbeats = new Heartbeats<T>(
@@ -241,6 +243,14 @@ class Context<T> {
   get signal(): AbortSignal {
     return this.#claim.signal;
   }
+}
+
+/** Types tell most of it, but not to JavaScript: without a moderator's name the ids would begin with "undefined". */
+function refuseWrong(handler: unknown, options: WorkerOptions | undefined): void {
+  const { moderator, moderatorOf, concurrency = 1 } = options ?? ({} as WorkerOptions);
+  if (typeof handler !== 'function') throw new InvalidArgument('a worker needs a handler, a function of a claim', 'ERR');
+  if (typeof moderator !== 'string' && !moderatorOf) throw new InvalidArgument('a worker needs the name of its moderator', 'ERR');
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) throw new InvalidArgument('concurrency must be at least 1', 'ERR');
 }
 
 function withDefaults(options: WorkerOptions): Required<WorkerOptions> {

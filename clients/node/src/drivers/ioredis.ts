@@ -52,12 +52,18 @@ class Sender {
   readonly #Command: CommandClass;
   readonly #cluster: boolean;
 
-  constructor(readonly client: Ioredis) {
+  /** `broken`: whether the client lost its connection and has no other yet. */
+  constructor(
+    readonly client: Ioredis,
+    readonly broken: () => boolean = () => false,
+  ) {
     this.#cluster = client.nodes !== undefined;
     this.#Command = commandClass(client);
   }
 
-  send({ args, keys, readonly = false }: Request): Promise<unknown> {
+  send({ args, keys, readonly = false, signal }: Request): Promise<unknown> {
+    // Its queue for the time without a connection gives nothing back: what has a deadline does not go into it.
+    if (signal && this.broken()) return Promise.reject(new Error('the connection to the server is down'));
     const command = new this.#Command(args[0] as string, args.slice(1), { replyEncoding: null, readOnly: readonly });
     if (this.#cluster) command.keys = keys;
     return this.client.sendCommand(command);
@@ -136,8 +142,8 @@ class IoredisSubscriber implements Subscriber {
 
 /** The driver of an ioredis client. */
 export function ioredisDriver(client: Ioredis): Driver {
-  const sender = new Sender(client);
   const interruptions = countInterruptions(client);
+  const sender = new Sender(client, () => interruptions() > 0 && client.status !== 'ready');
   return {
     cluster: client.nodes !== undefined,
     prefix: client.options.keyPrefix ?? '',
