@@ -264,6 +264,23 @@ async def test_an_error_that_does_not_pass_ends_the_worker(aclient: Any, name: s
         await asyncio.wait_for(Worker(queue, handler, "bot").run(), PATIENCE)
 
 
+async def test_cancelling_the_end_makes_it_short_and_leaves_nothing(aclient: redis.asyncio.Redis, name: str) -> None:
+    """As asyncio.run does at Ctrl-C while the worker drains: what is held must be given back all the same."""
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    worker = queue.worker(sleeping, "bot", drain_timeout=PATIENCE * 2)
+    running = asyncio.ensure_future(worker.run())
+    await until(lambda: worker._crew is not None and worker._crew.heart.held, "it is in hand")
+    closing = asyncio.ensure_future(worker.close())
+    await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.wait_for(asyncio.wait({running}), PATIENCE)
+    assert running.cancelled()
+    assert await queue.len("ready") == 1
+    await closing
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
 async def test_a_signal_is_for_all_workers_of_the_loop(aclient: redis.asyncio.Redis, name: str) -> None:
     workers = [Queue(aclient, name).worker(sleeping, "bot") for _ in range(2)]
     running = [asyncio.ensure_future(worker.run(handle_signals=True)) for worker in workers]

@@ -17,6 +17,7 @@ from ..types import Lock
 from .held import Heart, WorkClaim
 from .link import BLOCK, Client, Line
 from .queue import Commands
+from .timing import done_or_told, to_the_end
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,6 +53,8 @@ class Crew(Generic[P]):
         self.events = events
         self.heart: Heart[P] = Heart(options, events)
         self.closing = asyncio.Event()
+        #: Set when handlers are no longer to be waited for.
+        self.hurry = asyncio.Event()
         self.failure: BaseException | None = None
         self.slots = [self.open_slot(number) for number in range(options.concurrency)]
         self._lines: dict[bytes, Line] = {}
@@ -146,7 +149,7 @@ class Crew(Generic[P]):
         for slot in self.slots:
             if slot.claiming and slot.task in tasks:
                 slot.task.cancel()
-        tasks = await self._wait_for(tasks, drain)
+        tasks = await done_or_told(tasks, drain, self.hurry)
         for task in tasks:
             task.cancel()
         await self._wait_for(tasks, STEP)
@@ -264,10 +267,12 @@ class Worker(Generic[P]):
         finally:
             stop.cancel()
             failed.cancel()
-            await asyncio.shield(asyncio.ensure_future(crew.end(self._drain)))
-            self._closed.set()
-            if handle_signals:
-                ignore_signals(self._stop)
+            try:
+                await to_the_end(crew.end(self._drain), crew.hurry)
+            finally:
+                self._closed.set()
+                if handle_signals:
+                    ignore_signals(self._stop)
         if crew.failure is not None:
             raise crew.failure
 
@@ -343,7 +348,7 @@ async def work(crew: Crew[P]) -> AsyncGenerator[WorkClaim[P], None]:
             yield claim
     finally:
         await claims.aclose()
-        await asyncio.shield(asyncio.ensure_future(crew.end(0.0)))
+        await to_the_end(crew.end(0.0), crew.hurry)
     if crew.failure is not None:
         raise crew.failure
 
