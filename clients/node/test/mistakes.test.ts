@@ -86,6 +86,23 @@ describe.each(CLIENTS)('%s', (name) => {
     expect(seen.remaining).toBe(100);
   });
 
+  it('hears a signal once for all shards, and is closed once', async () => {
+    const warnings: string[] = [];
+    const heard = (warning: Error) => warnings.push(warning.name);
+    process.on('warning', heard);
+    const queue = new ShardedQueue(made.client, 'sharded', { shards: 12 });
+    const worker = queue.worker(none, { moderator: 'bot', signals: ['SIGUSR2'] });
+    let closed = 0;
+    worker.on('closed', () => closed++);
+    const running = worker.run();
+    await until('all to wait', async () => (await queue.stats()).every(({ waiting }) => waiting === 1));
+    process.emit('SIGUSR2');
+    await running;
+    await worker.close();
+    process.off('warning', heard);
+    expect([closed, warnings, process.listenerCount('SIGUSR2')]).toEqual([1, [], 0]);
+  });
+
   it('warns of nothing with many slots', async () => {
     const warnings: string[] = [];
     const heard = (warning: Error) => warnings.push(warning.name);
