@@ -14,6 +14,7 @@ from sides import Side
 import modq
 from modq import InvalidArgument, Limit, Limiter, Queue, Worker
 from modq import asyncio as aio
+from modq.middleware import asgi, wsgi
 
 CLIENT = redis.Redis()
 
@@ -50,6 +51,22 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
 def test_wrong_types(wrong: Callable[[], Any], says: str) -> None:
     with pytest.raises(TypeError, match=says):
         wrong()
+
+
+def test_a_middleware_tells_when_it_is_made() -> None:
+    mine, other = Limiter(CLIENT, Limit(1, 1)), aio.Limiter(redis.asyncio.Redis(), Limit(1, 1))
+    with pytest.raises(TypeError, match=r"modq\.asyncio"):
+        asgi.RateLimitMiddleware(None, mine)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"Limiter of modq$"):
+        wsgi.RateLimitMiddleware(None, other)  # type: ignore[arg-type]
+    for make in (
+        (lambda: asgi.RateLimitMiddleware(None, other, names=["a", "b"])),
+        (  # type: ignore[arg-type]
+            lambda: wsgi.RateLimitMiddleware(None, mine, names=["a", "b"])  # type: ignore[arg-type]
+        ),
+    ):
+        with pytest.raises(ValueError, match="2 names for 1 limits"):
+            make()
 
 
 def test_wrong_words() -> None:

@@ -264,6 +264,19 @@ async def test_an_error_that_does_not_pass_ends_the_worker(aclient: Any, name: s
         await asyncio.wait_for(Worker(queue, handler, "bot").run(), PATIENCE)
 
 
+async def test_a_lock_that_was_held_before_is_extended_first(aclient: redis.asyncio.Redis, name: str) -> None:
+    """Of somebody known by name, whose process died: an old lock may end before the first heartbeat."""
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    [old] = await queue.claim("ann", lock=10)
+    async with aclosing(queue.work("ann", unique=False, lock_duration=3600)) as claims:
+        async for claim in claims:
+            assert claim.token == old.token
+            assert (claim.deadline - old.deadline).total_seconds() > 3000
+            await claim.resolve()
+            break
+
+
 async def test_cancelling_the_end_makes_it_short_and_leaves_nothing(aclient: redis.asyncio.Redis, name: str) -> None:
     """As asyncio.run does at Ctrl-C while the worker drains: what is held must be given back all the same."""
     queue = Queue(aclient, name)

@@ -365,6 +365,16 @@ def test_who_closes_from_within_is_not_waited_for(one_server: Server, name: str,
     signal.signal(signal.SIGUSR1, before)
 
 
+def test_a_lock_that_was_held_before_is_extended_first(one_server: Server, name: str) -> None:
+    queue = Queue(redis.Redis(port=one_server.port), name)
+    queue.submit("post:1", b"")
+    [old] = queue.claim("ann", lock=10)
+    for claim in queue.work("ann", unique=False, lock_duration=3600):
+        assert claim.token == old.token and (claim.deadline - old.deadline).total_seconds() > 3000
+        claim.resolve()
+        break
+
+
 def test_a_worker_runs_once(one_server: Server, name: str) -> None:
     worker = Queue(redis.Redis(port=one_server.port), name).worker(lambda claim: claim.resolve(), "bot")
     with running(worker):

@@ -111,7 +111,7 @@ class Crew(Generic[P]):
             slot.claiming = True
             try:
                 claim = self.ask(slot)
-                if claim is not None and slot.adopting:
+                if claim is not None and (slot.adopting or claim.is_old()):
                     claim.extend(self.options.lock_duration)
             except Exception as error:
                 if self.closing.is_set() or not self._go_on(slot, error):

@@ -100,7 +100,7 @@ class Crew(Generic[P]):
             slot.claiming = True
             try:
                 claim = await self.ask(slot)
-                if claim is not None and slot.adopting:
+                if claim is not None and (slot.adopting or claim.is_old()):
                     await claim.extend(self.options.lock_duration)
             except Exception as error:
                 if not self._go_on(slot, error):
