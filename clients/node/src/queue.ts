@@ -3,7 +3,7 @@ import { Args } from './args.js';
 import { Claim } from './claim.js';
 import { type Codec, raw } from './codec.js';
 import { type Arg, type Client, callWithin, type Driver, driverOf } from './driver.js';
-import { InvalidArgument } from './errors.js';
+import { InvalidArgument, NoItem } from './errors.js';
 import * as parse from './parse.js';
 import { date, each, list, num, optional, text } from './reply.js';
 import type * as t from './types.js';
@@ -108,9 +108,18 @@ export class Queue<T = Buffer | string> {
     return { queue, claims: (queue as unknown as Queue<PayloadOf<Q>>).readClaims(moderator, claims) };
   }
 
-  /** Decides an item once; see `Claim.resolve` for the one that survives a lost reply. */
+  /**
+   * Decides an item once; see `Claim.resolve` for the one that survives a lost reply. A `NoItem` that is `uncertain` is the answer to
+   * what ioredis sent again by itself: most likely it is decided, by this very call.
+   */
   async resolve(item: string, token: number, options: t.ResolveOptions = {}): Promise<t.Resolved> {
-    return parse.readResolved(await this.#send(this.resolveRequest(item, token, options)));
+    const interruptions = this.interruptions();
+    try {
+      return parse.readResolved(await this.#send(this.resolveRequest(item, token, options)));
+    } catch (error) {
+      if (error instanceof NoItem) error.uncertain = this.interruptions() !== interruptions;
+      throw error;
+    }
   }
 
   /** RESOLVE of up to 1000 claims, each on its own: statuses, with an error in the place of each that failed. */
