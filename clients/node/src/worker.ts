@@ -92,6 +92,10 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
   #running: Promise<void> | undefined;
   #loops: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
+  #tellEnded = () => {};
+  readonly #ended = new Promise<void>((resolve) => {
+    this.#tellEnded = resolve;
+  });
   #fatal: ModqError | undefined;
 
   /** `gate`: what the workers of several shards share, so that together they have no more in hand than one. */
@@ -132,7 +136,8 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     for (const signal of this.options.signals) process.once(signal, close);
     this.heartbeats.start();
     this.#loops = Promise.all(this.#slots.map((slot) => slot.loop()));
-    await this.#loops;
+    // A handler that never ends keeps its loop from ending; `close` has waited for it then.
+    await Promise.race([this.#loops, this.#ended]);
     for (const signal of this.options.signals) process.removeListener(signal, close);
     await this.close();
     if (this.#fatal) throw this.#fatal;
@@ -161,6 +166,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     }
     this.heartbeats.stop();
     if (this.#running) await this.#giveBack();
+    this.#tellEnded();
     this.emit('closed');
   }
 
