@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { InvalidArgument, json, Limiter, Queue, ShardedQueue, Worker, type WorkerOptions } from '../src/index.js';
 import { CLIENTS, type Made, single } from './kit/clients.js';
 import { Server } from './kit/servers.js';
-import { until } from './kit/wait.js';
+import { PATIENCE, until } from './kit/wait.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: what JavaScript lets pass
 const wrong = (value: unknown) => value as any;
@@ -120,6 +120,19 @@ describe.each(CLIENTS)('%s', (name) => {
     await server.up();
     expect(warnings).toEqual([]);
   });
+});
+
+it.each(['ioredis5', 'ioredis6'] as const)('%s: a check waits for a connection that comes back in time', async (name) => {
+  const server = await Server.start();
+  const { client, close } = await single(name, server.port, { retryStrategy: () => 300 });
+  const limiter = new Limiter(client, { limits: { quota: 9, window: 3_600_000 }, onError: 'throw', timeout: PATIENCE });
+  await limiter.check('u');
+  await server.ask('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await until('the client to know', () => (client as { status?: string }).status !== 'ready');
+  const checks = await Promise.all(Array.from({ length: 3 }, () => limiter.check('u')));
+  expect(checks.map(({ remaining }) => remaining)).toEqual([7, 6, 5]);
+  close();
+  await server.stop();
 });
 
 describe('a program', () => {
