@@ -21,12 +21,15 @@ const exports = new Limiter(client, { prefix: 'limit:export:', limits: { name: '
 
 const app = express();
 const user = (request) => request.get('x-user');
+// What somebody asks for is not what they say it costs: at least one.
+const files = (request) => Math.max(1, Math.trunc(Number(request.query.files)) || 1);
+const signedIn = (request, response, next) => (user(request) ? next() : response.status(401).send('who are you?'));
 app.use(rateLimit({ limiter: pages, keyGenerator: (request) => user(request) ?? request.ip, skip: (request) => request.path === '/health' }));
 
 app.get('/health', (_request, response) => response.send('fine'));
 app.get('/', (_request, response) => response.send('hello'));
 
-app.get('/export', rateLimit({ limiter: exports, keyGenerator: user, cost: (request) => Number(request.query.files ?? 1) }), async (request, response) => {
+app.get('/export', signedIn, rateLimit({ limiter: exports, keyGenerator: user, cost: files }), async (request, response) => {
   const done = await exports.withLease('running', 2, { ttl: 60_000 }, async (lease) => `export of ${user(request)}, place ${lease.inUse} of ${lease.max}`);
   if (done === null) return response.status(503).set('Retry-After', '5').send('two exports are running');
   return response.send(done);

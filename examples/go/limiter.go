@@ -69,13 +69,16 @@ func (l *Limiter) Wrap(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("RateLimit", fmt.Sprintf(`"default";r=%d;t=%d`, answer.Remaining, seconds(answer.ResetAfter)))
+		// t would be until there is more quota, which an answer without DETAIL tells of a refusal only: not until all of it is back.
+		limit := fmt.Sprintf(`"default";r=%d`, answer.Remaining)
+		if !answer.Allowed && answer.RetryAfter >= 0 {
+			limit += fmt.Sprintf(";t=%d", seconds(answer.RetryAfter))
+			w.Header().Set("Retry-After", fmt.Sprint(seconds(answer.RetryAfter)))
+		}
+		w.Header().Set("RateLimit", limit)
 		if answer.Allowed {
 			next.ServeHTTP(w, r)
 			return
-		}
-		if answer.RetryAfter >= 0 {
-			w.Header().Set("Retry-After", fmt.Sprint(seconds(answer.RetryAfter)))
 		}
 		http.Error(w, "too many requests", http.StatusTooManyRequests)
 	})

@@ -202,6 +202,25 @@ func TestWorkerKeepsLocksAndGivesBack(t *testing.T) {
 	}
 }
 
+// While a server is not the primary its refusals pass, and say nothing of what became of the decision.
+func TestDecisionWaitsForThePrimary(t *testing.T) {
+	pool, _ := start(t)
+	submit(t, pool, "post:1", "hello")
+	asReplica := func(context.Context, []byte) (string, error) {
+		_, err := ask(pool, "REPLICAOF", "127.0.0.1", "1")
+		return "keep", err
+	}
+	run(t, &Worker{Pool: pool, Queue: "review", Moderator: "ann", Lock: time.Minute, Beat: 20 * time.Second, Block: time.Second, Judge: asReplica})
+	eventually(t, "a refusal", func() bool {
+		errors, _ := redis.String(ask(pool, "INFO", "errorstats"))
+		return strings.Contains(errors, "READONLY")
+	})
+	if _, err := ask(pool, "REPLICAOF", "NO", "ONE"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the decision", func() bool { return stat(t, pool, "resolved") == 1 })
+}
+
 func TestLimits(t *testing.T) {
 	pool, server := start(t)
 	limiter := Limiter{Pool: pool, Limits: []Limit{{2, time.Hour}, {100, 24 * time.Hour}}, Patience: 30 * time.Second}
@@ -222,7 +241,14 @@ func TestLimits(t *testing.T) {
 			t.Errorf("request %d: %d", i, answer.StatusCode)
 		}
 		after, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
-		if (want == 429) != (after > 1800) || answer.Header.Get("RateLimit") == "" {
+		if (want == 429) != (after > 1800) {
+			t.Errorf("request %d: %v", i, answer.Header)
+		}
+		limit := fmt.Sprintf(`"default";r=%d`, max(0, 1-i))
+		if want == 429 {
+			limit += fmt.Sprintf(";t=%d", after)
+		}
+		if answer.Header.Get("RateLimit") != limit {
 			t.Errorf("request %d: %v", i, answer.Header)
 		}
 	}

@@ -152,10 +152,10 @@ func (w *Worker) resolve(c claim, verdict string) string {
 			return status
 		case isLoss(err) && uncertain:
 			return "decided, most likely by us: a reply was lost" // with RETAIN set on the queue it would be OK
-		case errors.As(err, &refused) && !strings.HasPrefix(err.Error(), "LOADING") || time.Now().After(end):
+		case errors.As(err, &refused) && !passes(err) || time.Now().After(end):
 			return err.Error()
 		}
-		uncertain = true
+		uncertain = uncertain || refused == "" // a refusal is an answer: nothing was done
 		time.Sleep(100 * time.Millisecond)
 	}
 }
@@ -170,6 +170,16 @@ func (w *Worker) do(command string, args ...any) (any, error) {
 func isLoss(err error) bool {
 	var refused redis.Error
 	return errors.As(err, &refused) && (strings.HasPrefix(err.Error(), "STALE") || strings.HasPrefix(err.Error(), "NOITEM"))
+}
+
+// passes tells whether the server may well take the same command a little later: it starts, or is about to be another.
+func passes(err error) bool {
+	for _, code := range []string{"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "OOM"} {
+		if strings.HasPrefix(err.Error(), code+" ") {
+			return true
+		}
+	}
+	return false
 }
 
 // sleep answers false if ctx ended first.

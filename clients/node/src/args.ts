@@ -1,4 +1,4 @@
-// Writes options as arguments. What is undefined is left out.
+// Writes options as arguments. What is undefined or null is left out.
 import type { Arg } from './driver.js';
 import { InvalidArgument } from './errors.js';
 
@@ -8,6 +8,30 @@ function integer(name: string, value: number | bigint): string {
     throw new InvalidArgument(`${name} must be an integer, not ${value}`, 'ERR');
   }
   return String(value);
+}
+
+function kind(value: unknown): string {
+  return value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value;
+}
+
+/** A word or bytes. Of anything else a client makes what it likes: ioredis writes "[object Object]". */
+function word(value: Arg): Arg {
+  if (typeof value === 'string' || Buffer.isBuffer(value)) return value;
+  if ((value as unknown) instanceof Uint8Array) return Buffer.from(value as Uint8Array);
+  throw new InvalidArgument(`a string or bytes is needed, not ${kind(value)}`, 'ERR');
+}
+
+/** An id as bytes of the encoding; what it cannot say is an error, and not another id. Bytes are what a reply had. */
+function idBytes(id: Arg, encoding: BufferEncoding): Arg {
+  if (Buffer.isBuffer(id)) return id;
+  if (typeof id !== 'string') throw new InvalidArgument(`ids and tags are strings, not ${kind(id)}`, 'ERR');
+  if (encoding === 'utf8') {
+    if (!id.isWellFormed()) throw new InvalidArgument('an id has half of a surrogate pair, which UTF-8 cannot say', 'ERR');
+    return id;
+  }
+  const bytes = Buffer.from(id, encoding);
+  if (bytes.toString(encoding) !== id) throw new InvalidArgument(`an id has letters that ${encoding} cannot say`, 'ERR');
+  return bytes;
 }
 
 /** Arguments of one command, put together in order. */
@@ -22,14 +46,14 @@ export class Args {
   }
 
   /** An id, in the encoding of ids. */
-  id(...ids: string[]): this {
-    for (const id of ids) this.list.push(this.encoding === 'utf8' ? id : Buffer.from(id, this.encoding));
+  id(...ids: Arg[]): this {
+    for (const id of ids) this.list.push(idBytes(id, this.encoding));
     return this;
   }
 
   /** A word as it is. */
   word(...words: Arg[]): this {
-    this.list.push(...words);
+    for (const one of words) this.list.push(word(one));
     return this;
   }
 
@@ -39,23 +63,25 @@ export class Args {
   }
 
   /** NAME value. */
-  number(name: string, value: number | undefined): this {
-    return value === undefined ? this : this.word(name).int(name, value);
+  number(name: string, value: number | null | undefined): this {
+    return value === undefined || value === null ? this : this.word(name).int(name, value);
   }
 
   /** NAME text. */
-  text(name: string, value: string | undefined): this {
-    return value === undefined ? this : this.word(name, value);
+  text(name: string, value: string | null | undefined): this {
+    return value === undefined || value === null ? this : this.word(name, value);
   }
 
   /** NAME id. */
-  named(name: string, value: string | undefined): this {
-    return value === undefined ? this : this.word(name).id(value);
+  named(name: string, value: string | null | undefined): this {
+    return value === undefined || value === null ? this : this.word(name).id(value);
   }
 
   /** NAME n id … */
-  counted(name: string, values: readonly string[] | undefined): this {
-    return values === undefined ? this : this.word(name, String(values.length)).id(...values);
+  counted(name: string, values: readonly string[] | null | undefined): this {
+    if (values === undefined || values === null) return this;
+    if (!Array.isArray(values)) throw new InvalidArgument(`${name} are an array of strings, not ${kind(values)}`, 'ERR');
+    return this.word(name, String(values.length)).id(...values);
   }
 
   /** NAME, if it is true. */
@@ -64,7 +90,7 @@ export class Args {
   }
 
   /** NAME k n. */
-  pair(name: string, value: readonly [number, number] | undefined): this {
-    return value === undefined ? this : this.word(name).int(name, value[0]).int(name, value[1]);
+  pair(name: string, value: readonly [number, number] | null | undefined): this {
+    return value === undefined || value === null ? this : this.word(name).int(name, value[0]).int(name, value[1]);
   }
 }

@@ -1,10 +1,9 @@
 // Boards: every RANK command. Scores are bigint, since they have 64 bits.
 import { randomUUID } from 'node:crypto';
 import { Args } from './args.js';
-import { type Arg, type Client, call, type Driver, driverOf } from './driver.js';
+import { type Arg, type Client, callWithin, type Driver, driverOf } from './driver.js';
 import { InvalidArgument } from './errors.js';
 import { big, date, fields, list, num, optional, text } from './reply.js';
-import { within } from './time.js';
 
 /** One score or a whole row. Numbers must be integers below 2^53. */
 export type Scores = number | bigint | readonly (number | bigint)[];
@@ -220,6 +219,6 @@ export class Board {
 
   #send(args: Args, readonly = false, more: Arg[] = []): Promise<unknown> {
     const request = { args: args.list, keys: [this.#redisKey, ...more], readonly, exact: true };
-    return within(this.#timeout, String(args.list[0]), call(this.#driver, request));
+    return callWithin(this.#driver, this.#timeout, request);
   }
 }

@@ -70,6 +70,8 @@ export class Claim<T> {
   readonly #submitted: number;
   /** @internal While heartbeats are sent for it. */
   kept: Kept | undefined;
+  /** @internal The id as the server knows it: its bytes, where `item` could not say them. */
+  readonly id: string;
   #home: Home<T>;
   #keeper: Keeper | undefined;
   #lost: AbortController | undefined;
@@ -85,6 +87,8 @@ export class Claim<T> {
     this.#home = home;
     this.moderator = moderator;
     this.item = text(at[ITEM], home.encoding);
+    // Bytes that are no UTF-8 became the sign for that. Asked for under that name the item would not be found, and come back at once.
+    this.id = this.item.includes('\ufffd') ? (bytes(at[ITEM]) as unknown as string) : this.item;
     this.raw = bytes(at[PAYLOAD]);
     this.token = num(at[TOKEN]);
     this.deadlineMs = num(at[DEADLINE]);
@@ -152,26 +156,26 @@ export class Claim<T> {
 
   #sendResolve(options: ResolveOptions): Promise<unknown> {
     const together = this.#keeper?.decisions;
-    return together ? together.send(this.item, this.token, options) : this.#home.sendResolve(this.item, this.token, options);
+    return together ? together.send(this.id, this.token, options) : this.#home.sendResolve(this.id, this.token, options);
   }
 
   /** Gives the item back, to its own place. */
   async release(options: ReleaseOptions & { timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
-    return this.#decide('released', timeout, () => this.#home.sendRelease(this.item, this.token, rest), confirmed);
+    return this.#decide('released', timeout, () => this.#home.sendRelease(this.id, this.token, rest), confirmed);
   }
 
   /** Moves the item to another queue, in a cluster one of the same slot. */
   async move(destination: string, options: { priority?: number; by?: string; timeout?: number } = {}): Promise<{ confirmed: boolean }> {
     const { timeout, ...rest } = options;
     const all = { ...rest, token: this.token };
-    return this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.item, all), confirmed);
+    return this.#decide('moved', timeout, () => this.#home.sendMove(destination, this.id, all), confirmed);
   }
 
   /** Sets the deadline anew: the server's now + `ms`. */
   async extend(ms: number): Promise<Date> {
     try {
-      const deadline = await this.#home.extend(this.item, this.token, ms);
+      const deadline = await this.#home.extend(this.id, this.token, ms);
       this.extended(deadline);
       return deadline;
     } catch (error) {

@@ -2,6 +2,7 @@
 import { ioredisDriver, isIoredis } from './drivers/ioredis.js';
 import { isNodeRedis, nodeRedisDriver } from './drivers/noderedis.js';
 import { InvalidArgument, toModqError } from './errors.js';
+import { within } from './time.js';
 
 /** What a command consists of, before it is written. */
 export type Arg = string | Buffer;
@@ -16,6 +17,8 @@ export interface Request {
   readonly?: boolean;
   /** Its reply has integers of 64 bits. */
   exact?: boolean;
+  /** Aborted when nobody waits for the reply any more: what was not sent by then is not to be sent. */
+  signal?: AbortSignal;
 }
 
 /** A connection of our own, for one command at a time that may block. */
@@ -61,6 +64,7 @@ const drivers = new WeakMap<object, Driver>();
 
 /** The driver of a client, made once. */
 export function driverOf(client: Client): Driver {
+  if (typeof client !== 'object' || client === null) throw notAClient();
   const known = drivers.get(client);
   if (known) return known;
   const driver = makeDriver(client);
@@ -71,7 +75,22 @@ export function driverOf(client: Client): Driver {
 function makeDriver(client: Client): Driver {
   if (isIoredis(client)) return ioredisDriver(client);
   if (isNodeRedis(client)) return nodeRedisDriver(client);
-  throw new InvalidArgument('not a client of redis (node-redis) or ioredis', 'ERR');
+  throw notAClient();
+}
+
+function notAClient(): InvalidArgument {
+  return new InvalidArgument('not a client of redis (node-redis) or ioredis', 'ERR');
+}
+
+/**
+ * `call` with a deadline in ms. What waits in the client for a connection when it passes is taken out again: a request that was
+ * given up long ago must not be charged when the server is back.
+ */
+export function callWithin(driver: Driver, ms: number, request: Request): Promise<unknown> {
+  if (!Number.isFinite(ms)) return call(driver, request);
+  const gone = new AbortController();
+  const sent = call(driver, { ...request, signal: gone.signal });
+  return within(ms, String(request.args[0]), sent, () => gone.abort());
 }
 
 /** Sends a request by the user's client; errors are ours. */

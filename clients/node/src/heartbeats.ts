@@ -109,13 +109,14 @@ export class Heartbeats<T> implements Keeper {
     const { lock, timeout } = this.options;
     if (this.#batches && claims.length > 1) {
       try {
-        return await within(timeout, 'MEXTEND', this.queue.extendMany(lock, claims));
+        const held = claims.map(({ id, token }) => ({ item: id, token }));
+        return await within(timeout, 'MEXTEND', this.queue.extendMany(lock, held));
       } catch (error) {
         if (!isNotToBeHad(toModqError(error))) throw error;
         this.#batches = false; // one by one, then
       }
     }
-    const one = ({ item, token }: Claim<T>) => this.queue.extend(item, token, lock).catch(toModqError);
+    const one = ({ id, token }: Claim<T>) => this.queue.extend(id, token, lock).catch(toModqError);
     return within(timeout, 'EXTEND', Promise.all(claims.map(one)));
   }
 

@@ -1,11 +1,11 @@
 // Rate limits, concurrency limits and named policies: RATELIMIT with a deadline of its own and a said answer to failures.
 import { randomUUID } from 'node:crypto';
 import { Args } from './args.js';
-import { type Arg, type Client, call, type Driver, driverOf } from './driver.js';
+import { type Arg, type Client, callWithin, type Driver, driverOf } from './driver.js';
 import { InvalidArgument, type ModqError, NoPolicy, toModqError, WrongType } from './errors.js';
 import { Lease, type LeaseOptions } from './lease.js';
 import { fields, list, num, optional, text } from './reply.js';
-import { monotonic, sleep, within } from './time.js';
+import { monotonic, sleep } from './time.js';
 
 export type Algo = 'LOG' | 'COUNTER' | 'FIXED' | 'GCRA';
 
@@ -266,6 +266,10 @@ export class Limiter {
   }
 
   #key(key: string): string {
+    // Or all who are not logged in would be one subject, called "undefined".
+    if (key === undefined || key === null || typeof key === 'object') {
+      throw new InvalidArgument(`a subject is a string, not ${key === null ? 'null' : typeof key}`, 'ERR');
+    }
     return this.driver.prefix + (this.options.prefix ?? '') + key;
   }
 
@@ -274,7 +278,7 @@ export class Limiter {
   }
 
   #send(request: { args: Arg[]; keys: Arg[]; readonly?: boolean }): Promise<unknown> {
-    return within(this.options.timeout, String(request.args[0]), call(this.driver, request));
+    return callWithin(this.driver, this.options.timeout, request);
   }
 
   async #everywhere(args: Arg[]): Promise<unknown[]> {

@@ -1,12 +1,11 @@
 // The moderation queue: every MODQ command, with named fields in and out.
 import { Args } from './args.js';
-import { Claim, type Home } from './claim.js';
+import { Claim } from './claim.js';
 import { type Codec, raw } from './codec.js';
-import { type Arg, type Client, call, type Driver, driverOf } from './driver.js';
-import { InvalidArgument } from './errors.js';
+import { type Arg, type Client, callWithin, type Driver, driverOf } from './driver.js';
+import { InvalidArgument, NoItem } from './errors.js';
 import * as parse from './parse.js';
 import { date, each, list, num, optional, text } from './reply.js';
-import { within } from './time.js';
 import type * as t from './types.js';
 import { WaitingConnection } from './waiting.js';
 import { type Handler, Worker, type WorkerOptions } from './worker.js';
@@ -24,7 +23,7 @@ interface Resolving {
  * A queue. Durations are milliseconds, points in time Dates; ids are strings, payloads go through the codec. It uses your client
  * and never closes it; `close` closes only the connections that blocked claims made.
  */
-export class Queue<T = Buffer | string> implements Home<T> {
+export class Queue<T = Buffer | string> {
   /** The key, as you named it. */
   readonly key: string;
   readonly codec: Codec<T>;
@@ -39,6 +38,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
     key: string,
     options: t.QueueOptions<T> = {},
   ) {
+    if (typeof key !== 'string') throw new InvalidArgument('a queue needs the name of its key, a string', 'ERR');
     this.driver = driverOf(client);
     this.key = key;
     this.codec = options.codec ?? (raw as unknown as Codec<T>);
@@ -114,9 +114,18 @@ export class Queue<T = Buffer | string> implements Home<T> {
     return { queue, claims: (queue as unknown as Queue<PayloadOf<Q>>).readClaims(moderator, claims) };
   }
 
-  /** Decides an item once; see `Claim.resolve` for the one that survives a lost reply. */
+  /**
+   * Decides an item once; see `Claim.resolve` for the one that survives a lost reply. A `NoItem` that is `uncertain` is the answer to
+   * what ioredis sent again by itself: most likely it is decided, by this very call.
+   */
   async resolve(item: string, token: number, options: t.ResolveOptions = {}): Promise<t.Resolved> {
-    return parse.readResolved(await this.#send(this.resolveRequest(item, token, options)));
+    const interruptions = this.interruptions();
+    try {
+      return parse.readResolved(await this.#send(this.resolveRequest(item, token, options)));
+    } catch (error) {
+      if (error instanceof NoItem) error.uncertain = this.interruptions() !== interruptions;
+      throw error;
+    }
   }
 
   /** RESOLVE of up to 1000 claims, each on its own: statuses, with an error in the place of each that failed. */
@@ -416,7 +425,7 @@ export class Queue<T = Buffer | string> implements Home<T> {
   }
 
   #send(request: { args: Arg[]; keys: Arg[]; readonly?: boolean }): Promise<unknown> {
-    return within(this.#timeout, String(request.args[0]), call(this.driver, request));
+    return callWithin(this.driver, this.#timeout, request);
   }
 }
 

@@ -130,6 +130,9 @@ export class ShardedQueue<T = Buffer | string> {
  */
 export class ShardedWorker<T> extends EventEmitter<WorkerEvents<T>> {
   readonly workers: readonly Worker<T>[];
+  readonly #signals: NodeJS.Signals[];
+  #running: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
 
   constructor(
     readonly queue: ShardedQueue<T>,
@@ -138,7 +141,9 @@ export class ShardedWorker<T> extends EventEmitter<WorkerEvents<T>> {
   ) {
     super();
     const gate = new Gate(options.concurrency ?? 1);
-    this.workers = queue.shards.map((shard) => new Worker<T>(shard, handler, options, gate));
+    this.#signals = options.signals ?? [];
+    // Signals are heard once for all of them: Node warns of more than ten listeners.
+    this.workers = queue.shards.map((shard) => new Worker<T>(shard, handler, { ...options, signals: [] }, gate));
     for (const worker of this.workers) this.#forward(worker);
   }
 
@@ -147,10 +152,18 @@ export class ShardedWorker<T> extends EventEmitter<WorkerEvents<T>> {
   }
 
   /** Works until `close`. */
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    this.#running ??= this.#run();
+    return this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const close = () => void this.close();
+    for (const signal of this.#signals) process.once(signal, close);
     try {
       await Promise.all(this.workers.map((worker) => worker.run()));
     } finally {
+      for (const signal of this.#signals) process.removeListener(signal, close);
       await this.close();
     }
   }
@@ -160,7 +173,12 @@ export class ShardedWorker<T> extends EventEmitter<WorkerEvents<T>> {
   }
 
   /** As `Worker.close`, of all shards at once. */
-  async close(options: { timeout?: number } = {}): Promise<void> {
+  close(options: { timeout?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(options);
+    return this.#closing;
+  }
+
+  async #close(options: { timeout?: number }): Promise<void> {
     await Promise.all(this.workers.map((worker) => worker.close(options)));
     this.emit('closed');
   }

@@ -20,14 +20,18 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** The promise's outcome, or `TimedOut` after `ms` (up to 50 ms later, if it is a second or more). What comes later is dropped. */
-export function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+/**
+ * The promise's outcome, or `TimedOut` after `ms` (up to 50 ms later, if it is a second or more), when `givenUp` is called. What
+ * comes later is dropped.
+ */
+export function within<T>(ms: number, what: string, promise: Promise<T>, givenUp?: () => void): Promise<T> {
   if (!Number.isFinite(ms)) return promise;
   return new Promise<T>((resolve, reject) => {
     const late = () => {
       const error = new TimedOut(`${what}: no reply within ${Math.round(ms)} ms`, 'TIMEOUT');
       error.uncertain = true;
       reject(error);
+      givenUp?.();
     };
     const cancel = alarm(ms, late);
     promise.then(

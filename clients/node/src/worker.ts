@@ -1,6 +1,6 @@
 // The worker: claims, keeps the locks alive, decides, and gives everything back at its end.
 import { randomBytes } from 'node:crypto';
-import { EventEmitter } from 'node:events';
+import { EventEmitter, setMaxListeners } from 'node:events';
 import { type Claim, givenUp, isChange, isLoss } from './claim.js';
 import { Claims, type Id } from './claims.js';
 import { Decisions } from './decisions.js';
@@ -96,6 +96,10 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
   #running: Promise<void> | undefined;
   #loops: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
+  #tellEnded = () => {};
+  readonly #ended = new Promise<void>((resolve) => {
+    this.#tellEnded = resolve;
+  });
   #fatal: ModqError | undefined;
 
   /** `gate`: what the workers of several shards share, so that together they have no more in hand than one. */
@@ -106,6 +110,8 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     readonly gate: Gate = new Gate(Number.POSITIVE_INFINITY),
   ) {
     super();
+    refuseWrong(handler, options);
+    setMaxListeners(0, this.stopping.signal); // each slot that waits listens
     this.options = withDefaults(options);
     const o = this.options;
     this.heartbeats = new Heartbeats<T>(
@@ -139,7 +145,8 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     for (const signal of this.options.signals) process.once(signal, close);
     this.heartbeats.start();
     this.#loops = Promise.all(this.#slots.map((slot) => slot.loop()));
-    await this.#loops;
+    // A handler that never ends keeps its loop from ending; `close` has waited for it then.
+    await Promise.race([this.#loops, this.#ended]);
     for (const signal of this.options.signals) process.removeListener(signal, close);
     await this.close();
     if (this.#fatal) throw this.#fatal;
@@ -168,6 +175,7 @@ export class Worker<T> extends EventEmitter<WorkerEvents<T>> {
     }
     this.heartbeats.stop();
     if (this.#running) await this.#giveBack();
+    this.#tellEnded();
     this.emit('closed');
   }
 
@@ -249,6 +257,14 @@ class Context<T> {
   get signal(): AbortSignal {
     return this.#claim.signal;
   }
+}
+
+/** Types tell most of it, but not to JavaScript: without a moderator's name the ids would begin with "undefined". */
+function refuseWrong(handler: unknown, options: WorkerOptions | undefined): void {
+  const { moderator, moderatorOf, concurrency = 1 } = options ?? ({} as WorkerOptions);
+  if (typeof handler !== 'function') throw new InvalidArgument('a worker needs a handler, a function of a claim', 'ERR');
+  if (typeof moderator !== 'string' && !moderatorOf) throw new InvalidArgument('a worker needs the name of its moderator', 'ERR');
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) throw new InvalidArgument('concurrency must be at least 1', 'ERR');
 }
 
 function withDefaults(options: WorkerOptions): Required<WorkerOptions> {

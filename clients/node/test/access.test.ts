@@ -1,6 +1,6 @@
 // Users with the rights of docs/operations.md, prefixes of keys, and the package as it is shipped.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Claim, EventLog, InvalidArgument, Limiter, ModqError, Presence, Queue, utf8, VERSION } from '../src/index.js';
@@ -106,6 +106,30 @@ describe('the package', () => {
     expect(run('-e', `const [m, e, f] = ['modq', 'modq/express', 'modq/fastify'].map(require); ${print}`)).toBe(told);
     const imports = "import * as m from 'modq'; import * as e from 'modq/express'; import * as f from 'modq/fastify';";
     expect(run('--input-type=module', '-e', `${imports} ${print}`)).toBe(told);
+  });
+
+  it('has declarations that are right by themselves, for import and for require', () => {
+    const dir = mkdtempSync(join(PACKAGE, 'node_modules/.types-'));
+    try {
+      const program = "import * as m from 'modq'; import * as e from 'modq/express'; import * as f from 'modq/fastify';";
+      for (const file of ['a.mts', 'a.cts']) writeFileSync(join(dir, file), `${program} export default [m, e, f];`);
+      const tsc = join(PACKAGE, 'node_modules/typescript/bin/tsc');
+      const options = [
+        '--strict',
+        '--exactOptionalPropertyTypes',
+        '--noEmit',
+        '--module',
+        'nodenext',
+        '--types',
+        'node',
+        '--target',
+        'es2022',
+      ];
+      // What the declarations say is checked, too: some users have no skipLibCheck.
+      expect(run(tsc, ...options, '--skipLibCheck', 'false', join(dir, 'a.mts'), join(dir, 'a.cts'))).toBe('');
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it('has no dependencies', () => {

@@ -85,6 +85,9 @@ describe('examples/express', () => {
     expect(refused.headers.get('ratelimit')).toMatch(/^"daily";r=1;t=/);
     const never = await get('/export?files=9', 'dave');
     expect([never.status, never.headers.get('retry-after')]).toEqual([429, null]);
+    // Nobody sets their own price, and who has no name is not one subject with all others who have none.
+    expect((await get('/export?files=0', 'erin')).headers.get('ratelimit')).toMatch(/^"daily";r=2;t=/);
+    expect((await fetch(`${url}/export`)).status).toBe(401);
     program.child.kill('SIGTERM');
     await program.gone;
   });

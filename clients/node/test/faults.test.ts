@@ -89,6 +89,21 @@ describe.concurrent.each(CLIENTS)('%s', (name) => {
     expect(flaws(await audit(server, EVENTS.events), ids(3))).toEqual([]);
   });
 
+  it('tells that nobody knows when the reply to a decision without a worker is lost', async (context) => {
+    const { keep, using } = scene(context);
+    const server = keep(await Server.start());
+    const proxy = keep(await LossyProxy.start(server.port));
+    await filled(server, 2);
+    const { client } = using(await single(name, proxy.port));
+    const queue = new Queue(client, '{q}', { codec: utf8 });
+    const [claim] = await queue.claim('ann');
+    proxy.cut = { what: /MODQ\.RESOLVE/, times: 1 };
+    // ioredis sends again by itself and hears that the item is gone; node-redis hears nothing.
+    await expect(queue.resolve('i0', claim?.token ?? 0)).rejects.toMatchObject({ uncertain: true });
+    await until('the connection', async () => (await queue.len().catch(() => -1)) === 1);
+    await expect(queue.resolve('i0', claim?.token ?? 0)).rejects.toMatchObject({ code: 'NOITEM', uncertain: false });
+  });
+
   it('works on the same item when the reply to its claim is lost', async (context) => {
     const { keep, using, start } = scene(context);
     const server = keep(await Server.start());

@@ -183,6 +183,17 @@ describe.each(CLIENTS)('%s', (name) => {
     ).toEqual(['i1', 'i2']);
   });
 
+  it('ends though a handler never does, and gives its item back', async () => {
+    const queue = new Queue(made.client, 'endless', { codec: utf8 });
+    await queue.submit('a', 'text');
+    const worker = queue.worker(() => new Promise<void>(() => {}), { moderator: 'bot' });
+    const running = worker.run();
+    await until('the item to be in hand', () => worker.active === 1);
+    await worker.close({ timeout: 0 });
+    await running;
+    expect([await queue.len('ready'), await queue.len('locked')]).toEqual([1, 0]);
+  });
+
   it('refuses to begin where it can never work', async () => {
     await server.ask('SET', 'wrong', 'type');
     queue = new Queue(made.client, 'wrong', { codec: utf8 });

@@ -3,11 +3,13 @@ test says stands in for the server; test_opinions.py has the same with a real on
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import redis
 import redis.asyncio
 from redis.exceptions import ResponseError
+from servers import PATIENCE
 
 from modq import Queue, WorkClaim
 from modq import asyncio as aio
@@ -74,3 +76,44 @@ async def test_asyncio() -> None:
         claim.safe_until -= 30
     await heart._extend(line, claims)
     check(claims, line, told)
+
+
+class Slow:
+    """Of another shard: its heartbeat is answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.sent, self.answered = asyncio.Event(), asyncio.Event()
+
+    async def run_all(self, commands: list[Any]) -> list[Any]:
+        self.sent.set()
+        await self.answered.wait()
+        return [9_000 for _ in commands]
+
+
+class Counting(asyncio.Event):
+    """Ends a wait that goes round and round without giving the loop a turn."""
+
+    turns = 0
+
+    async def wait(self) -> Any:
+        self.turns += 1
+        assert self.turns < 100, "the loop stands still"
+        return await super().wait()
+
+
+async def test_a_decision_waits_for_its_own_heartbeat_only() -> None:
+    heart: Any = AsyncHeart(OPTIONS, Events())
+    heart._landing = Counting()
+    queue = aio.Queue(redis.asyncio.Redis(), "q")
+    lines = [Slow(), Slow()]
+    claims = [aio.WorkClaim(queue, lock(i), "bot", heart, line) for i, line in enumerate(lines)]  # type: ignore[arg-type]
+    beats = [asyncio.ensure_future(heart._extend(line, [claim])) for line, claim in zip(lines, claims, strict=True)]
+    await asyncio.gather(*(line.sent.wait() for line in lines))
+    lines[0].answered.set()
+    await beats[0]
+    landed = asyncio.ensure_future(heart.landed(claims[1]))
+    await asyncio.sleep(0)
+    # Only an event loop that is free to go on can see this answer.
+    asyncio.get_running_loop().call_soon(lines[1].answered.set)
+    await asyncio.wait_for(landed, PATIENCE)
+    await beats[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from servers import Server
+from servers import PATIENCE, Server, wait_until
 
 from modq import Queue
 from modq import asyncio as aio
+from modq._sync import link
 from modq._sync.link import Line, Link
 from modq.asyncio import link as aio_link
 
@@ -49,6 +51,32 @@ def test_pools_of_any_kind(one_server: Server, name: str, pool: Any) -> None:
     assert queue.claim("alice", block=0.01) == []
     queue.close()
     client.close()
+
+
+def test_a_cut_while_a_pool_that_lets_wait_is_used(one_server: Server, name: str) -> None:
+    client = redis.Redis(connection_pool=redis.BlockingConnectionPool(host="127.0.0.1", port=one_server.port))
+    queue = Queue(client, name)
+    done: list[str] = []
+    worker = queue.worker(lambda claim: (claim.resolve(), done.append(claim.item)), "bot")
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    with one_server.client() as other:
+        queue.submit("post:1", b"")
+        wait_until(lambda: done and other.execute_command("MODQ.WAITERS", name))
+        other.client_kill_filter(_type="normal", skipme=True)
+        other.execute_command("MODQ.SUBMIT", name, "post:2", "")
+        wait_until(lambda: len(done) == 2)
+    worker.close()
+    thread.join(PATIENCE)
+    client.close()
+
+
+def test_how_long_connecting_may_take() -> None:
+    """Not longer than an answer, whatever the client does by default; and not longer than the user says."""
+    for given, taken in ({}, 0.1), ({"socket_connect_timeout": 20}, 0.1), ({"socket_connect_timeout": 0.05}, 0.05):
+        for of, client in (link, redis.Redis(**given)), (aio_link, redis.asyncio.Redis(**given)):
+            made = of.single(client.connection_pool, 0.1, None)
+            assert made.connection_pool.connection_kwargs["socket_connect_timeout"] == taken
 
 
 async def test_pools_of_any_kind_in_asyncio(one_server: Server, name: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections import Counter
 from contextlib import aclosing
 from typing import Any
@@ -260,6 +262,75 @@ async def test_an_error_that_does_not_pass_ends_the_worker(aclient: Any, name: s
 
     with pytest.raises(WrongType):
         await asyncio.wait_for(Worker(queue, handler, "bot").run(), PATIENCE)
+
+
+async def test_a_lock_that_was_held_before_is_extended_first(aclient: redis.asyncio.Redis, name: str) -> None:
+    """Of somebody known by name, whose process died: an old lock may end before the first heartbeat."""
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    [old] = await queue.claim("ann", lock=10)
+    async with aclosing(queue.work("ann", unique=False, lock_duration=3600)) as claims:
+        async for claim in claims:
+            assert claim.token == old.token
+            assert (claim.deadline - old.deadline).total_seconds() > 3000
+            await claim.resolve()
+            break
+
+
+async def test_cancelling_the_end_makes_it_short_and_leaves_nothing(aclient: redis.asyncio.Redis, name: str) -> None:
+    """As asyncio.run does at Ctrl-C while the worker drains: what is held must be given back all the same."""
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    worker = queue.worker(sleeping, "bot", drain_timeout=PATIENCE * 2)
+    running = asyncio.ensure_future(worker.run())
+    await until(lambda: worker._crew is not None and worker._crew.heart.held, "it is in hand")
+    closing = asyncio.ensure_future(worker.close())
+    await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.wait_for(asyncio.wait({running}), PATIENCE)
+    assert running.cancelled()
+    assert await queue.len("ready") == 1
+    await closing
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_a_signal_is_for_all_workers_of_the_loop(aclient: redis.asyncio.Redis, name: str) -> None:
+    workers = [Queue(aclient, name).worker(sleeping, "bot") for _ in range(2)]
+    running = [asyncio.ensure_future(worker.run(handle_signals=True)) for worker in workers]
+    await until(lambda: all(worker._crew is not None for worker in workers), "both run")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(asyncio.gather(*running), PATIENCE)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+async def sleeping(claim: WorkClaim[bytes]) -> None:
+    await asyncio.sleep(PATIENCE)
+
+
+async def test_a_handler_closes_its_worker(aclient: redis.asyncio.Redis, name: str) -> None:
+    async def handler(claim: WorkClaim[bytes]) -> None:
+        await claim.resolve()
+        await worker.close()
+
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    worker = queue.worker(handler, "bot", drain_timeout=PATIENCE * 2)
+    await asyncio.wait_for(worker.run(), PATIENCE)
+    with pytest.raises(RuntimeError, match="has run"):
+        await worker.run()
+
+
+async def test_a_handler_that_is_not_async(aclient: redis.asyncio.Redis, name: str) -> None:
+    queue = Queue(aclient, name)
+    await queue.submit("post:1", b"")
+    told: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+    worker = queue.worker(lambda claim: None, "bot")  # type: ignore[arg-type, return-value]
+    worker.on("error", told.set_result)
+    running = asyncio.ensure_future(worker.run())
+    error = await asyncio.wait_for(told, PATIENCE)
+    await worker.close()
+    await running
+    assert isinstance(error, TypeError) and "modq.Worker" in str(error)
 
 
 async def test_cancelling_run_gives_back(aclient: Any, name: str) -> None:

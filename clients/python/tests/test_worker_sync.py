@@ -19,7 +19,7 @@ from proxy import Proxy
 from redis.sentinel import Sentinel
 from servers import PATIENCE, Server, sentinel, wait_until
 
-from modq import LockLost, Queue, WorkClaim, Worker, WrongType
+from modq import LockLost, Queue, ShardedQueue, WorkClaim, Worker, WrongType
 
 SOURCE = Path(__file__).parent.parent / "src"
 
@@ -304,6 +304,83 @@ def test_shutdown_ends_while_the_server_hangs(one_server: Server, name: str, pro
     with running(queue.worker(handler, "bot", concurrency=3, reply_timeout=1), timeout=0.1):
         wait_until(lambda: len(held) == 2)
         proxy.hang()
+
+
+def test_shutdown_of_many_shards_ends_while_the_server_hangs(
+    one_server: Server, name: str, proxied: Callable[[int], Proxy]
+) -> None:
+    """What each shard may cost does not add up."""
+    proxy = proxied(one_server.port)
+    held: list[str] = []
+
+    def handler(claim: WorkClaim[bytes]) -> None:
+        held.append(claim.item)
+        claim.lost.wait(PATIENCE)
+
+    with one_server.client() as client:
+        ShardedQueue(client, name, shards=40).submit_many([(f"post:{i}", b"") for i in range(40)])
+    queue = ShardedQueue(redis.Redis(port=proxy.port), name, shards=40)
+    worker = queue.worker(handler, "bot", concurrency=3, reply_timeout=2)
+    thread = threading.Thread(target=worker.run, daemon=True)
+    thread.start()
+    wait_until(lambda: len(held) == 3)
+    proxy.hang()
+    threading.Thread(target=worker.close, args=(0.1,), daemon=True).start()
+    wait_until(lambda: not thread.is_alive(), "the worker ends")
+
+
+@pytest.fixture
+def patience() -> Iterator[None]:
+    """For what waits in the main thread: an exception in it in the end."""
+
+    def late(*_: Any) -> None:
+        raise AssertionError("waited in vain")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(int(PATIENCE))
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("how", ["handler", "listener", "signal"])
+def test_who_closes_from_within_is_not_waited_for(one_server: Server, name: str, how: str) -> None:
+    """Each of these runs in a thread that the end waits for."""
+    queue = Queue(redis.Redis(port=one_server.port), name)
+    queue.submit("post:1", b"")
+
+    def handler(claim: WorkClaim[bytes]) -> None:
+        claim.resolve()
+        if how == "handler":
+            worker.close()
+        elif how == "signal":
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    worker = queue.worker(handler, "bot", drain_timeout=PATIENCE * 2)
+    before = signal.signal(signal.SIGUSR1, lambda *_: worker.close())
+    if how == "listener":
+        worker.on("drained", worker.close)
+    worker.run()
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_lock_that_was_held_before_is_extended_first(one_server: Server, name: str) -> None:
+    queue = Queue(redis.Redis(port=one_server.port), name)
+    queue.submit("post:1", b"")
+    [old] = queue.claim("ann", lock=10)
+    for claim in queue.work("ann", unique=False, lock_duration=3600):
+        assert claim.token == old.token and (claim.deadline - old.deadline).total_seconds() > 3000
+        claim.resolve()
+        break
+
+
+def test_a_worker_runs_once(one_server: Server, name: str) -> None:
+    worker = Queue(redis.Redis(port=one_server.port), name).worker(lambda claim: claim.resolve(), "bot")
+    with running(worker):
+        wait_until(lambda: worker._crew)
+    with pytest.raises(RuntimeError, match="has run"):
+        worker.run()
 
 
 _MORTAL = """

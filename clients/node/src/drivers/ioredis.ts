@@ -23,7 +23,7 @@ interface Ioredis {
   duplicate(a?: object, b?: object): Ioredis;
   nodes?(role?: string): Ioredis[];
   status: string;
-  options: { keyPrefix?: string; redisOptions?: object; host?: string; port?: number };
+  options: { keyPrefix?: string; redisOptions?: object; host?: string; port?: number; enableOfflineQueue?: boolean };
 }
 
 // What would end a call that blocks, or send it again behind our back.
@@ -51,16 +51,55 @@ function commandClass(client: Ioredis): CommandClass {
 class Sender {
   readonly #Command: CommandClass;
   readonly #cluster: boolean;
+  /** What waits for a connection. */
+  readonly #line = new Set<() => void>();
+  #listening = false;
 
-  constructor(readonly client: Ioredis) {
+  /** `broken`: whether the client lost its connection and has no other yet. */
+  constructor(
+    readonly client: Ioredis,
+    readonly broken: () => boolean = () => false,
+  ) {
     this.#cluster = client.nodes !== undefined;
     this.#Command = commandClass(client);
   }
 
-  send({ args, keys, readonly = false }: Request): Promise<unknown> {
+  send(request: Request): Promise<unknown> {
+    const { args, keys, readonly = false, signal } = request;
+    // Its queue for the time without a connection gives nothing back: what has a deadline waits here instead.
+    if (signal && this.broken() && this.client.options.enableOfflineQueue !== false) return this.#later(request, signal);
     const command = new this.#Command(args[0] as string, args.slice(1), { replyEncoding: null, readOnly: readonly });
     if (this.#cluster) command.keys = keys;
     return this.client.sendCommand(command);
+  }
+
+  /** Sends once there is a connection again; not at all if `signal` is aborted first. */
+  #later(request: Request, signal: AbortSignal): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const send = () => {
+        signal.removeEventListener('abort', giveUp);
+        resolve(this.send({ ...request, signal: undefined }));
+      };
+      const giveUp = () => {
+        this.#line.delete(send);
+        reject(new Error('the connection to the server is down'));
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      this.#line.add(send);
+      this.#listen();
+    });
+  }
+
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    for (const event of ['ready', 'end']) {
+      this.client.on(event, () => {
+        const line = [...this.#line];
+        this.#line.clear();
+        for (const send of line) send();
+      });
+    }
   }
 }
 
@@ -140,8 +179,8 @@ class IoredisSubscriber implements Subscriber {
 
 /** The driver of an ioredis client. */
 export function ioredisDriver(client: Ioredis): Driver {
-  const sender = new Sender(client);
   const interruptions = countInterruptions(client);
+  const sender = new Sender(client, () => interruptions() > 0 && client.status !== 'ready');
   return {
     cluster: client.nodes !== undefined,
     prefix: client.options.keyPrefix ?? '',

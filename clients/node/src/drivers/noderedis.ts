@@ -63,8 +63,10 @@ class Sender {
     this.#exact = { ...replyOptions(client, true), ...more };
   }
 
-  send({ args, keys, readonly = false, exact = false }: Request): Promise<unknown> {
-    const options = exact ? this.#exact : this.#inexact;
+  send({ args, keys, readonly = false, exact = false, signal }: Request): Promise<unknown> {
+    const usual = exact ? this.#exact : this.#inexact;
+    // Called `signal` by version 4 and `abortSignal` since.
+    const options = signal ? { ...usual, signal, abortSignal: signal } : usual;
     if (this.kind === 'cluster') return this.client.sendCommand(keys[0], readonly, args, options);
     if (this.kind === 'sentinel') return this.client.sendCommand(readonly, args, options);
     return this.client.sendCommand(args, options);

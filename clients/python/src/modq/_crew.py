@@ -7,8 +7,9 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, replace
+from inspect import iscoroutinefunction
+from typing import Any, Literal, TypedDict, get_args
 
 from ._wire import Duration, Text, ms, raw, seconds
 from .errors import LOST, ModqError, NoItem, Stale, is_lost, passes
@@ -27,6 +28,10 @@ STEP = 5.0
 def longer_each_time(claim: Any) -> float:
     """The delay after a handler failed: 1 s, 2 s, 4 s … by the item's deliveries, 5 minutes at most."""
     return float(min(2.0 ** min(claim.deliveries - 1, 9), 300.0))
+
+
+def instance_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
@@ -50,15 +55,21 @@ class Options:
     unique: bool = True
     #: The time-out of commands that do not wait.
     reply_timeout: Duration = 5.0
-    instance: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
+    #: What tells a worker's run from all others, in the ids of its slots; made anew by each, if it is not given.
+    instance: str = ""
 
     def __post_init__(self) -> None:
+        raw(self.moderator)
         if self.concurrency < 1:
             raise ValueError("concurrency must be at least 1")
         if not self.unique and self.concurrency != 1:
             raise ValueError("unique=False needs concurrency 1: every slot has a moderator id of its own")
         if ms(self.lock_duration) < 1:
             raise ValueError("lock_duration must be positive")
+
+    def of_this_process(self) -> Options:
+        """The same with an instance of its own: a worker that was made before a fork runs in several processes."""
+        return self if self.instance else replace(self, instance=instance_name())
 
     def id_of(self, slot: int) -> bytes:
         name = raw(self.moderator)
@@ -88,6 +99,13 @@ class WorkOptions(TypedDict, total=False):
     retry_delay: Duration | Callable[[Any], Duration]
     unique: bool
     reply_timeout: Duration
+
+
+def check_handler(handler: Any, *, threads: bool) -> None:
+    if not callable(handler):
+        raise TypeError(f"a handler is a function of a claim, not {handler!r}")
+    if threads and (iscoroutinefunction(handler) or iscoroutinefunction(getattr(handler, "__call__", None))):  # noqa: B004
+        raise TypeError("an async handler goes with modq.asyncio.Worker: threads would not await it")
 
 
 class Settling:
@@ -129,6 +147,10 @@ class Events:
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
 
     def on(self, event: Event, listener: Callable[..., Any]) -> None:
+        if event not in get_args(Event):
+            raise ValueError(f"{event!r} is no event of a worker: {', '.join(get_args(Event))}")
+        if iscoroutinefunction(listener):
+            raise TypeError("a listener is an ordinary function: nobody would await it")
         self._listeners.setdefault(event, []).append(listener)
 
     def emit(self, event: Event, *args: Any) -> None:

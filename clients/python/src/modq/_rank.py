@@ -29,7 +29,11 @@ Scores = int | Sequence[int]
 
 
 def row(scores: Scores) -> list[int]:
-    return [scores] if isinstance(scores, int) else list(scores)
+    if isinstance(scores, int):
+        return [scores]
+    if isinstance(scores, Sequence) and not isinstance(scores, (str, bytes)):
+        return list(scores)
+    raise TypeError(f"a score is an integer, or a sequence of them, not {type(scores).__name__}")
 
 
 def ints(values: Any) -> tuple[int, ...]:

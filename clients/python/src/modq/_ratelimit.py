@@ -13,6 +13,8 @@ Key = bytes
 
 
 def limit_args(limit: Limit) -> list[Any]:
+    if not isinstance(limit, Limit):
+        raise TypeError(f"a limit is modq.Limit(quota, window), not {limit!r}")
     args: list[Any] = [limit.quota, ms(limit.window), "ALGO", limit.algo.upper()]
     option(args, "BURST", limit.burst)
     return args

@@ -43,15 +43,25 @@ def ms(duration: Duration) -> int:
     if isinstance(duration, timedelta):
         whole, rest = divmod(duration, _MS)
         return whole + bool(rest)
-    return math.ceil(round(duration * 1000, 6))
+    return math.ceil(round(number(duration) * 1000, 6))
 
 
 def seconds(duration: Duration) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(number(duration))
+
+
+def number(duration: float) -> float:
+    if isinstance(duration, (int, float)):
+        return duration
+    raise TypeError(f"a duration is a timedelta or a number of seconds, not {type(duration).__name__}")
 
 
 def raw(text: Text) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogateescape")
+    raise TypeError(f"ids, names and tags are str or bytes, not {type(text).__name__}")
 
 
 def text(value: Any) -> str:

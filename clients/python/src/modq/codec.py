@@ -22,7 +22,12 @@ class Bytes:
         return "modq.BYTES"
 
     def encode(self, payload: bytes, /) -> bytes:
-        return bytes(payload)
+        if isinstance(payload, (bytes, bytearray, memoryview)):
+            return bytes(payload)
+        kind = type(payload).__name__
+        raise TypeError(
+            f"a payload is bytes, not {kind}: give the queue a codec (modq.TEXT, modq.JSON) for other things"
+        )
 
     def decode(self, data: bytes, /) -> bytes:
         return data

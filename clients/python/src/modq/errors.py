@@ -161,6 +161,9 @@ _SERVER_CODES = frozenset((
 ))  # fmt: skip
 
 
+_NOT_LOADED = tuple(f"unknown command '{name}." for name in ("MODQ", "RATELIMIT", "RANK"))
+
+
 def of(error: redis_errors.ResponseError) -> redis_errors.ResponseError:
     """The exception that says what the module meant; errors that are not the module's stay as they are."""
     if isinstance(error, ModqError):
@@ -179,6 +182,8 @@ def of(error: redis_errors.ResponseError) -> redis_errors.ResponseError:
         return _BY_CODE[word](rest or word)
     if word in _SERVER_CODES:
         return error
+    if message.startswith(_NOT_LOADED):
+        message = f"{message.rstrip()} (is the module loaded on this server, and new enough?)"
     return InvalidArgument(message)
 
 

@@ -5,7 +5,9 @@
 use modq_example::queue::{Claim, Outcome, Queue};
 use modq_example::worker::{Decision, Step, Worker};
 use redis::{Client, RedisResult};
+use std::collections::hash_map::RandomState;
 use std::env;
+use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 const BAD: [&str; 2] = ["buy now", "free money"];
@@ -30,8 +32,8 @@ fn main() -> RedisResult<()> {
     let queue = env::args().nth(1).unwrap_or("review".to_owned());
     let until_empty = env::var_os("UNTIL_EMPTY").is_some();
     let queue = Queue::new(Client::open(url)?, &queue);
-    // Nobody else may have this name at the same time: CLAIM gives it what it holds.
-    let name = format!("bot:{}", std::process::id());
+    // Nobody else may have this name at the same time: CLAIM gives it what it holds. In containers each process is number 1.
+    let name = format!("bot:{:016x}", RandomState::new().build_hasher().finish());
     let mut worker = Worker::new(&queue, &name);
     if until_empty {
         worker.block = Duration::from_millis(100);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +18,7 @@ from ..errors import LockLost, ModqError, not_for_us
 from ..types import Lock, Resolved
 from .link import Line
 from .queue import Claim, Commands
+from .timing import each_in_a_thread
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -24,6 +26,8 @@ T = TypeVar("T")
 #: A heartbeat goes out when this share of a lock is left, and takes along those of which this other share is: so all that is
 #: in hand soon has one heartbeat together.
 DUE, RIPE = 0.7, 0.9
+#: A lock of which less than this share seems left is extended before anybody works under it.
+SURE = 0.75
 
 
 class WorkClaim(Claim[P]):
@@ -50,6 +54,11 @@ class WorkClaim(Claim[P]):
     def lose(self) -> None:
         self.over = True
         self.lost.set()
+
+    def is_old(self) -> bool:
+        """Whether less seems left of the lock than a new one has: it was held before, by a process that died or an answer that
+        was lost. Clocks that differ make it seem so, too; then it costs an EXTEND and no more."""
+        return self._deadline_ms - time.time() * 1000 < SURE * self._heart.lock * 1000
 
     def check(self) -> None:
         """Raises ``LockLost`` if the lock is lost."""
@@ -165,15 +174,15 @@ class Heart(Generic[P]):
         self._change = threading.Condition()
         self._batches: bool | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="modq-heart", daemon=True)
+        self.thread = threading.Thread(target=self._beat, name="modq-heart", daemon=True)
 
     def begin(self) -> None:
-        self._thread.start()
+        self.thread.start()
 
     def stop(self, timeout: float) -> None:
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        if self.thread.is_alive():
+            self.thread.join(timeout)
 
     def hold(self, claim: WorkClaim[P]) -> None:
         with self._change:
@@ -211,9 +220,12 @@ class Heart(Generic[P]):
                 self._lose(claim)
             elif left <= self.lock * RIPE and now - claim.began < seconds(self.options.max_hold):
                 ripe.setdefault(claim._line, []).append(claim)
-        for line, claims in ripe.items():
-            if any(self._due(claim, now) for claim in claims):
-                self._extend(line, first(claims))
+        due = [(line, claims) for line, claims in ripe.items() if any(self._due(claim, now) for claim in claims)]
+        if len(due) == 1:
+            self._extend(due[0][0], first(due[0][1]))
+        elif due:
+            # Shards of several nodes: one that does not answer must not cost the others their locks.
+            each_in_a_thread([partial(self._extend, line, first(claims)) for line, claims in due])
 
     def _due(self, claim: WorkClaim[P], now: float) -> bool:
         return claim.safe_until - now <= self.lock * DUE
@@ -225,13 +237,13 @@ class Heart(Generic[P]):
     def _extend(self, line: Line, claims: list[WorkClaim[P]]) -> None:
         with self._change:
             claims = [claim for claim in claims if not claim.settling and not claim.over]
-            self._flying = frozenset(claims)
+            self._flying |= frozenset(claims)
         sent = time.monotonic()
         try:
             answers = self._ask(line, claims)
         finally:
             with self._change:
-                self._flying = frozenset()
+                self._flying -= frozenset(claims)
                 self._change.notify_all()
         for claim, answer in zip(claims, answers, strict=True):
             self._take(claim, answer, sent)

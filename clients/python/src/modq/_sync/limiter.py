@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
+from redis.exceptions import RedisClusterException, RedisError
+
 from .. import _ratelimit as ratelimit
 from .._wire import Command, Duration, Text, raw, seconds
-from ..errors import NoPolicy, OutOfMemory, passes
+from ..errors import InvalidArgument, NoPolicy, WrongType
 from ..types import Check, Limit, MultiCheck
 from .link import Client, Line, Link, node_name
 from .nodes import ready
@@ -96,11 +98,10 @@ class Limiter:
     def _verdict(self, command: Command[Check], cost: int) -> Check:
         try:
             return self._ask(command)
-        except NoPolicy:
+        except (NoPolicy, InvalidArgument, WrongType):  # mistakes of the program
             raise
-        except Exception as error:
-            failed = isinstance(error, TimeoutError) or passes(error)
-            if self.on_error == "raise" or not (failed or isinstance(error, OutOfMemory)):
+        except (RedisError, RedisClusterException, OSError) as error:
+            if self.on_error == "raise":
                 raise
             log.warning("limiter %s: %s: %s", self.on_error, type(error).__name__, error)
             allowed = self.on_error == "open"

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Whether the methods of this side's clients have to be awaited.
+ASYNC = False
+#: Where the classes for the other clients are.
+OTHER = "modq.asyncio"
+
 
 def ready(client: Any) -> None:
     """The ordinary client knows who has which slots from its beginning."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -41,3 +42,14 @@ class Keeper:
 def within(limit: float, work: T) -> T:
     """Without asyncio the time-outs of the connection limit how long work takes: it is done already."""
     return work
+
+
+def each_in_a_thread(work: Sequence[Callable[[], Any]], limit: float | None = None) -> bool:
+    """Does all of it side by side; whether it was done within ``limit`` seconds. What is late goes on by itself."""
+    threads = [threading.Thread(target=one, name="modq-aside", daemon=True) for one in work]
+    for thread in threads:
+        thread.start()
+    end = None if limit is None else time.monotonic() + limit
+    for thread in threads:
+        thread.join(None if end is None else max(0.0, end - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)

@@ -6,11 +6,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from .. import _modq as modq
-from .._crew import STEP, Event, Events, Options, WorkOptions
+from .._crew import STEP, Event, Events, Options, WorkOptions, check_handler
 from .._wire import Command, Duration, Text, backoff, ms, seconds
 from ..codec import Codec
 from ..errors import LockLost, NotTrusted, passes
@@ -18,6 +19,7 @@ from ..types import Lock
 from .held import Heart, WorkClaim
 from .link import BLOCK, Client, Line
 from .queue import Commands
+from .timing import each_in_a_thread
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -58,6 +60,7 @@ class Crew(Generic[P]):
 
     def __init__(self, queue: Commands[P], options: Options, events: Events) -> None:
         self.queue = queue
+        options = options.of_this_process()
         self.options = options
         self.events = events
         self.heart: Heart[P] = Heart(options, events)
@@ -80,8 +83,15 @@ class Crew(Generic[P]):
                 self._lines[queue.key] = Line(queue.link.client, queue.key, self.options.reply)
             return self._lines[queue.key]
 
+    def queues(self) -> list[Commands[P]]:
+        """Where its slots may hold something."""
+        return [self.queue]
+
     def lines(self) -> list[Line]:
         return [*self._lines.values(), *(slot.line for slot in self.slots)]
+
+    def threads(self) -> list[threading.Thread]:
+        return [self.heart.thread, *(slot.thread for slot in self.slots if slot.thread is not None)]
 
     # ---- Claiming
 
@@ -101,7 +111,7 @@ class Crew(Generic[P]):
             slot.claiming = True
             try:
                 claim = self.ask(slot)
-                if claim is not None and slot.adopting:
+                if claim is not None and (slot.adopting or claim.is_old()):
                     claim.extend(self.options.lock_duration)
             except Exception as error:
                 if self.closing.is_set() or not self._go_on(slot, error):
@@ -171,20 +181,18 @@ class Crew(Generic[P]):
                 slot.thread.join(max(0.0, end - time.monotonic()))
 
     def _give_back(self) -> None:
-        """Every lock that is left ends, also those whose answer never came. Two round trips for each queue at most."""
+        """Every lock that is left ends, also those whose answer never came. No queue waits for the node of another."""
         held = self.heart.held()
-        for line in {claim._line for claim in held}:
-            mine = [claim for claim in held if claim._line is line]
-            line.run_all([modq.release(claim.queue.key, claim.item, claim.token) for claim in mine])
+        if not each_in_a_thread([partial(self._give_back_to, queue, held) for queue in self.queues()], STEP):
+            self.events.emit("error", TimeoutError(f"a step of the shutdown took more than {STEP:g} s"))
         for claim in held:
             claim.lose()
-        self.leave()
 
-    def leave(self) -> None:
-        goodbyes: list[Command[bool]] = [
-            modq.leave(self.queue.key, slot.moderator, release=True) for slot in self.slots
-        ]
-        self.line(self.queue).run_all(goodbyes)
+    def _give_back_to(self, queue: Commands[P], held: list[WorkClaim[P]]) -> None:
+        mine = [claim for claim in held if claim.queue is queue]
+        releases: list[Command[Any]] = [modq.release(queue.key, claim.item, claim.token) for claim in mine]
+        goodbyes = [modq.leave(queue.key, slot.moderator, release=True) for slot in self.slots]
+        self.line(queue).run_all([*releases, *goodbyes])
 
 
 class Works(Protocol[P]):
@@ -203,12 +211,14 @@ class Worker(Generic[P]):
 
     def __init__(self, queue: Works[P], handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> None:
         self.queue = queue
+        check_handler(handler, threads=True)
         self.options = Options(moderator, **options)
         self._handler = handler
         self._drain = seconds(self.options.drain_timeout)
         self._events = Events()
         self._stop = threading.Event()
-        self._running = False
+        self._crew: Crew[P] | None = None
+        self._runner: threading.Thread | None = None
         self._closed = threading.Event()
 
     def on(self, event: Event, listener: Callable[..., Any]) -> None:
@@ -219,9 +229,11 @@ class Worker(Generic[P]):
         """Works until ``close`` is called, or an error comes that does not pass (it is raised): no rights, another type.
 
         ``handle_signals``: SIGTERM and SIGINT close the worker; only in the main thread."""
-        self._running = True
+        if self._crew is not None:
+            raise RuntimeError("this worker runs, or has run: make another one")
+        self._runner = threading.current_thread()
+        crew = self._crew = self.queue.crew(self.options, self._events)
         before = self._listen() if handle_signals else {}
-        crew = self.queue.crew(self.options, self._events)
         crew.heart.begin()
         for slot in crew.slots:
             slot.thread = threading.Thread(target=self._work, args=(crew, slot), name="modq-slot", daemon=True)
@@ -242,11 +254,12 @@ class Worker(Generic[P]):
 
     def close(self, timeout: Duration | None = None) -> None:
         """Stops claiming, waits up to ``timeout`` (default ``drain_timeout``) for what is in hand, asks the rest to stop,
-        gives back what is still held, and returns when all that is done."""
+        gives back what is still held, and returns when all that is done. Called by a handler, a listener or a signal, which
+        that waits for, it returns at once."""
         if timeout is not None:
             self._drain = seconds(timeout)
         self._stop.set()
-        if self._running:
+        if self._crew is not None and threading.current_thread() not in (self._runner, *self._crew.threads()):
             self._closed.wait()
 
     def _listen(self) -> dict[signal.Signals, Any]:
@@ -258,7 +271,10 @@ class Worker(Generic[P]):
         while (claim := crew.next(slot)) is not None:
             try:
                 with claim:
-                    self._handler(claim)
+                    answer = self._handler(claim)
+                    if isinstance(answer, Coroutine):
+                        answer.close()
+                        raise TypeError("an async handler goes with modq.asyncio.Worker: threads do not await it")
             except LockLost:
                 pass
             except BaseException as error:  # sys.exit() in a handler ends that handler

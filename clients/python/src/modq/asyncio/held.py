@@ -24,6 +24,8 @@ T = TypeVar("T")
 #: A heartbeat goes out when this share of a lock is left, and takes along those of which this other share is: so all that is
 #: in hand soon has one heartbeat together.
 DUE, RIPE = 0.7, 0.9
+#: A lock of which less than this share seems left is extended before anybody works under it.
+SURE = 0.75
 
 
 class WorkClaim(Claim[P]):
@@ -48,6 +50,11 @@ class WorkClaim(Claim[P]):
         self._line = line
         self._task: asyncio.Task[Any] | None = None
         self._interrupted = False
+
+    def is_old(self) -> bool:
+        """Whether less seems left of the lock than a new one has: it was held before, by a process that died or an answer that
+        was lost. Clocks that differ make it seem so, too; then it costs an EXTEND and no more."""
+        return self._deadline_ms - time.time() * 1000 < SURE * self._heart.lock * 1000
 
     def check(self) -> None:
         """Raises ``LockLost`` if the lock is lost."""
@@ -195,6 +202,7 @@ class Heart(Generic[P]):
     async def landed(self, claim: WorkClaim[P]) -> None:
         """Waits for a heartbeat of this claim that is on its way: behind a decision its answer would be NOITEM."""
         while claim in self._flying:
+            self._landing.clear()  # another line's heartbeat may have landed: a set event would not wait at all
             await self._landing.wait()
 
     def later(self, coroutine: Any) -> None:
@@ -247,7 +255,6 @@ class Heart(Generic[P]):
 
     async def _extend(self, line: Line, claims: list[WorkClaim[P]]) -> None:
         self._flying |= frozenset(claims)
-        self._landing.clear()
         sent = time.monotonic()
         try:
             answers = await self._ask(line, claims)

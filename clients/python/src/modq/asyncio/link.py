@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
 from redis import exceptions as redis_errors
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from .. import errors
 from .._wire import Command
-from .nodes import pool_of, ready
+from .nodes import ASYNC, OTHER, pool_of, ready
 
 T = TypeVar("T")
 
@@ -36,14 +37,15 @@ def single(pool: Any, timeout: float, size: int | None) -> Any:
     kwargs.pop("connection_pool", None)
     kwargs.pop("retry_on_timeout", None)
     kwargs["socket_timeout"] = timeout
-    if kwargs.get("socket_connect_timeout") is None:
-        kwargs["socket_connect_timeout"] = min(timeout, REPLY)
+    # redis-py 8 has one of 5 seconds by itself, which is longer than a limiter's deadline.
+    kwargs["socket_connect_timeout"] = min(timeout, kwargs.get("socket_connect_timeout") or REPLY)
     kwargs["retry"] = Retry(NoBackoff(), 0)
     if hasattr(pool, "sentinel_manager"):
         kwargs["service_name"], kwargs["sentinel_manager"] = pool.service_name, pool.sentinel_manager
         kwargs["is_master"], kwargs["check_connection"] = pool.is_master, pool.check_connection
-    made = type(pool)(connection_class=pool.connection_class, max_connections=size or 2**16, **kwargs)
-    return Redis(connection_pool=made)
+    # Nothing of ours waits for a free connection; and a pool that lets wait cannot end connections in use before redis-py 8.
+    kind = ConnectionPool if isinstance(pool, BlockingConnectionPool) else type(pool)
+    return Redis(connection_pool=kind(connection_class=pool.connection_class, max_connections=size or 2**16, **kwargs))
 
 
 def retries(client: Any) -> bool:
@@ -165,11 +167,21 @@ async def refresh(client: Any) -> None:
         await asyncio.sleep(0)
 
 
+def check_kind(client: Any) -> None:
+    """Only clients of this side: what the other gives for an answer is none."""
+    execute = getattr(client, "execute_command", None)
+    if not callable(execute):
+        raise TypeError(f"not a client of redis-py: {type(client).__name__}")
+    if iscoroutinefunction(execute) is not ASYNC:
+        raise TypeError(f"{type(client).__module__}.{type(client).__name__} goes with the classes of {OTHER}")
+
+
 class Link:
     """What the methods of queues, limiters and boards send their commands by: the user's client, except for commands
     that must not be sent twice. Those go over connections of our own, if the client is one that repeats by itself."""
 
     def __init__(self, client: Client) -> None:
+        check_kind(client)
         self.client = client
         self.cluster = isinstance(client, RedisCluster)
         self._once: Any = None

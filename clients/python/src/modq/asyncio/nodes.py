@@ -6,6 +6,11 @@ from typing import Any
 
 from redis.asyncio import ConnectionPool
 
+#: Whether the methods of this side's clients have to be awaited.
+ASYNC = True
+#: Where the classes for the other clients are.
+OTHER = "modq"
+
 
 async def ready(client: Any) -> None:
     """Knows who has which slots: the asyncio client asks with its first command."""

@@ -11,6 +11,7 @@ from .._wire import Text, ms
 from ..codec import Codec
 from .held import WorkClaim
 from .link import BLOCK, Client, Line
+from .queue import Commands
 from .sharded import Shards
 from .worker import Crew, Handler, Slot, Worker, work
 
@@ -36,6 +37,9 @@ class ShardedCrew(Crew[P]):
         self.turns = [number % len(sharded.shards) for number in range(options.concurrency)]
         self._waiting: dict[tuple[int, int], Line] = {}
         super().__init__(sharded.shards[0], options, events)
+
+    def queues(self) -> list[Commands[P]]:
+        return [*self.sharded.shards]
 
     def lines(self) -> list[Line]:
         return [*super().lines(), *self._waiting.values()]
@@ -88,11 +92,6 @@ class ShardedCrew(Crew[P]):
             return None
         self.took(slot, shard)
         return WorkClaim(queue, locks[0], slot.moderator, self.heart, self.line(queue))
-
-    async def leave(self) -> None:
-        for queue in self.sharded.shards:
-            goodbyes = [modq.leave(queue.key, slot.moderator, release=True) for slot in self.slots]
-            await self.line(queue).run_all(goodbyes)
 
 
 class ShardedQueue(Shards[P]):

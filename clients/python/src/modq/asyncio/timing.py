@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -43,3 +43,29 @@ async def within(limit: float, work: Awaitable[T]) -> T:
         return await asyncio.wait_for(work, limit)
     except asyncio.TimeoutError:  # before Python 3.11 another class than TimeoutError
         raise TimeoutError(f"no answer within {limit:g} s") from None
+
+
+async def to_the_end(work: Coroutine[Any, Any, Any], hurry: asyncio.Event) -> None:
+    """Does it all, also if the task that waits for it is cancelled meanwhile, which ``hurry`` then tells; the cancellation is
+    raised afterwards."""
+    doing = asyncio.ensure_future(work)
+    cancelled: BaseException | None = None
+    while not doing.done():
+        try:
+            await asyncio.wait({doing})
+        except asyncio.CancelledError as error:
+            cancelled = error
+            hurry.set()
+    await doing
+    if cancelled is not None:
+        raise cancelled
+
+
+async def done_or_told(tasks: set[Any], timeout: float, told: asyncio.Event) -> set[Any]:
+    """Waits until all tasks are done, the time is over, or ``told`` is set; those that are not done."""
+    if tasks:
+        waits = [asyncio.ensure_future(asyncio.wait(tasks, timeout=timeout)), asyncio.ensure_future(told.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for one in waits:
+            one.cancel()
+    return {task for task in tasks if not task.done()}

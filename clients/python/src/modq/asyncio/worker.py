@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from .. import _modq as modq
-from .._crew import STEP, Event, Events, Options, WorkOptions
+from .._crew import STEP, Event, Events, Options, WorkOptions, check_handler
 from .._wire import Command, Duration, Text, backoff, ms, seconds
 from ..codec import Codec
 from ..errors import LockLost, NotTrusted, passes
@@ -16,6 +17,7 @@ from ..types import Lock
 from .held import Heart, WorkClaim
 from .link import BLOCK, Client, Line
 from .queue import Commands
+from .timing import done_or_told, to_the_end
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -46,10 +48,13 @@ class Crew(Generic[P]):
 
     def __init__(self, queue: Commands[P], options: Options, events: Events) -> None:
         self.queue = queue
+        options = options.of_this_process()
         self.options = options
         self.events = events
         self.heart: Heart[P] = Heart(options, events)
         self.closing = asyncio.Event()
+        #: Set when handlers are no longer to be waited for.
+        self.hurry = asyncio.Event()
         self.failure: BaseException | None = None
         self.slots = [self.open_slot(number) for number in range(options.concurrency)]
         self._lines: dict[bytes, Line] = {}
@@ -66,6 +71,10 @@ class Crew(Generic[P]):
         if queue.key not in self._lines:
             self._lines[queue.key] = Line(queue.link.client, queue.key, self.options.reply)
         return self._lines[queue.key]
+
+    def queues(self) -> list[Commands[P]]:
+        """Where its slots may hold something."""
+        return [self.queue]
 
     def lines(self) -> list[Line]:
         return [*self._lines.values(), *(slot.line for slot in self.slots)]
@@ -91,7 +100,7 @@ class Crew(Generic[P]):
             slot.claiming = True
             try:
                 claim = await self.ask(slot)
-                if claim is not None and slot.adopting:
+                if claim is not None and (slot.adopting or claim.is_old()):
                     await claim.extend(self.options.lock_duration)
             except Exception as error:
                 if not self._go_on(slot, error):
@@ -141,7 +150,7 @@ class Crew(Generic[P]):
         for slot in self.slots:
             if slot.claiming and slot.task in tasks:
                 slot.task.cancel()
-        tasks = await self._wait_for(tasks, drain)
+        tasks = await done_or_told(tasks, drain, self.hurry)
         for task in tasks:
             task.cancel()
         await self._wait_for(tasks, STEP)
@@ -154,18 +163,19 @@ class Crew(Generic[P]):
         self.events.emit("closed")
 
     async def _give_back(self) -> None:
-        """Every lock that is left ends, also those whose answer never came."""
+        """Every lock that is left ends, also those whose answer never came. No queue waits for the node of another."""
         held = [claim for claim in self.heart.held if not claim.over.is_set()]
-        for line in {claim._line for claim in held}:
-            mine = [claim for claim in held if claim._line is line]
-            await line.run_all([modq.release(claim.queue.key, claim.item, claim.token) for claim in mine])
-        for claim in held:
-            claim.lose()
-        await self.leave()
+        try:
+            await asyncio.gather(*(self._give_back_to(queue, held) for queue in self.queues()))
+        finally:
+            for claim in held:
+                claim.lose()
 
-    async def leave(self) -> None:
-        goodbyes = [modq.leave(self.queue.key, slot.moderator, release=True) for slot in self.slots]
-        await self.line(self.queue).run_all(goodbyes)
+    async def _give_back_to(self, queue: Commands[P], held: list[WorkClaim[P]]) -> None:
+        mine = [claim for claim in held if claim.queue is queue]
+        releases: list[Command[Any]] = [modq.release(queue.key, claim.item, claim.token) for claim in mine]
+        goodbyes = [modq.leave(queue.key, slot.moderator, release=True) for slot in self.slots]
+        await self.line(queue).run_all([*releases, *goodbyes])
 
     async def _wait_for(self, tasks: set[Any], timeout: float) -> set[Any]:
         if not tasks:
@@ -178,6 +188,33 @@ class Crew(Generic[P]):
             await asyncio.wait_for(asyncio.gather(*work, return_exceptions=True), timeout)
         except asyncio.TimeoutError:
             self.events.emit("error", TimeoutError(f"a step of the shutdown took more than {timeout:g} s"))
+
+
+#: The workers that want to hear of signals, by their loop, which can tell but one.
+_hearing: dict[asyncio.AbstractEventLoop, set[asyncio.Event]] = {}
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def hear_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    stops = _hearing.setdefault(loop, set())
+    stops.add(stop)
+    for name in _SIGNALS:
+        loop.add_signal_handler(name, stop_all, stops)
+
+
+def stop_all(stops: set[asyncio.Event]) -> None:
+    for stop in stops:
+        stop.set()
+
+
+def ignore_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    _hearing[loop].discard(stop)
+    if not _hearing[loop]:
+        del _hearing[loop]
+        for name in _SIGNALS:
+            loop.remove_signal_handler(name)
 
 
 class Works(Protocol[P]):
@@ -196,6 +233,7 @@ class Worker(Generic[P]):
 
     def __init__(self, queue: Works[P], handler: Handler[P], moderator: Text, **options: Unpack[WorkOptions]) -> None:
         self.queue = queue
+        check_handler(handler, threads=False)
         self.options = Options(moderator, **options)
         self._handler = handler
         self._drain = seconds(self.options.drain_timeout)
@@ -212,11 +250,11 @@ class Worker(Generic[P]):
         """Works until ``close`` is called, or an error comes that does not pass (it is raised): no rights, another type.
 
         ``handle_signals``: SIGTERM and SIGINT close the worker."""
+        if self._crew is not None:
+            raise RuntimeError("this worker runs, or has run: make another one")
         crew = self._crew = self.queue.crew(self.options, self._events)
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT) if handle_signals else ()
-        for name in signals:
-            loop.add_signal_handler(name, self._stop.set)
+        if handle_signals:
+            hear_signals(self._stop)
         crew.begin()
         for slot in crew.slots:
             slot.task = asyncio.ensure_future(self._work(crew, slot))
@@ -230,27 +268,36 @@ class Worker(Generic[P]):
         finally:
             stop.cancel()
             failed.cancel()
-            await asyncio.shield(asyncio.ensure_future(crew.end(self._drain)))
-            self._closed.set()
-            for name in signals:
-                loop.remove_signal_handler(name)
+            try:
+                await to_the_end(crew.end(self._drain), crew.hurry)
+            finally:
+                self._closed.set()
+                if handle_signals:
+                    ignore_signals(self._stop)
         if crew.failure is not None:
             raise crew.failure
 
     async def close(self, timeout: Duration | None = None) -> None:
         """Stops claiming, waits up to ``timeout`` (default ``drain_timeout``) for what is in hand, cancels the rest, gives
-        back what is still held, and returns when all that is done."""
+        back what is still held, and returns when all that is done. Called by a handler, which that waits for, it returns
+        at once."""
         if timeout is not None:
             self._drain = seconds(timeout)
         self._stop.set()
-        if self._crew is not None:
+        me = asyncio.current_task()
+        if self._crew is not None and all(slot.task is not me for slot in self._crew.slots):
             await self._closed.wait()
 
     async def _work(self, crew: Crew[P], slot: Slot[P]) -> None:
         while (claim := await crew.next(slot)) is not None:
             try:
                 async with claim:
-                    await self._handler(claim)
+                    answer: Any = self._handler(claim)
+                    if not isawaitable(answer):
+                        raise TypeError(
+                            "the handler of a modq.asyncio.Worker is async; for ordinary ones there is modq.Worker"
+                        )
+                    await answer
             except LockLost:
                 pass
             except asyncio.CancelledError as error:
@@ -302,7 +349,7 @@ async def work(crew: Crew[P]) -> AsyncGenerator[WorkClaim[P], None]:
             yield claim
     finally:
         await claims.aclose()
-        await asyncio.shield(asyncio.ensure_future(crew.end(0.0)))
+        await to_the_end(crew.end(0.0), crew.hurry)
     if crew.failure is not None:
         raise crew.failure
 

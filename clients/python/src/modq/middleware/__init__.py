@@ -7,9 +7,20 @@ Both set ``RateLimit-Policy`` and ``RateLimit`` (IETF draft) on every response t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import iscoroutinefunction
+from typing import Any
 
 from .._headers import address_key, default_names, header_fields, partition, problem
 from ..types import Check
+
+
+def check_limiter(limiter: Any, names: Sequence[str] | None, *, asynchronous: bool) -> None:
+    """Tells when the application starts what would else fail with each request."""
+    if iscoroutinefunction(limiter.check) is not asynchronous:
+        raise TypeError(f"this middleware takes a Limiter of {'modq.asyncio' if asynchronous else 'modq'}")
+    limits = getattr(limiter, "limits", ())
+    if names is not None and limits and len(names) != len(limits):
+        raise ValueError(f"{len(names)} names for {len(limits)} limits")
 
 
 def verdict(

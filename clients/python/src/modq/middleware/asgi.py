@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from ..asyncio.limiter import Limiter
-from . import address_key, verdict
+from . import address_key, check_limiter, verdict
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,6 +41,7 @@ class RateLimitMiddleware:
         names: Sequence[str] | None = None,
         tell_subject: bool = False,
     ) -> None:
+        check_limiter(limiter, names, asynchronous=True)
         self.app = app
         self.limiter = limiter
         self.key_func = key_func

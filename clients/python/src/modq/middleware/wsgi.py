@@ -7,13 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 from .._sync.limiter import Limiter
-from . import address_key, verdict
+from . import address_key, check_limiter, verdict
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 #: Whose request it is; None: it is not limited.
-KeyFunc = Callable[[Environ], "str | None"]
+KeyFunc = Callable[[Environ], Any]
 
 
 def client_address(environ: Environ) -> str | None:
@@ -39,6 +39,7 @@ class RateLimitMiddleware:
         names: Sequence[str] | None = None,
         tell_subject: bool = False,
     ) -> None:
+        check_limiter(limiter, names, asynchronous=False)
         self.app = app
         self.limiter = limiter
         self.key_func = key_func
@@ -47,9 +48,10 @@ class RateLimitMiddleware:
         self.tell_subject = tell_subject
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        subject = self.key_func(environ)
-        if subject is None:
+        key = self.key_func(environ)
+        if key is None:
             return self.app(environ, start_response)
+        subject = str(key)
         cost = self.cost(environ) if callable(self.cost) else self.cost
         check = self.limiter.check(subject, cost=cost, detail=True)
         environ["modq.check"] = check
