@@ -114,6 +114,12 @@ export class Claim<T> {
     return new Date(this.#submitted);
   }
 
+  /** What a log or a message says of it: all but the payload. */
+  toJSON(): object {
+    const { item, moderator, token, priority, deliveries, rev, submitted, deadline } = this;
+    return { item, moderator, token, priority, deliveries, rev, submitted, deadline };
+  }
+
   /** True once the lock is known, or must be presumed, to be somebody else's to take. */
   get lost(): boolean {
     return this.#reason !== undefined;

@@ -57,6 +57,9 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     const [claim] = await queue.claim('alice', { lock: 60_000 });
     expect(claim).toMatchObject({ item: 'a', payload: 'text', priority: 0, deliveries: 1, rev: 1, moderator: 'alice', lost: false });
     expect(claim?.raw).toEqual(Buffer.from('text'));
+    const said = JSON.parse(JSON.stringify(claim));
+    expect(said).toMatchObject({ item: 'a', moderator: 'alice', token: claim?.token, submitted: claim?.submitted.toJSON() });
+    expect(said).not.toHaveProperty('raw');
     expect(Number.isSafeInteger(claim?.token)).toBe(true);
     expect(await queue.claim('bob')).toEqual([]);
     expect((await queue.held('alice')).map(({ token }) => token)).toEqual([claim?.token]);
