@@ -1,9 +1,9 @@
 //! What is done to a group: RESOLVE … ALSO, CANCELGROUP, CLAIM … WITHGROUP, GROUP. Each promise by itself,
-//! and all over random histories against a plain list of what the specification says (I9).
+//! and groups of more items than one command goes through. Random histories of groups are with the naive
+//! model (`src/queue/tests`).
 
 mod groups {
     pub(crate) mod desk;
-    mod histories;
     mod promises;
     mod waves;
 }

@@ -14,6 +14,7 @@ use crate::queue::store::{
 };
 use crate::queue::{MAX_CLAIM_BYTES, MAX_GROUP_LOOKED_AT};
 use crate::units::{Millis, Token};
+use std::collections::BTreeSet;
 
 /// Gives a verdict to the item named, and then to others of its group, each with its own event. What that
 /// makes possible is matched at the end, so that nobody is given an item that goes in the same step.
@@ -274,16 +275,18 @@ impl Request for &CancelGroup<'_> {
 }
 
 impl Turn<'_> {
-    /// Matches those whose locks ended, who waits longest first. They may be forgotten by now, and the slot
-    /// another's: harmless, since whoever has it is matched only if they wait.
+    /// Matches those whose locks ended, along the line: who still waits in other calls then stands where
+    /// these do, perhaps behind others. They may be forgotten by now, and the slot another's: harmless,
+    /// since whoever has it is matched only if they wait.
     fn match_freed(&mut self, freed: Vec<ModeratorSlot>) {
         let place = |m: ModeratorSlot| Some((self.line.place(m)?, m));
-        let mut waiting: Vec<(Place, ModeratorSlot)> =
+        let mut waiting: BTreeSet<(Place, ModeratorSlot)> =
             freed.into_iter().filter_map(place).collect();
-        waiting.sort_unstable();
-        waiting.dedup();
-        for (_, moderator) in waiting {
-            self.seize(Opportunity::Moderator(moderator));
+        while let Some((_, moderator)) = waiting.pop_first() {
+            if self.match_moderator(moderator).is_some() {
+                let place = self.line.place(moderator);
+                waiting.extend(place.map(|place| (place, moderator)));
+            }
         }
     }
 

@@ -179,6 +179,13 @@ pub(super) fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, o
             let token = token(q, id);
             let _ = q.resolve(now, id.as_bytes(), token, None, out);
         }
+        Op::Also(also) => {
+            let token = token(q, also.id);
+            let _ = q.resolve_also(now, &also.request(also.id, token, None, 0), out);
+        }
+        Op::CancelGroup(cancel) => {
+            q.cancel_group(now, &cancel.request(0), out).unwrap();
+        }
         Op::Release(id, _, skip, delay) => {
             let token = token(q, id);
             let _ = q.release(now, id.as_bytes(), token, *skip, *delay, out);

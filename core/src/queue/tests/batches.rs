@@ -1,8 +1,27 @@
 //! MSUBMIT, MRESOLVE, MEXTEND: a batch is its single requests, one after the other, in one step.
 
-use super::world::{BatchOp, World, batches, steps};
+use super::world::*;
 use super::*;
+use proptest::collection::vec;
 use proptest::prelude::*;
+
+/// A batch of what one command asks for.
+#[derive(Debug, Clone)]
+enum BatchOp {
+    Submit(Vec<SubmitOp>),
+    Resolve(Vec<(&'static str, Aim, Seen)>, Option<&'static str>),
+    Extend(Vec<(&'static str, Aim)>, u64),
+}
+
+fn batches() -> impl Strategy<Value = BatchOp> {
+    prop_oneof![
+        vec(submits(), 1..8).prop_map(BatchOp::Submit),
+        (vec((pick(ITEMS), aims(), revs()), 1..8), verdicts())
+            .prop_map(|(all, verdict)| BatchOp::Resolve(all, verdict)),
+        (vec((pick(ITEMS), aims()), 1..8), durations())
+            .prop_map(|(all, ms)| BatchOp::Extend(all, ms)),
+    ]
+}
 
 /// All that came of a command or of several: whatever a client, a replica or a stream sees of it.
 fn told(out: &Outcome) -> String {
@@ -20,7 +39,7 @@ fn told(out: &Outcome) -> String {
 }
 
 /// A queue after a history, which writes events, with nothing left to do.
-fn after(steps: &[world::Step]) -> World {
+fn after(steps: &[Step]) -> World {
     let mut world = World::new();
     steps.iter().for_each(|step| world.step(step));
     let queue = &mut world.sides[0].queue;
@@ -76,10 +95,7 @@ fn a_batch_is_its_requests_one_by_one() {
         1 => Just(Gate::WrongType),
         1 => Just(Gate::Missing),
     ];
-    let all = (
-        steps(40),
-        proptest::collection::vec((batches(), gates), 1..4),
-    );
+    let all = (steps(40), vec((batches(), gates), 1..4));
     properties::run(300, all, |(steps, batches)| {
         let mut worlds = [after(&steps), after(&steps)];
         // It stays as it was, and shows who holds what.
@@ -88,7 +104,7 @@ fn a_batch_is_its_requests_one_by_one() {
         for (batch, gate) in &batches {
             match batch {
                 BatchOp::Submit(all) => {
-                    let all = all.iter().map(world::SubmitOp::request);
+                    let all = all.iter().map(SubmitOp::request);
                     done[0] += check(&mut worlds, *gate, all.collect());
                 }
                 BatchOp::Resolve(all, verdict) => {

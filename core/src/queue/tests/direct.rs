@@ -94,6 +94,24 @@ impl Queue {
         self.direct(now, resolve, out)
     }
 
+    pub(super) fn resolve_also(
+        &mut self,
+        now: Now,
+        resolve: &ResolveAlso<'_>,
+        out: &mut Outcome,
+    ) -> Result<ResolvedAlso, Error> {
+        self.direct(now, resolve, out)
+    }
+
+    pub(super) fn cancel_group(
+        &mut self,
+        now: Now,
+        cancel: &CancelGroup<'_>,
+        out: &mut Outcome,
+    ) -> Result<GroupDone, Error> {
+        self.direct(now, cancel, out)
+    }
+
     pub(super) fn release(
         &mut self,
         now: Now,

@@ -3,7 +3,7 @@
 //!
 //! - `model` is the specification as slow, plain lists; `world` runs random commands on queues, on
 //!   their models and on their replicas, in step.
-//! - `properties`, `backlog` and `digest` are what holds over such histories.
+//! - `properties`, `backlog`, `decided`, `groups` and `digest` are what holds over such histories.
 //! - `promises` has a folder of examples; `waiting`, `turns`, `relocation` and `slots` have more.
 //! - `chunks`, `records`, `format_v1` and `damage` are about bytes.
 
@@ -26,6 +26,7 @@ mod direct;
 mod effects;
 mod fixture;
 mod format_v1;
+mod groups;
 mod model;
 mod promises;
 mod properties;

@@ -209,7 +209,6 @@ impl Store {
                 store.forget_late(slot);
                 store.set_payload(slot, payload);
                 store.void_votes(slot);
-                store.note_changed(slot);
             }
             let item = &mut store.items[slot];
             if let Some(priority) = priority {
@@ -234,6 +233,10 @@ impl Store {
             }
             if let Some(group) = group {
                 store.set_group(slot, group);
+            }
+            if is_new {
+                // After the group: what comes into it by this very change is new there.
+                store.note_changed(slot);
             }
             if let Some(reports) = *reports {
                 store.with_rare(slot, |rare| rare.reports = reports);

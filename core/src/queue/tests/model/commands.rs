@@ -49,7 +49,10 @@ impl Model {
             parked: false,
             added_tag: false,
             deciders,
+            group: text(submit.group.unwrap_or_default()),
+            since: None,
         });
+        self.note_new(self.items.len() - 1);
         self.totals.submitted += 1;
         if delay > 0 {
             return Ok(Submitted::Delayed);
@@ -68,6 +71,7 @@ impl Model {
         index: usize,
         submit: &Submit<'_>,
     ) -> Result<Submitted, Error> {
+        let (mut is_new, locks) = (false, self.locks);
         let item = &mut self.items[index];
         let was_contested = item.contested;
         let reply = match submit.on_duplicate {
@@ -84,7 +88,8 @@ impl Model {
             }
             OnDuplicate::Replace => {
                 let payload = text(submit.payload);
-                if payload != item.payload {
+                is_new = payload != item.payload;
+                if is_new {
                     item.void();
                     item.late = None;
                 }
@@ -99,6 +104,9 @@ impl Model {
                 if let Some(excluded) = strings(&submit.excluded) {
                     exclude(item, &excluded);
                 }
+                if let Some(group) = submit.group {
+                    item.put_into(group, locks);
+                }
                 Submitted::Replaced
             }
         };
@@ -108,6 +116,9 @@ impl Model {
             item.expiries = 0;
         }
         debug_assert!(was_contested || !item.contested);
+        if is_new {
+            self.note_new(index);
+        }
         self.stamp(now);
         if submit.on_duplicate == OnDuplicate::Replace && submit.quorum.is_some() {
             self.count_anew(now, index);
@@ -118,7 +129,7 @@ impl Model {
 
     fn next_seq(&mut self) -> u64 {
         self.next_seq += 1;
-        self.next_seq
+        self.next_seq - 1
     }
 
     pub(crate) fn cancel(&mut self, now: Now, id: &str, rev: Option<u64>) -> bool {
@@ -142,6 +153,7 @@ impl Model {
         update: &Update<'_>,
     ) -> Result<Option<u64>, Error> {
         let index = self.find(id).ok_or(Error::NoItem)?;
+        let locks = self.locks;
         let item = &mut self.items[index];
         if update.rev.is_some_and(|rev| rev != item.rev) {
             return Ok(None);
@@ -164,6 +176,9 @@ impl Model {
         }
         item.quorum = update.quorum.unwrap_or(item.quorum);
         item.reports = update.reports.unwrap_or(item.reports);
+        if let Some(group) = update.group.filter(|g| text(g) != item.group) {
+            item.put_into(group, locks);
+        }
         if let Some(excluded) = strings(&update.excluded) {
             exclude(item, &excluded);
         }
@@ -176,6 +191,9 @@ impl Model {
             return Ok(Some(before.rev));
         }
         item.rev += 1;
+        if item.payload != before.payload {
+            self.note_new(index);
+        }
         let counts_anew = update.quorum.is_some();
         self.stamp(now);
         if counts_anew {
@@ -195,7 +213,14 @@ impl Model {
         }
         let tags = self.tags_of(moderator, strings(&claim.tags).as_deref());
         while rows.len() < claim.count && !self.paused_out && self.has_capacity(moderator) {
-            let Some(id) = self.ready_for(moderator, &tags).into_iter().next() else {
+            let mut all = self.ready_for(moderator, &tags);
+            if let (true, Some(first)) = (claim.with_group, rows.first()) {
+                // By arrival; with an item of no group nothing.
+                let group = &self.item(&first.item).expect("locked").group;
+                let members = self.members(group).into_iter();
+                all = members.filter(|id| all.contains(id)).collect();
+            }
+            let Some(id) = all.into_iter().next() else {
                 break;
             };
             self.give(&id, moderator, lock, How::Claim, now);
@@ -415,6 +440,7 @@ impl Model {
         item.late = None;
         item.seq = to.next_seq();
         item.parked = false;
+        item.since = None;
         if item.phase != Phase::Delayed {
             item.phase = Phase::Ready;
         } else if let Some(due) = item.due {
@@ -422,6 +448,7 @@ impl Model {
             item.delay = due - now.time.0;
         }
         to.items.push(item);
+        to.note_new(to.items.len() - 1);
         to.last_token = to.last_token.max(self.last_token);
         self.totals.moved_out += 1;
         to.totals.moved_in += 1;
@@ -438,7 +465,7 @@ impl Model {
 }
 
 /// Names of a request, as the model has them.
-fn strings(names: &Option<Names<'_>>) -> Option<Vec<String>> {
+pub(super) fn strings(names: &Option<Names<'_>>) -> Option<Vec<String>> {
     let names = names.as_ref()?.iter();
     Some(names.map(|name| text(name)).collect())
 }

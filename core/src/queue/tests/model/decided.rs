@@ -1,5 +1,6 @@
 //! What the model remembers of decided items.
 
+use super::verdicts::Accepted;
 use super::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) struct ModelRecord {
     /// Who was barred from it as a decider.
     pub barred: Vec<String>,
     pub payload: String,
+    /// Empty if it was in none.
+    pub group: String,
 }
 
 impl Model {
@@ -88,6 +91,7 @@ impl Model {
             moderators,
             barred: item.deciders.clone(),
             payload: item.payload.clone(),
+            group: item.group.clone(),
         });
         if self.records_over() > 0 {
             self.records.remove(0);
@@ -138,26 +142,26 @@ impl Model {
         forgotten
     }
 
-    /// RESOLVE: what no lock accepts, and is no vote sent again, may be a decision sent again.
-    pub(crate) fn resolve_or_recall(
-        &mut self,
+    /// What no lock accepts, and is no vote sent again, may be a decision sent again.
+    pub(super) fn accept_or_recall(
+        &self,
         now: Now,
         resolve: &Resolve<'_>,
-    ) -> Result<Resolved, Error> {
-        let reply = self.resolve(now, resolve);
+    ) -> Result<Accepted, Error> {
+        let accepted = self.accept(resolve);
         let (id, token) = (text(resolve.id), resolve.token.0);
         let voted = |item: &ModelItem| item.votes.iter().any(|vote| vote.token == token);
-        let refused = matches!(reply, Err(Error::NoItem | Error::Stale));
+        let refused = matches!(accepted, Err(Error::NoItem | Error::Stale));
         if !refused || token == 0 || self.item(&id).is_some_and(voted) {
-            return reply;
+            return accepted;
         }
         let record = self.record(&id, now.time.0);
         match record.filter(|record| record.token == token) {
             Some(record) if record.verdict == text(resolve.verdict.unwrap_or(b"")) => {
-                Ok(Resolved::Ended)
+                Ok(Accepted::Before(Resolved::Ended))
             }
             Some(_) => Err(Error::Stale),
-            None => reply,
+            None => accepted,
         }
     }
 }

@@ -32,6 +32,8 @@ impl Model {
         self.last_token = token;
         let span = ms.unwrap_or(self.settings.lock.0);
         let deadline = now.time.0 + span;
+        self.locks += 1;
+        let nth = self.locks;
         let index = self.find(id).expect("there");
         let item = &mut self.items[index];
         if item.deliveries == 0 {
@@ -47,6 +49,7 @@ impl Model {
             deadline,
             span,
             at,
+            nth,
         });
         let joined = self.registration(moderator).and_then(|r| r.place);
         self.served(moderator);
@@ -128,7 +131,7 @@ impl Model {
 
     /// The same pairs as `settle` (both sides rank the other alike, so there is one stable
     /// pairing), found by going along the line: that decides who gets the lower token.
-    fn rematch(&mut self, now: Now) {
+    pub(super) fn go_along_line(&mut self, now: Now) {
         let mut from = Place::default();
         while let Some((place, moderator)) = self.places().into_iter().find(|(p, _)| *p >= from) {
             match self.offer(&moderator) {
@@ -144,7 +147,6 @@ impl Model {
                 }
             }
         }
-        self.rematch = false;
     }
 
     // ---- blocked calls ----
@@ -257,7 +259,8 @@ impl Model {
     pub(crate) fn advance(&mut self, now: Now) {
         self.restamp(now);
         if self.rematch {
-            self.rematch(now);
+            self.go_along_line(now);
+            self.rematch = false;
         }
         while let Some(time) = self.next_time().filter(|t| *t <= now.time.0) {
             if let Some(over) = self.registered.iter().position(|r| r.expires == time) {
@@ -296,7 +299,7 @@ impl Model {
         let max = self.settings.max_expiries;
         let item = &mut self.items[index];
         if let Phase::Locked(lock) = &item.phase {
-            item.late = Some((lock.token, lock.at, lock.moderator.clone()));
+            item.late = Some(lock.clone());
             item.expiries += 1;
             self.totals.expired += 1;
             if max > 0 && u64::from(item.expiries) >= max {

@@ -4,10 +4,12 @@ use super::*;
 
 mod commands;
 mod decided;
+mod groups;
 mod line;
 mod verdicts;
 
 use decided::ModelRecord;
+use groups::Since;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HeldLock {
@@ -17,6 +19,8 @@ pub(super) struct HeldLock {
     /// How long it was asked to last.
     pub span: u64,
     pub at: u64,
+    /// How many locks had begun in this queue when it had: the first is 1.
+    pub nth: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +51,8 @@ pub(super) struct ModelItem {
     /// And whether by SKIP.
     pub excluded: Vec<(String, bool)>,
     pub phase: Phase,
-    /// Token, time and holder of the last lock, if it ended by its deadline and may still decide.
-    pub late: Option<(u64, u64, String)>,
+    /// The last lock, if it ended by its deadline and may still decide.
+    pub late: Option<HeldLock>,
     pub quorum: Quorum,
     pub votes: Vec<ModelVote>,
     pub contested: bool,
@@ -58,6 +62,10 @@ pub(super) struct ModelItem {
     pub added_tag: bool,
     /// Who decided the item that this is an appeal of.
     pub deciders: Vec<String>,
+    /// Empty if it is in none.
+    pub group: String,
+    /// When it arrived or its payload last changed. None while nobody keeps that.
+    pub since: Option<Since>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,10 +200,14 @@ pub(super) struct Model {
     pub answers: Vec<ModelAnswer>,
     pub last_stamp: u64,
     next_seq: u64,
+    /// How many locks have begun.
+    locks: u64,
     next_tie: u64,
     last_since: u64,
     /// PAUSE or CONFIGURE may have made matches possible; the next tick makes them.
     pub rematch: bool,
+    /// How often an item of a group was passed over for this reason alone, or what else decided it.
+    pub passed_over: BTreeMap<&'static str, usize>,
 }
 
 /// Each once, in the order given.

@@ -43,30 +43,50 @@ fn count(votes: &[ModelVote], quorum: Quorum, just_given: Option<&str>) -> Count
     }
 }
 
+/// What a RESOLVE that is not refused is.
+pub(super) enum Accepted {
+    /// One that was accepted before, and answered so.
+    Before(Resolved),
+    /// A verdict on this item under this lock, and whether that is live.
+    Anew(usize, HeldLock, bool),
+}
+
 impl Model {
     pub(crate) fn resolve(&mut self, now: Now, resolve: &Resolve<'_>) -> Result<Resolved, Error> {
+        let (index, lock, is_live) = match self.accept_or_recall(now, resolve)? {
+            Accepted::Before(resolved) => return Ok(resolved),
+            Accepted::Anew(index, lock, is_live) => (index, lock, is_live),
+        };
+        let verdict = resolve.verdict.map(text).unwrap_or_default();
+        let resolved = self.give_named(now, index, &lock, is_live, verdict);
+        self.settle(now);
+        Ok(resolved)
+    }
+
+    /// Looks whether a RESOLVE is accepted, records aside.
+    pub(super) fn accept(&self, resolve: &Resolve<'_>) -> Result<Accepted, Error> {
         let token = resolve.token.0;
         let verdict = resolve.verdict.map(text);
         let index = self.find(&text(resolve.id)).ok_or(Error::NoItem)?;
         let item = &self.items[index];
         let named = verdict.clone().unwrap_or_default();
         let as_before = |vote: &ModelVote| match vote.verdict == named {
-            true if vote.split => Ok(Resolved::Split),
-            true => Ok(Resolved::Voted),
+            true if vote.split => Ok(Accepted::Before(Resolved::Split)),
+            true => Ok(Accepted::Before(Resolved::Voted)),
             false => Err(Error::Stale),
         };
         let late = item.late.clone();
-        let late = late.filter(|(t, ..)| *t == token && self.settings.late == Late::Accept);
-        let (moderator, started, is_live) = match (self.live(index, token), late) {
-            (Ok(lock), _) => (lock.moderator, lock.at, true),
-            (Err(_), Some((_, at, moderator))) => (moderator, at, false),
+        let late = late.filter(|l| l.token == token && self.settings.late == Late::Accept);
+        let (lock, is_live) = match (self.live(index, token), late) {
+            (Ok(lock), _) => (lock, true),
+            (Err(_), Some(lock)) => (lock, false),
             (Err(error), None) => {
                 let mut votes = item.votes.iter();
                 let vote = votes.find(|vote| vote.token == token && token > 0);
                 return vote.map_or(Err(error), as_before);
             }
         };
-        if let Some(vote) = item.votes.iter().find(|v| v.moderator == moderator) {
+        if let Some(vote) = item.votes.iter().find(|v| v.moderator == lock.moderator) {
             return as_before(vote);
         }
         if item.quorum.k > 1 && verdict.is_none() {
@@ -75,14 +95,24 @@ impl Model {
         if resolve.rev.is_some_and(|rev| rev != item.rev) {
             return Err(Error::Changed);
         }
+        Ok(Accepted::Anew(index, lock, is_live))
+    }
+
+    /// The verdict of whoever has, or had, a lock on an item; the match comes after it.
+    pub(super) fn give_named(
+        &mut self,
+        now: Now,
+        index: usize,
+        lock: &HeldLock,
+        is_live: bool,
+        verdict: String,
+    ) -> Resolved {
         let at = self.stamp(now);
-        self.totals.handle.record(at - started);
+        self.totals.handle.record(at - lock.at);
         if is_live {
-            self.totals.handles.record(at - started);
+            self.totals.handles.record(at - lock.at);
         }
-        let resolved = self.give_verdict(index, moderator, token, named, at);
-        self.settle(now);
-        Ok(resolved)
+        self.give_verdict(index, lock.moderator.clone(), lock.token, verdict, at)
     }
 
     /// A verdict that counts; the match comes after it.
@@ -114,7 +144,7 @@ impl Model {
             self.remember(&item, &vote, &verdict, at);
             return Resolved::Ended;
         }
-        if item.late.as_ref().is_some_and(|(t, ..)| *t == token) {
+        if item.late.as_ref().is_some_and(|l| l.token == token) {
             item.late = None;
         }
         item.votes = votes;

@@ -5,9 +5,13 @@ use super::ops::{Aim, ConfigureOp, Seen, UpdateOp};
 use super::*;
 
 /// The replies of the queue and of the model, and whether nothing may have been recorded.
-type Replies = (String, String, bool);
+pub(super) type Replies = (String, String, bool);
 
-fn show<T: std::fmt::Debug + PartialEq>(got: T, expected: T, idle: impl Fn(&T) -> bool) -> Replies {
+pub(super) fn show<T: std::fmt::Debug + PartialEq>(
+    got: T,
+    expected: T,
+    idle: impl Fn(&T) -> bool,
+) -> Replies {
     let idle = idle(&got);
     (format!("{got:?}"), format!("{expected:?}"), idle)
 }
@@ -29,6 +33,11 @@ fn kind(op: &Op, reply: &str) -> &'static str {
         (Op::Forget(_), _) if reply != "0" => "forget",
         (Op::Submit(_), _) if reply.contains("Assigned") => "submit assigned",
         (Op::Submit(_), true) => "submit",
+        (Op::Also(also), true) => also.kind(reply),
+        (Op::CancelGroup(_), _) if !reply.contains("done: 0") => "cancel group",
+        (Op::Claim(claim), _) if claim.with_group && reply.matches("item:").count() > 1 => {
+            "claim with group"
+        }
         (Op::Claim(_), _) if reply != "[]" => "claim",
         (Op::Resolve(_, Aim::Voted, ..), true) => "vote again",
         (Op::Resolve(_, Aim::Decided, ..), true) => "resolve again",
@@ -52,6 +61,13 @@ fn kind(op: &Op, reply: &str) -> &'static str {
     }
 }
 
+/// The item whose RESOLVE … ALSO an event came of, if it came of one.
+fn via(event: &Event) -> Option<String> {
+    let mut fields = event.fields.iter();
+    let (_, via) = fields.find(|(name, _)| *name == "via")?;
+    Some(text(via))
+}
+
 impl World {
     /// One command on the queue and on the model; everyone agrees afterwards.
     pub(crate) fn run(&mut self, step: &Step) {
@@ -67,6 +83,7 @@ impl World {
             now: self.now,
             out: Outcome::default(),
             other_out: Outcome::default(),
+            done: None,
         };
         let (got, expected, idle) = match &step.op {
             Op::Wait(wait) => command.wait(step.at, wait, &mut self.register),
@@ -75,6 +92,9 @@ impl World {
         assert_eq!(got, expected, "{:?}", step.op);
         *self.seen.entry(kind(&step.op, &got)).or_default() += 1;
         let (out, other_out) = (command.out, command.other_out);
+        self.done = command.done;
+        let told = out.events.iter().flat_map(|batch| &batch.events);
+        self.told = told.map(|event| (text(&event.item), via(event))).collect();
         let answers = (step.at, self.sides[step.at].share(&out));
         let others = (1 - step.at, self.sides[1 - step.at].share(&other_out));
         // MOVE announces at its source first.
@@ -91,12 +111,14 @@ impl World {
 }
 
 /// A command on one side of a world, which for MOVE and MCLAIM concerns the other as well.
-struct Command<'w> {
-    side: &'w mut Trio,
+pub(super) struct Command<'w> {
+    pub side: &'w mut Trio,
     other: &'w mut Trio,
-    now: Now,
-    out: Outcome,
+    pub now: Now,
+    pub out: Outcome,
     other_out: Outcome,
+    /// What was replied, if it was about a group.
+    pub done: Option<GroupDone>,
 }
 
 impl Command<'_> {
@@ -108,6 +130,8 @@ impl Command<'_> {
             Op::Update(update) => self.update(update),
             Op::Claim(claim) => self.claim(&claim.request()),
             Op::Resolve(id, aim, rev, verdict) => self.resolve(id, aim, rev, *verdict),
+            Op::Also(also) => self.also(also),
+            Op::CancelGroup(cancel) => self.cancel_group(cancel),
             Op::Release(id, aim, skip, delay) => self.release(id, aim, *skip, *delay),
             Op::Extend(id, aim, ms) => self.extend(id, aim, *ms),
             Op::Join(join) => self.join(&join.request()),
@@ -200,7 +224,7 @@ impl Command<'_> {
         let again = matches!(aim, Aim::Voted | Aim::Decided);
         show(
             queue.resolve_with(self.now, resolve, &mut self.out),
-            model.resolve_or_recall(self.now, &resolve),
+            model.resolve(self.now, &resolve),
             |reply| reply.is_err() || again,
         )
     }

@@ -47,7 +47,7 @@ fn view<'m>(id: &'m str, item: &'m ModelItem) -> ItemView<'m> {
         quorum: item.quorum,
         votes: item.votes.iter().map(vote).collect(),
         contested: item.contested,
-        group: b"",
+        group: item.group.as_bytes(),
         deciders: item.deciders.iter().map(String::as_bytes).collect(),
     }
 }
@@ -61,6 +61,7 @@ impl Trio {
         self.compare_line();
         self.compare_totals(now);
         self.compare_records(now);
+        self.compare_groups(now);
     }
 
     fn compare_records(&self, now: Now) {
@@ -78,6 +79,9 @@ impl Trio {
                 moderators: record.moderators.iter().map(String::as_bytes).collect(),
             });
             assert_eq!(queue.record(id.as_bytes(), now.time), expected, "{id}");
+            let kept = queue.store.record(id.as_bytes(), now.time);
+            let group = model.record(id, now.time.0).map(|record| &*record.group);
+            assert_eq!(kept.map(|kept| text(kept.group)).as_deref(), group, "{id}");
         }
         assert_eq!(
             queue.decided(now.time),
@@ -85,6 +89,42 @@ impl Trio {
         );
         let evicted = queue.stats().records_evicted;
         assert_eq!(evicted, model.totals.records_evicted);
+    }
+
+    /// Each group by arrival, in one page and in pages of two.
+    fn compare_groups(&self, now: Now) {
+        let (queue, model) = (&self.queue, &self.model);
+        for group in GROUPS {
+            let expected: Vec<ItemView<'_>> = model
+                .members(group)
+                .iter()
+                .map(|id| {
+                    view(
+                        ITEMS.iter().find(|i| *i == id).expect("one of them"),
+                        model.item(id).expect("there"),
+                    )
+                })
+                .collect();
+            let (mut rows, mut cursor) = (Vec::new(), Some(0));
+            while let Some(from) = cursor {
+                let page = queue.group(group.as_bytes(), from, 2, now.time);
+                rows.extend(page.rows);
+                cursor = page.next;
+            }
+            assert_eq!(rows, queue.group(group.as_bytes(), 0, 100, now.time).rows);
+            let expected: Vec<Grouped<'_>> = expected
+                .into_iter()
+                .map(|item| Grouped {
+                    item: item.item,
+                    state: item.state,
+                    priority: item.priority,
+                    submitted: item.submitted,
+                    moderator: item.lock.map(|lock| lock.moderator),
+                })
+                .collect();
+            assert_eq!(rows, expected, "{group}");
+            assert_eq!(queue.store.group_len(group.as_bytes()), rows.len());
+        }
     }
 
     fn compare_items(&self, now: Now) {

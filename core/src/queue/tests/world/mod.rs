@@ -6,16 +6,20 @@ use super::*;
 mod clients;
 mod commands;
 mod compare;
+mod floods;
+mod groups;
 mod ops;
 
 use clients::Register;
+pub(super) use groups::AlsoOp;
 use ops::given;
-pub(super) use ops::{BatchOp, SubmitOp, batches};
-pub(super) use ops::{Clock, Op, Step, WaitOp, steps};
+pub(super) use ops::{Aim, Clock, Op, Seen, Step, SubmitOp, WaitOp, steps};
+pub(super) use ops::{aims, durations, pick, revs, submits, verdicts};
 
 pub(super) const ITEMS: [&str; 5] = ["i0", "i1", "i2", "i3", "i4"];
 pub(super) const MODERATORS: [&str; 4] = ["m0", "m1", "m2", "m3"];
 const TAGS: [&str; 3] = ["ta", "tb", "tc"];
+pub(super) const GROUPS: [&str; 2] = ["g", "h"];
 
 /// A queue, what the specification says of it, and a replica of it.
 pub(super) struct Trio {
@@ -94,29 +98,50 @@ impl Trio {
     }
 
     /// The item from `id` on that has such a token, if any does, and the token.
-    pub(super) fn aim(&self, id: &'static str, which: &ops::Aim) -> (&'static str, u64) {
+    pub(super) fn aim(&self, id: &'static str, which: &Aim) -> (&'static str, u64) {
+        self.aim_where(id, which, |_| true).unwrap_or((id, 1))
+    }
+
+    /// The same among those that are in a group with others, or were in one, if there are any.
+    pub(super) fn aim_grouped(&self, id: &'static str, which: &Aim) -> (&'static str, u64) {
+        let is_grouped = |id: &str| {
+            let mut records = self.model.records.iter();
+            match self.model.item(id) {
+                Some(item) => self.model.members(&item.group).len() > 1,
+                None => records.any(|r| r.item == id && !r.group.is_empty()),
+            }
+        };
+        let found = self.aim_where(id, which, is_grouped);
+        found.unwrap_or_else(|| self.aim(id, which))
+    }
+
+    fn aim_where(
+        &self,
+        id: &'static str,
+        which: &Aim,
+        aims: impl Fn(&str) -> bool,
+    ) -> Option<(&'static str, u64)> {
         let from = ITEMS.iter().position(|i| *i == id).expect("one of them");
         let mut ids = ITEMS.iter().cycle().skip(from).take(ITEMS.len());
         let token = |id: &str| match which {
-            ops::Aim::Live => self.model.lock(id).map(|lock| lock.token),
-            ops::Aim::Late => Some(self.model.item(id)?.late.as_ref()?.0),
-            ops::Aim::Voted => Some(self.model.item(id)?.votes.first()?.token),
-            ops::Aim::Decided => {
+            Aim::Live => self.model.lock(id).map(|lock| lock.token),
+            Aim::Late => Some(self.model.item(id)?.late.as_ref()?.token),
+            Aim::Voted => Some(self.model.item(id)?.votes.first()?.token),
+            Aim::Decided => {
                 let mut records = self.model.records.iter();
                 Some(records.find(|record| record.item == id)?.token)
             }
-            ops::Aim::Wrong => Some(self.model.last_token + 1),
+            Aim::Wrong => Some(self.model.last_token + 1),
         };
-        ids.find_map(|id| Some((*id, token(id)?)))
-            .unwrap_or((id, 1))
+        ids.find_map(|id| Some((*id, token(id).filter(|_| aims(id))?)))
     }
 
-    pub(super) fn rev(&self, id: &str, which: &ops::Seen) -> Option<u64> {
+    pub(super) fn rev(&self, id: &str, which: &Seen) -> Option<u64> {
         let rev = self.model.item(id).map_or(1, |i| i.rev);
         match which {
-            ops::Seen::Any => None,
-            ops::Seen::Present => Some(rev),
-            ops::Seen::Wrong => Some(rev + 1),
+            Seen::Any => None,
+            Seen::Present => Some(rev),
+            Seen::Wrong => Some(rev + 1),
         }
     }
 }
@@ -153,6 +178,11 @@ pub(super) struct World {
     register: Register,
     /// Trio and token of the locks that this step took back.
     pub undone: Vec<(usize, u64)>,
+    /// What this step replied, if it was about a group.
+    pub done: Option<GroupDone>,
+    /// The items of its events, each with the one that it was decided by, if any. None are written unless
+    /// `write_events` was called, and no CONFIGURE came since.
+    pub told: Vec<(String, Option<String>)>,
     pub now: Now,
     /// How often what happened, so that a run can be seen to have happened.
     pub seen: BTreeMap<&'static str, usize>,
@@ -164,11 +194,27 @@ impl World {
             sides: [Trio::new(), Trio::new()],
             register: Register::default(),
             undone: Vec::new(),
+            done: None,
+            told: Vec::new(),
             now: at(1_000_000),
             seen: BTreeMap::new(),
         };
         world.sides[0].remember(world.now);
         world
+    }
+
+    /// Has both queues write events.
+    pub(super) fn write_events(&mut self) {
+        for side in &mut self.sides {
+            let mut out = Outcome::default();
+            let settings = Settings {
+                events: b"log".to_vec(),
+                ..side.queue.settings().clone()
+            };
+            let configured = side.queue.configure(self.now, settings.clone(), &mut out);
+            assert_eq!(configured, side.model.configure(self.now, settings));
+            assert!(side.share(&out).is_empty());
+        }
     }
 
     fn set_clock(&mut self, step: &Step) {

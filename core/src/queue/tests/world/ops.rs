@@ -1,12 +1,14 @@
 //! What may happen in a world: random commands, clients that wait, and the clock.
 
+use super::floods::{flood, late_flood};
+use super::groups::{AlsoOp, CancelGroupOp, alsos, cancels, groups};
 use super::*;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 
-const PAYLOADS: [&str; 3] = ["", "text", "a longer text"];
+pub(crate) const PAYLOADS: [&str; 3] = ["", "text", "a longer text"];
 
 /// Which token a command names.
 #[derive(Debug, Clone)]
@@ -28,7 +30,7 @@ pub(crate) enum Seen {
     Wrong,
 }
 
-type Lot = Option<Vec<String>>;
+pub(crate) type Lot = Option<Vec<String>>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct SubmitOp {
@@ -37,12 +39,13 @@ pub(crate) struct SubmitOp {
     priority: Option<i32>,
     boost: Option<i64>,
     delay: u64,
-    tags: Lot,
+    pub tags: Lot,
     excluded: Lot,
     pub on_duplicate: OnDuplicate,
     step: Option<i32>,
-    quorum: Option<Quorum>,
+    pub quorum: Option<Quorum>,
     pub on_decided: OnDecided,
+    pub group: Option<&'static str>,
 }
 
 impl SubmitOp {
@@ -59,7 +62,7 @@ impl SubmitOp {
             step: self.step,
             quorum: self.quorum,
             on_decided: self.on_decided,
-            group: None,
+            group: self.group.map(str::as_bytes),
         }
     }
 }
@@ -68,13 +71,14 @@ impl SubmitOp {
 pub(crate) struct UpdateOp {
     pub id: &'static str,
     pub rev: Seen,
-    priority: Option<i32>,
-    boost: Option<i64>,
-    payload: Option<&'static str>,
-    tags: Lot,
-    excluded: Lot,
-    quorum: Option<Quorum>,
-    reports: Option<u32>,
+    pub priority: Option<i32>,
+    pub boost: Option<i64>,
+    pub payload: Option<&'static str>,
+    pub tags: Lot,
+    pub excluded: Lot,
+    pub quorum: Option<Quorum>,
+    pub reports: Option<u32>,
+    pub group: Option<&'static str>,
 }
 
 impl UpdateOp {
@@ -88,7 +92,7 @@ impl UpdateOp {
             tags: given(&self.tags),
             excluded: given(&self.excluded),
             quorum: self.quorum,
-            group: None,
+            group: self.group.map(str::as_bytes),
             reports: self.reports,
             by: None,
         }
@@ -102,6 +106,7 @@ pub(crate) struct ClaimOp {
     lock: Option<u64>,
     tags: Lot,
     new_only: bool,
+    pub with_group: bool,
 }
 
 impl ClaimOp {
@@ -112,7 +117,7 @@ impl ClaimOp {
             lock: self.lock.map(Millis),
             tags: given(&self.tags),
             new_only: self.new_only,
-            with_group: false,
+            with_group: self.with_group,
         }
     }
 }
@@ -144,7 +149,7 @@ impl WaitOp {
 pub(crate) struct JoinOp {
     moderator: &'static str,
     ttl: Option<u64>,
-    count: Option<u64>,
+    pub count: Option<u64>,
     tags: Lot,
 }
 
@@ -164,8 +169,8 @@ pub(crate) struct ConfigureOp {
     lock: u64,
     max_expiries: u64,
     pub max_len: u64,
-    capacity: u64,
-    late_accept: bool,
+    pub capacity: u64,
+    pub late_accept: bool,
     pub aging: u64,
     quorum: Quorum,
     split_tag: &'static str,
@@ -199,6 +204,8 @@ pub(crate) enum Op {
     Update(UpdateOp),
     Claim(ClaimOp),
     Resolve(&'static str, Aim, Seen, Option<&'static str>),
+    Also(AlsoOp),
+    CancelGroup(CancelGroupOp),
     Release(&'static str, Aim, bool, u64),
     Extend(&'static str, Aim, u64),
     Join(JoinOp),
@@ -249,7 +256,7 @@ pub(crate) fn given(all: &Option<Vec<String>>) -> Option<Vec<&Bytes>> {
     all.as_ref().map(|all| names(all))
 }
 
-fn lot<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = Lot> {
+pub(crate) fn lot<const N: usize>(all: [&'static str; N]) -> impl Strategy<Value = Lot> {
     let some = subsequence(all.to_vec(), 0..=2).prop_shuffle();
     option::weighted(
         0.4,
@@ -275,7 +282,7 @@ pub(crate) fn aims() -> impl Strategy<Value = Aim> {
 }
 
 /// A RESOLVE may also be sent again after the item has ended.
-fn resolve_aims() -> impl Strategy<Value = Aim> {
+pub(crate) fn resolve_aims() -> impl Strategy<Value = Aim> {
     prop_oneof![5 => aims(), 1 => Just(Aim::Decided)]
 }
 
@@ -352,6 +359,7 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
             1 => Just(OnDecided::Again),
             3 => Just(OnDecided::Appeal),
         ],
+        option::weighted(0.7, groups()),
     );
     all.prop_map(
         |(
@@ -366,6 +374,7 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
             step,
             quorum,
             on_decided,
+            group,
         )| {
             let step = step.filter(|_| on_duplicate == OnDuplicate::Bump);
             SubmitOp {
@@ -380,6 +389,7 @@ pub(crate) fn submits() -> impl Strategy<Value = SubmitOp> {
                 step,
                 quorum,
                 on_decided,
+                group,
             }
         },
     )
@@ -397,6 +407,7 @@ fn updates() -> impl Strategy<Value = Op> {
         (
             option::weighted(0.3, quorums()),
             option::weighted(0.1, 1u32..4),
+            option::weighted(0.3, groups()),
         ),
     );
     all.prop_map(
@@ -411,26 +422,29 @@ fn updates() -> impl Strategy<Value = Op> {
                 excluded,
                 quorum: terms.0,
                 reports: terms.1,
+                group: terms.2,
             })
         },
     )
 }
 
-fn claims() -> impl Strategy<Value = Op> {
+pub(crate) fn claims() -> impl Strategy<Value = Op> {
     let all = (
         pick(MODERATORS),
-        1usize..4,
+        1usize..5,
         option::of(durations()),
         lot(TAGS),
         any::<bool>(),
+        any::<bool>(),
     );
-    all.prop_map(|(moderator, count, lock, tags, new_only)| {
+    all.prop_map(|(moderator, count, lock, tags, new_only, with_group)| {
         Op::Claim(ClaimOp {
             moderator,
             count,
             lock,
             tags,
             new_only,
+            with_group,
         })
     })
 }
@@ -454,24 +468,22 @@ fn waits() -> impl Strategy<Value = Op> {
     })
 }
 
-fn joins() -> impl Strategy<Value = Op> {
+pub(crate) fn joins() -> impl Strategy<Value = JoinOp> {
     let all = (
         pick(MODERATORS),
         option::of(1u64..80),
         option::weighted(0.4, 1u64..4),
         lot(TAGS),
     );
-    all.prop_map(|(moderator, ttl, count, tags)| {
-        Op::Join(JoinOp {
-            moderator,
-            ttl,
-            count,
-            tags,
-        })
+    all.prop_map(|(moderator, ttl, count, tags)| JoinOp {
+        moderator,
+        ttl,
+        count,
+        tags,
     })
 }
 
-fn configures() -> impl Strategy<Value = Op> {
+pub(crate) fn configures() -> impl Strategy<Value = ConfigureOp> {
     let all = (
         1u64..40,
         0u64..4,
@@ -497,7 +509,7 @@ fn configures() -> impl Strategy<Value = Op> {
             retain,
             retain_max,
         )| {
-            Op::Configure(ConfigureOp {
+            ConfigureOp {
                 lock,
                 max_expiries,
                 max_len,
@@ -508,7 +520,7 @@ fn configures() -> impl Strategy<Value = Op> {
                 split_tag,
                 retain,
                 retain_max,
-            })
+            }
         },
     )
 }
@@ -523,10 +535,12 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
         16 => claims(),
         20 => (pick(ITEMS), resolve_aims(), revs(), verdicts())
             .prop_map(|(id, t, r, v)| Op::Resolve(id, t, r, v)),
+        24 => alsos().prop_map(Op::Also),
+        3 => cancels().prop_map(Op::CancelGroup),
         10 => (pick(ITEMS), aims(), any::<bool>(), delay())
             .prop_map(|(id, t, skip, delay)| Op::Release(id, t, skip, delay)),
         3 => (pick(ITEMS), aims(), durations()).prop_map(|(id, t, ms)| Op::Extend(id, t, ms)),
-        16 => joins(),
+        16 => joins().prop_map(Op::Join),
         4 => (pick(MODERATORS), any::<bool>()).prop_map(|(m, release)| Op::Leave(m, release)),
         6 => (pick(ITEMS), pick(MODERATORS), option::of(durations()), option::weighted(0.4, aims()))
             .prop_map(|(id, m, lock, t)| Op::Assign(id, m, lock, t)),
@@ -534,7 +548,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
         2 => Just(Op::Pause(false, false)),
         3 => pick(ITEMS).prop_map(Op::Revive),
         2 => (1usize..4).prop_map(Op::ReviveAll),
-        4 => configures(),
+        4 => configures().prop_map(Op::Configure),
         5 => (pick(ITEMS), option::of(aims()), priorities())
             .prop_map(|(id, t, p)| Op::Move(id, t, p)),
         4 => Just(Op::Tick),
@@ -558,26 +572,11 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         1 => (1u64..60).prop_map(Clock::Back),
     ];
     let at = prop_oneof![4 => Just(0usize), 1 => Just(1usize)];
-    vec(
-        (ops(), at, clock).prop_map(|(op, at, clock)| Step { op, at, clock }),
-        most / 2..most,
-    )
-}
-
-/// A batch of what one command asks for.
-#[derive(Debug, Clone)]
-pub(crate) enum BatchOp {
-    Submit(Vec<SubmitOp>),
-    Resolve(Vec<(&'static str, Aim, Seen)>, Option<&'static str>),
-    Extend(Vec<(&'static str, Aim)>, u64),
-}
-
-pub(crate) fn batches() -> impl Strategy<Value = BatchOp> {
-    prop_oneof![
-        vec(submits(), 1..8).prop_map(BatchOp::Submit),
-        (vec((pick(ITEMS), aims(), revs()), 1..8), verdicts())
-            .prop_map(|(all, verdict)| BatchOp::Resolve(all, verdict)),
-        (vec((pick(ITEMS), aims()), 1..8), durations())
-            .prop_map(|(all, ms)| BatchOp::Extend(all, ms)),
-    ]
+    let step = (ops(), at, clock)
+        .prop_map(|(op, at, clock)| Step { op, at, clock })
+        .boxed();
+    let any = || vec(step.clone(), most / 2..most);
+    // As much as ever happens, and beside it a flood of items of one group.
+    let flooded = |flood| vec(prop_oneof![1 => step.clone(), 2 => flood], most / 2..most);
+    prop_oneof![6 => any(), 4 => flooded(flood()), 3 => flooded(late_flood())].boxed()
 }
