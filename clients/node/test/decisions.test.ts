@@ -1,5 +1,5 @@
 // Verdicts, quorum, batches and the small things beside them, on every client library and, with the newest, on every server.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   Changed,
   type Claim,
@@ -17,28 +17,18 @@ import {
   Stale,
   utf8,
 } from '../src/index.js';
-import { MATRIX, type Made, single } from './kit/clients.js';
+import { MATRIX } from './kit/clients.js';
 import { expectFolded, history } from './kit/folded.js';
-import { Server } from './kit/servers.js';
+import { roomFor } from './kit/room.js';
 
 describe.each(MATRIX)('%s on %s', (name, kind) => {
-  let server: Server;
-  let made: Made;
+  const room = roomFor(name, kind);
   let queue: Queue<string>;
   let stream: string;
   let n = 0;
 
-  beforeAll(async () => {
-    server = await Server.start(kind);
-    made = await single(name, server.port);
-  });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
-
   const fresh = async (settings: object = {}) => {
-    queue = new Queue(made.client, `q${n++}`, { codec: utf8 });
+    queue = new Queue(room.made.client, `q${n++}`, { codec: utf8 });
     stream = `${queue.key}:events`;
     await queue.configure({ events: stream, eventsMaxLen: 0, ...settings });
   };
@@ -110,7 +100,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect(await queue.get('a')).toMatchObject({ votes: [], quorum: [2, 3] });
     await vote('ann', 'keep');
     await expectFolded(queue, stream);
-    const other = new Queue(made.client, `${queue.key}:other`, { codec: utf8 });
+    const other = new Queue(room.made.client, `${queue.key}:other`, { codec: utf8 });
     await other.configure({ events: stream, eventsMaxLen: 0 });
     await queue.move(other, 'a', { by: 'boss' });
     expect(await other.get('a')).toMatchObject({ quorum: [2, 3], votes: [{ moderator: 'ann', verdict: 'keep' }] });
@@ -148,7 +138,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect(await queue.resolve('a', claim.token, { verdict: 'keep', decision: 'why not' })).toEqual({ status: 'VOTED' });
     expect(await queue.resolve('a', claim.token, { verdict: 'keep' })).toEqual({ status: 'VOTED' });
     await expect(queue.resolve('a', claim.token, { verdict: 'remove' })).rejects.toBeInstanceOf(Stale);
-    const events = await history(server, queue, stream);
+    const events = await history(room.server, queue, stream);
     expect(events.map(({ ev }) => ev)).toEqual(['submit', 'claim', 'vote']);
     expect(events[2]).toMatchObject({ moderator: 'ann', token: claim.token, verdict: 'keep', decision: 'why not', state: 'ready' });
   });
@@ -174,7 +164,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     const mixed = await queue.resolveMany([first, three]);
     expect([(mixed[0] as ModqError).code, mixed[1]]).toEqual(['ERR', 'OK']); // a needs a verdict
     expect(await queue.resolveMany([first], { verdict: 'keep' })).toEqual(['VOTED']);
-    expect((await history(server, queue, stream)).filter(({ ev }) => ev === 'resolve')).toMatchObject([
+    expect((await history(room.server, queue, stream)).filter(({ ev }) => ev === 'resolve')).toMatchObject([
       { item: 'b', moderator: 'ann', verdict: 'keep', decision: 'fine' },
       { item: 'd', moderator: 'ann' },
     ]);
@@ -199,7 +189,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect((await queue.held('bob')).map((held) => held.token)).toEqual([token]);
     await expectFolded(queue, stream);
     await queue.cancel('a', { reason: 'deleted by its author', by: 'ann' });
-    const events = await history(server, queue, stream);
+    const events = await history(room.server, queue, stream);
     expect(events.map(({ ev, by, reason }) => [ev, by, reason])).toEqual([
       ['submit', undefined, undefined],
       ...Array(2).fill(['bump', undefined, undefined]),
@@ -237,7 +227,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
   });
   it('tells how many events nobody read in time', async () => {
     await fresh({ eventsMaxLen: 100 });
-    await new EventLog(made.client, stream).createGroup('slow');
+    await new EventLog(room.made.client, stream).createGroup('slow');
     await queue.submit('first', 'text');
     expect((await queue.stats({ brief: true })).eventsMissed).toBe(0);
     await queue.submitMany(Array.from({ length: 1000 }, (_, i) => [`i${i}`, 'text'] as const));

@@ -1,29 +1,19 @@
 // Groups: claims and decisions of items that belong together, on every client library and, with the newest, on every server.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type Claim, Queue, utf8 } from '../src/index.js';
-import { MATRIX, type Made, single } from './kit/clients.js';
+import { MATRIX } from './kit/clients.js';
 import { expectFolded, history } from './kit/folded.js';
-import { Server } from './kit/servers.js';
+import { roomFor } from './kit/room.js';
 
 describe.each(MATRIX)('%s on %s', (name, kind) => {
-  let server: Server;
-  let made: Made;
+  const room = roomFor(name, kind);
   let queue: Queue<string>;
   let stream: string;
   let n = 0;
 
-  beforeAll(async () => {
-    server = await Server.start(kind);
-    made = await single(name, server.port);
-  });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
-
   /** A queue with one item for each letter: those of `groups` in the group of their name. */
   const fresh = async (groups: Record<string, string>, settings: object = {}) => {
-    queue = new Queue(made.client, `q${n++}`, { codec: utf8 });
+    queue = new Queue(room.made.client, `q${n++}`, { codec: utf8 });
     stream = `${queue.key}:events`;
     await queue.configure({ events: stream, eventsMaxLen: 0, ...settings });
     for (const [group, items] of Object.entries(groups)) for (const item of items) await queue.submit(item, 'text', { group });
@@ -51,7 +41,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect(await queue.group('nobody')).toEqual({ cursor: '0', rows: [] });
     await queue.submit('a', 'text', { onDup: 'REPLACE', group: 'other' });
     expect((await queue.get('a'))?.group).toBe('other');
-    const other = new Queue(made.client, `${queue.key}:other`, { codec: utf8 });
+    const other = new Queue(room.made.client, `${queue.key}:other`, { codec: utf8 });
     await other.configure({ events: stream, eventsMaxLen: 0 });
     await queue.move(other, 'c');
     expect((await other.get('c'))?.group).toBe('author');
@@ -89,7 +79,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     const all = await next?.resolve({ verdict: 'remove', also: { count: 1000, tags: ['minor'] } });
     expect(all?.also).toMatchObject({ decided: 2, left: 1, cursor: '0' });
     expect(ids((await queue.group('author')).rows)).toBe('a');
-    const events = (await history(server, queue, stream)).filter(({ ev }) => ev === 'resolve');
+    const events = (await history(room.server, queue, stream)).filter(({ ev }) => ev === 'resolve');
     expect(events).toMatchObject([
       { item: 'b', moderator: 'ann', token: claim?.token, verdict: 'remove', decision: 'spammer' },
       { item: 'c', moderator: 'ann', token: 0, via: 'b', verdict: 'remove', decision: 'spammer' },
@@ -137,7 +127,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect(first.cursor).not.toBe('0');
     expect(await queue.cancelGroup('author', { ...options, cursor: first.cursor })).toEqual({ cancelled: 1, left: 1, cursor: '0' });
     expect(ids((await queue.group('author')).rows)).toBe('d');
-    expect((await history(server, queue, stream)).filter(({ ev }) => ev === 'cancel')).toMatchObject(
+    expect((await history(room.server, queue, stream)).filter(({ ev }) => ev === 'cancel')).toMatchObject(
       ['a', 'b', 'c'].map((item) => ({ item, reason: 'account deleted', by: 'boss' })),
     );
     expect(await queue.len()).toBe(2);

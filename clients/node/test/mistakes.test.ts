@@ -1,8 +1,9 @@
 // What a program gets wrong is told at once and by its name; what nobody waits for any more is not done later.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { InvalidArgument, json, Limiter, Queue, ShardedQueue, Worker, type WorkerOptions } from '../src/index.js';
-import { CLIENTS, type Made, single } from './kit/clients.js';
+import { CLIENTS, single } from './kit/clients.js';
+import { roomFor } from './kit/room.js';
 import { Server } from './kit/servers.js';
 import { PATIENCE, until } from './kit/wait.js';
 
@@ -11,47 +12,37 @@ const wrong = (value: unknown) => value as any;
 const none = () => {};
 
 describe.each(CLIENTS)('%s', (name) => {
-  let server: Server;
-  let made: Made;
-  beforeAll(async () => {
-    server = await Server.start();
-    made = await single(name, server.port);
-  });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
-
+  const room = roomFor(name);
   it('is asked for nothing that is not text or bytes', async () => {
-    const queue = new Queue(made.client, 'q');
+    const queue = new Queue(room.made.client, 'q');
     const refused: (() => Promise<unknown>)[] = [
       () => queue.submit(wrong(42), ''),
       () => queue.submit(wrong(undefined), ''),
       () => queue.submit('a', wrong({ text: 'x' })),
       () => queue.submit('a', wrong(5)),
-      () => new Queue(made.client, 'q', { codec: json() }).submit('a', undefined),
+      () => new Queue(room.made.client, 'q', { codec: json() }).submit('a', undefined),
       () => queue.submit('a', '', { tags: wrong('english') }),
       () => queue.submit('a', '', { tags: [wrong(1)] }),
       () => queue.claim(wrong(undefined)),
       () => queue.resolve('a', 1, { decision: wrong({}) }),
       // Another id would come of these.
       () => queue.submit('\ud800', ''),
-      () => new Queue(made.client, 'q', { idEncoding: 'latin1' }).submit('日本', ''),
-      () => new Limiter(made.client, { limits: { quota: 1, window: 1000 }, onError: 'open' }).check(wrong(undefined)),
+      () => new Queue(room.made.client, 'q', { idEncoding: 'latin1' }).submit('日本', ''),
+      () => new Limiter(room.made.client, { limits: { quota: 1, window: 1000 }, onError: 'open' }).check(wrong(undefined)),
     ];
     for (const ask of refused) await expect(Promise.resolve().then(ask), String(ask)).rejects.toBeInstanceOf(InvalidArgument);
     expect(await queue.len()).toBe(0);
   });
 
   it('carries the bytes of any array of bytes; null is not given', async () => {
-    const queue = new Queue(made.client, 'bytes');
+    const queue = new Queue(room.made.client, 'bytes');
     await queue.submit('a', wrong(new Uint8Array([1, 2, 255])), wrong({ priority: null, tags: null, group: null, quorum: null }));
     expect((await queue.get('a'))?.payload).toEqual(Buffer.from([1, 2, 255]));
   });
 
   it('decides an item whose id is no text, once', async () => {
-    await server.ask('EVAL', "return redis.call('MODQ.SUBMIT', 'binary', '\\255\\254', '')", '0');
-    const queue = new Queue(made.client, 'binary');
+    await room.server.ask('EVAL', "return redis.call('MODQ.SUBMIT', 'binary', '\\255\\254', '')", '0');
+    const queue = new Queue(room.made.client, 'binary');
     let seen = 0;
     const worker = queue.worker(
       async (claim) => {
@@ -71,13 +62,13 @@ describe.each(CLIENTS)('%s', (name) => {
 
   it('charges nothing afterwards for checks that were given up while the server was away', async () => {
     const options = { limits: { quota: 100, window: 3_600_000 }, onError: 'open', timeout: 50, onFailure: none } as const;
-    const limiter = new Limiter(made.client, options);
+    const limiter = new Limiter(room.made.client, options);
     await limiter.check('u');
-    await server.kill();
-    const client = made.client as { isReady?: boolean; status?: string };
+    await room.server.kill();
+    const client = room.made.client as { isReady?: boolean; status?: string };
     await until('the client to know', () => client.isReady === false || (client.status !== undefined && client.status !== 'ready'));
     for (let i = 0; i < 20; i++) expect((await limiter.check('u')).reason).toBe('error');
-    await server.up();
+    await room.server.up();
     let seen = await limiter.peek('u', { cost: 0 });
     await until('an answer', async () => {
       seen = await limiter.peek('u', { cost: 0 });
@@ -90,7 +81,7 @@ describe.each(CLIENTS)('%s', (name) => {
     const warnings: string[] = [];
     const heard = (warning: Error) => warnings.push(warning.name);
     process.on('warning', heard);
-    const queue = new ShardedQueue(made.client, 'sharded', { shards: 12 });
+    const queue = new ShardedQueue(room.made.client, 'sharded', { shards: 12 });
     const worker = queue.worker(none, { moderator: 'bot', signals: ['SIGUSR2'] });
     let closed = 0;
     worker.on('closed', () => closed++);
@@ -107,8 +98,8 @@ describe.each(CLIENTS)('%s', (name) => {
     const warnings: string[] = [];
     const heard = (warning: Error) => warnings.push(warning.name);
     process.on('warning', heard);
-    await server.kill();
-    const worker = new Queue(made.client, 'q').worker(none, { moderator: 'bot', concurrency: 20, replyTimeout: 50 });
+    await room.server.kill();
+    const worker = new Queue(room.made.client, 'q').worker(none, { moderator: 'bot', concurrency: 20, replyTimeout: 50 });
     let failures = 0;
     worker.on('error', () => failures++);
     const running = worker.run();
@@ -117,7 +108,7 @@ describe.each(CLIENTS)('%s', (name) => {
     await running;
     await sleep(0);
     process.off('warning', heard);
-    await server.up();
+    await room.server.up();
     expect(warnings).toEqual([]);
   });
 });

@@ -15,27 +15,18 @@ import {
   ShardedQueue,
   utf8,
 } from '../src/index.js';
-import { CLIENTS, clustered, type Made, single } from './kit/clients.js';
+import { CLIENTS, clustered, single } from './kit/clients.js';
 import { expectFolded } from './kit/folded.js';
+import { roomFor } from './kit/room.js';
 import { Cluster, Server } from './kit/servers.js';
 import { gate, until } from './kit/wait.js';
 
 describe.each(CLIENTS)('%s', (name) => {
-  let server: Server;
-  let made: Made;
-
-  beforeAll(async () => {
-    server = await Server.start();
-    made = await single(name, server.port);
-  });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
+  const room = roomFor(name);
 
   describe('Limiter', () => {
     const hour = 3_600_000;
-    const limiter = (options: object) => new Limiter(made.client, { onError: 'throw', timeout: 30_000, ...options });
+    const limiter = (options: object) => new Limiter(room.made.client, { onError: 'throw', timeout: 30_000, ...options });
 
     it('checks several limits at once', async () => {
       const limits = [
@@ -134,7 +125,7 @@ describe.each(CLIENTS)('%s', (name) => {
         lease.signal.addEventListener('abort', () => told.open());
         const [before] = await api.leases('jobs');
         await until('a renewal', async () => ((await api.leases('jobs'))[0]?.expires ?? 0) > (before?.expires ?? 0));
-        await server.ask('DEL', 'kept:jobs');
+        await room.server.ask('DEL', 'kept:jobs');
         await told.promise;
       });
     });
@@ -160,7 +151,7 @@ describe.each(CLIENTS)('%s', (name) => {
 
   describe('Board', () => {
     it('ranks', async () => {
-      const board = new Board(made.client, 'board');
+      const board = new Board(room.made.client, 'board');
       await board.create({ order: ['DESC', 'ASC'], columns: 2, update: 'BEST', retry: 60_000 });
       await expect(board.create()).rejects.toBeInstanceOf(Exists);
       expect(await board.configure({ update: 'LAST' })).toBe(true);
@@ -196,15 +187,15 @@ describe.each(CLIENTS)('%s', (name) => {
       expect(await board.rem('ranking')).toBe(true);
       expect(await board.close('board:old')).toBe(2);
       expect(await board.card()).toBe(0);
-      await server.ask('ZADD', 'zset', '5', 'carol');
-      expect(await new Board(made.client, 'imported').import('zset')).toBe(1);
-      expect(await new Board(made.client, 'none').info()).toBeNull();
-      expect(await new Board(made.client, 'none').add('a', 1, { noCreate: true })).toBeNull();
+      await room.server.ask('ZADD', 'zset', '5', 'carol');
+      expect(await new Board(room.made.client, 'imported').import('zset')).toBe(1);
+      expect(await new Board(room.made.client, 'none').info()).toBeNull();
+      expect(await new Board(room.made.client, 'none').add('a', 1, { noCreate: true })).toBeNull();
     });
 
     it('is exact to 64 bits, or says that it cannot be', async () => {
       const most = 2n ** 63n - 1n;
-      const exact = await single(name, server.port, name.startsWith('ioredis') ? { stringNumbers: true } : {});
+      const exact = await single(name, room.server.port, name.startsWith('ioredis') ? { stringNumbers: true } : {});
       const board = new Board(exact.client, 'big');
       if (name === 'redis4') await expect(board.add('alice', most)).rejects.toBeInstanceOf(Inexact);
       else {
@@ -218,7 +209,7 @@ describe.each(CLIENTS)('%s', (name) => {
 
   describe('Presence', () => {
     it('tells sessions of their items', async () => {
-      const queue = new Queue(made.client, 'presence', { codec: utf8 });
+      const queue = new Queue(room.made.client, 'presence', { codec: utf8 });
       const presence = new Presence(queue, { ttl: 60_000 });
       const got: Claim<string>[] = [];
       const alice = await presence.join('alice', { tags: ['en'] });
@@ -229,7 +220,7 @@ describe.each(CLIENTS)('%s', (name) => {
       await got[0]?.resolve();
       // An item whose announcement nobody heard is found by the next sign of life.
       await queue.submit('b', 'text');
-      const [held] = await new Queue(made.client, 'presence').claim('alice');
+      const [held] = await new Queue(room.made.client, 'presence').claim('alice');
       expect(held?.item).toBe('b');
       await alice.beat();
       await until('it to be found', () => got.length === 2);
@@ -242,14 +233,14 @@ describe.each(CLIENTS)('%s', (name) => {
 
   describe('EventLog', () => {
     it('reads as a group, folds, follows from a checkpoint', async () => {
-      const queue = new Queue(made.client, 'logged', { codec: utf8 });
+      const queue = new Queue(room.made.client, 'logged', { codec: utf8 });
       await queue.configure({ events: 'log', eventsMaxLen: 0 });
       await queue.submit('a', 'text', { tags: ['x'], priority: 2 });
       await queue.submit('b', 'text', { delay: 100_000 });
       const [claim] = await queue.claim('alice', { tags: ['x'] });
       await claim?.release({ skip: true });
       const [again] = await queue.claim('bob', { tags: ['x'] });
-      const log = new EventLog(made.client, 'log');
+      const log = new EventLog(room.made.client, 'log');
       const events: QueueEvent[] = [];
       const stop = new AbortController();
       for await (const event of log.read({ group: 'g', consumer: 'one', block: 10, signal: stop.signal, autoAck: false })) {
@@ -292,7 +283,7 @@ describe.each(CLIENTS)('%s', (name) => {
 
   describe('ShardedQueue', () => {
     it('works over all shards, no more at a time than told', async () => {
-      const queue = new ShardedQueue(made.client, 'sharded', { shards: 3, codec: utf8 });
+      const queue = new ShardedQueue(room.made.client, 'sharded', { shards: 3, codec: utf8 });
       for (let i = 0; i < 30; i++) await queue.submit(`i${i}`, 'text');
       expect(await queue.len()).toBe(30);
       expect(await queue.submit('i7', 'text')).toBe('EXISTS');

@@ -1,23 +1,13 @@
 // Each method of Queue, on every client library and, with the newest, on every server.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Excluded, Exists, Full, InvalidArgument, json, NoItem, Paused, Queue, Stale, utf8, WrongType } from '../src/index.js';
-import { MATRIX, type Made, single } from './kit/clients.js';
-import { Server } from './kit/servers.js';
+import { MATRIX } from './kit/clients.js';
+import { roomFor } from './kit/room.js';
 
 describe.each(MATRIX)('%s on %s', (name, kind) => {
-  let server: Server;
-  let made: Made;
+  const room = roomFor(name, kind);
   let n = 0;
-  const fresh = () => new Queue(made.client, `q${n++}`, { codec: utf8 });
-
-  beforeAll(async () => {
-    server = await Server.start(kind);
-    made = await single(name, server.port);
-  });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
+  const fresh = () => new Queue(room.made.client, `q${n++}`, { codec: utf8 });
 
   it('submits', async () => {
     const queue = fresh();
@@ -169,18 +159,18 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     const queue = fresh();
     await expect(queue.submit('', 'text')).rejects.toBeInstanceOf(InvalidArgument);
     await expect(queue.extend('a', 1.5, 10)).rejects.toBeInstanceOf(InvalidArgument);
-    await server.ask('SET', 'other', 'type');
-    await expect(new Queue(made.client, 'other').len()).rejects.toBeInstanceOf(WrongType);
+    await room.server.ask('SET', 'other', 'type');
+    await expect(new Queue(room.made.client, 'other').len()).rejects.toBeInstanceOf(WrongType);
   });
 
   it('carries any bytes and any JSON', async () => {
     const bytes = Buffer.from([0, 255, 13, 10, 128]);
-    const binary = new Queue(made.client, 'binary', { idEncoding: 'latin1' });
+    const binary = new Queue(room.made.client, 'binary', { idEncoding: 'latin1' });
     await binary.submit('\u00ff\u0000', bytes, { tags: ['\u0080'] });
     const [claim] = await binary.claim('\u00fe', { tags: ['\u0080'] });
     expect(claim).toMatchObject({ item: '\u00ff\u0000', payload: bytes });
     expect(await binary.get('\u00ff\u0000')).toMatchObject({ moderator: '\u00fe', tags: ['\u0080'] });
-    const objects = new Queue(made.client, 'json', { codec: json<{ n: number }>() });
+    const objects = new Queue(room.made.client, 'json', { codec: json<{ n: number }>() });
     await objects.submit('a', { n: 1 });
     expect((await objects.claim('alice'))[0]?.payload).toEqual({ n: 1 });
   });

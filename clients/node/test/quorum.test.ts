@@ -1,33 +1,23 @@
 // The worker where decisions are votes, and its heartbeats in one command, on every client library.
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { type Claim, type Decision, InvalidArgument, Queue, utf8, type Worker, type WorkerOptions } from '../src/index.js';
-import { CLIENTS, type Made, single } from './kit/clients.js';
+import { CLIENTS, single } from './kit/clients.js';
 import { expectFolded, history } from './kit/folded.js';
 import { LossyProxy } from './kit/proxy.js';
-import { Server } from './kit/servers.js';
+import { roomFor } from './kit/room.js';
 import { gate, until } from './kit/wait.js';
 
 describe.each(CLIENTS)('%s', (name) => {
-  let server: Server;
-  let made: Made;
+  const room = roomFor(name);
   let queue: Queue<string>;
   let cleanups: (() => unknown)[] = [];
   let n = 0;
-
-  beforeAll(async () => {
-    server = await Server.start();
-    made = await single(name, server.port);
-  });
   afterEach(async () => {
     for (const clean of cleanups.reverse()) await clean();
     cleanups = [];
   });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
 
-  const fresh = async (settings: object, items: number, client = made.client) => {
+  const fresh = async (settings: object, items: number, client = room.made.client) => {
     queue = new Queue(client, `q${n++}`, { codec: utf8 });
     await queue.configure({ events: `${queue.key}:events`, eventsMaxLen: 0, ...settings });
     for (let i = 0; i < items; i++) await queue.submit(`i${i}`, 'text');
@@ -42,7 +32,7 @@ describe.each(CLIENTS)('%s', (name) => {
   /** Who voted what on each item, in order, the last vote or decision included. */
   const told = async () => {
     const by = new Map<string, string[]>();
-    for (const { ev, item, moderator, verdict } of await history(server, queue, `${queue.key}:events`)) {
+    for (const { ev, item, moderator, verdict } of await history(room.server, queue, `${queue.key}:events`)) {
       if (['vote', 'split', 'resolve'].includes(ev)) by.set(item, [...(by.get(item) ?? []), `${ev} ${moderator} ${verdict}`]);
     }
     return by;
@@ -107,7 +97,7 @@ describe.each(CLIENTS)('%s', (name) => {
   });
 
   it('votes once when the reply to its vote is lost', async () => {
-    const proxy = await LossyProxy.start(server.port);
+    const proxy = await LossyProxy.start(room.server.port);
     const { client, close } = await single(name, proxy.port);
     cleanups.push(() => proxy.stop(), close);
     await fresh({ quorum: [2, 3] }, 1, client);
@@ -138,7 +128,7 @@ describe.each(CLIENTS)('%s', (name) => {
       await until('one heartbeat for all', () => new Set(times()).size === 1 && (times()[0] as number) > last);
       last = times()[0] as number;
     }
-    expect(String(await server.ask('INFO', 'commandstats'))).toMatch(/cmdstat_modq.mextend:/i);
+    expect(String(await room.server.ask('INFO', 'commandstats'))).toMatch(/cmdstat_modq.mextend:/i);
     // What is cancelled is lost to its handler; the others' heartbeats go on in the same command.
     await queue.cancel('i1');
     await until('the lost one to be told', () => held.some((claim) => claim.lost));

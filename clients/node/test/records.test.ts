@@ -1,5 +1,5 @@
 // What is remembered of decided items, on every client library and, with the newest, on every server.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   type Claim,
   type Decision,
@@ -14,32 +14,23 @@ import {
   type SubmitOptions,
   utf8,
 } from '../src/index.js';
-import { CLIENTS, MATRIX, type Made, single } from './kit/clients.js';
+import { CLIENTS, MATRIX, single } from './kit/clients.js';
 import { expectFolded, history } from './kit/folded.js';
 import { LossyProxy } from './kit/proxy.js';
+import { roomFor } from './kit/room.js';
 import { Server } from './kit/servers.js';
 import { until } from './kit/wait.js';
 
 const HOUR = 3_600_000;
 
 describe.each(MATRIX)('%s on %s', (name, kind) => {
-  let server: Server;
-  let made: Made;
+  const room = roomFor(name, kind);
   let queue: Queue<string>;
   let stream: string;
   let n = 0;
 
-  beforeAll(async () => {
-    server = await Server.start(kind);
-    made = await single(name, server.port);
-  });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
-
   const fresh = async (settings: object = {}) => {
-    queue = new Queue(made.client, `q${n++}`, { codec: utf8 });
+    queue = new Queue(room.made.client, `q${n++}`, { codec: utf8 });
     stream = `${queue.key}:events`;
     await queue.configure({ events: stream, eventsMaxLen: 0, retain: HOUR, ...settings });
   };
@@ -113,7 +104,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
       { onDecided: 'COUNT' },
     );
     expect(batch).toEqual(['DECIDED', 'READY']);
-    expect((await history(server, queue, stream)).filter(({ ev }) => ev === 'report')).toMatchObject([
+    expect((await history(room.server, queue, stream)).filter(({ ev }) => ev === 'report')).toMatchObject([
       { item: 'a', reports: 2 },
       { item: 'a', reports: 2 },
     ]);
@@ -134,7 +125,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     await decide('bob', 'keep');
     await queue.submit('a', 'again', { onDecided: 'APPEAL' });
     expect((await queue.get('a'))?.deciders.sort()).toEqual(['ann', 'bob']);
-    const other = new Queue(made.client, `${queue.key}:other`, { codec: utf8 });
+    const other = new Queue(room.made.client, `${queue.key}:other`, { codec: utf8 });
     await other.configure({ events: stream, eventsMaxLen: 0 });
     await queue.move(other, 'a');
     expect(await other.why('a', 'ann')).toEqual(['decider']);
@@ -162,7 +153,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     expect(await queue.stats()).toMatchObject({ decided: 2, recordsEvicted: 1 });
     expect(await queue.forget(['b', 'nobody'], { by: 'dpo' })).toBe(1);
     expect(await queue.decided('b')).toBeNull();
-    expect((await history(server, queue, stream)).at(-1)).toMatchObject({ ev: 'forget', item: 'b', by: 'dpo' });
+    expect((await history(room.server, queue, stream)).at(-1)).toMatchObject({ ev: 'forget', item: 'b', by: 'dpo' });
     // Of what was evicted or ran out no event tells: the fold goes by the times of the events alone.
     const fold = await expectFolded(queue, stream, new Fold({ retain: HOUR }));
     expect([...(fold.queues.get(queue.key)?.records.keys() ?? [])]).toEqual(['a', 'c']);
@@ -170,7 +161,7 @@ describe.each(MATRIX)('%s on %s', (name, kind) => {
     while (await queue.decided('c')) await new Promise(setImmediate);
     expect(await queue.submit('c', 'text')).toBe('READY');
     const short = new Fold({ retain: 1 });
-    const told = await history(server, queue, stream);
+    const told = await history(room.server, queue, stream);
     for (const event of told) short.apply(event);
     const [last] = told.slice(-1);
     short.apply({ ...(last as QueueEvent), ev: 'bump', at: new Date((last?.at.getTime() ?? 0) + 10) });

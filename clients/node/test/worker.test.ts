@@ -1,32 +1,22 @@
 // The worker on every client library, with a server that stays well.
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { type Claim, NoItem, Queue, utf8, type Worker, type WorkerOptions, WrongType } from '../src/index.js';
-import { CLIENTS, type Made, single } from './kit/clients.js';
-import { Server } from './kit/servers.js';
+import { CLIENTS } from './kit/clients.js';
+import { roomFor } from './kit/room.js';
 import { gate, until } from './kit/wait.js';
 
 describe.each(CLIENTS)('%s', (name) => {
-  let server: Server;
-  let made: Made;
+  const room = roomFor(name);
   let queue: Queue<string>;
   let workers: Worker<string>[] = [];
   let n = 0;
-
-  beforeAll(async () => {
-    server = await Server.start();
-    made = await single(name, server.port);
-  });
   afterEach(async () => {
     await Promise.all(workers.map((worker) => worker.close({ timeout: 0 })));
     workers = [];
   });
-  afterAll(async () => {
-    made?.close();
-    await server?.stop();
-  });
 
   const fresh = () => {
-    queue = new Queue(made.client, `q${n++}`, { codec: utf8 });
+    queue = new Queue(room.made.client, `q${n++}`, { codec: utf8 });
     return queue;
   };
   const start = (handler: Worker<string>['handler'], options: Partial<WorkerOptions> = {}) => {
@@ -68,7 +58,7 @@ describe.each(CLIENTS)('%s', (name) => {
     fresh();
     const { worker } = start(() => {}, { concurrency: 10 });
     await until('one slot to wait', async () => (await queue.waiters()).length === 1);
-    const clients = String(await server.ask('CLIENT', 'LIST'));
+    const clients = String(await room.server.ask('CLIENT', 'LIST'));
     expect(clients.split('\n').filter((line) => /cmd=modq.claim/i.test(line) && /flags=\w*b/.test(line))).toHaveLength(1);
     const [waiter] = await queue.waiters();
     expect(waiter?.moderator).toMatch(/^bot:[0-9a-f]{12}:\d$/);
@@ -184,7 +174,7 @@ describe.each(CLIENTS)('%s', (name) => {
   });
 
   it('ends though a handler never does, and gives its item back', async () => {
-    const queue = new Queue(made.client, 'endless', { codec: utf8 });
+    const queue = new Queue(room.made.client, 'endless', { codec: utf8 });
     await queue.submit('a', 'text');
     const worker = queue.worker(() => new Promise<void>(() => {}), { moderator: 'bot' });
     const running = worker.run();
@@ -195,8 +185,8 @@ describe.each(CLIENTS)('%s', (name) => {
   });
 
   it('refuses to begin where it can never work', async () => {
-    await server.ask('SET', 'wrong', 'type');
-    queue = new Queue(made.client, 'wrong', { codec: utf8 });
+    await room.server.ask('SET', 'wrong', 'type');
+    queue = new Queue(room.made.client, 'wrong', { codec: utf8 });
     const { running } = start(() => {});
     await expect(running).rejects.toBeInstanceOf(WrongType);
   });

@@ -222,6 +222,16 @@ def test_tls_what_the_server_says_of_our_certificate_is_known() -> None:
 # ---- Sentinel, cluster
 
 
+def works_by_tls(queue: Any, server: TlsServer) -> None:
+    """A worker decides, and all its connections are to the TLS port of `server`."""
+    queue.submit("post:1", b"text")
+    claims = queue.work("bot")
+    assert next(claims).resolve().confirmed
+    mine = server.connections("far")
+    assert len(mine) >= 2 and {one["laddr"] for one in mine} == {f"127.0.0.1:{server.port}"}
+    claims.close()
+
+
 def test_tls_sentinel(side: Side, certificates: Certificates, name: str) -> None:
     """The Sentinel and the primary it names are both asked by TLS; the user is the primary's."""
     primary = TlsServer("redis-7.0", certificates)
@@ -236,12 +246,7 @@ def test_tls_sentinel(side: Side, certificates: Certificates, name: str) -> None
             [("127.0.0.1", port)], sentinel_kwargs=tls_only, username="far", password="secret", **tls_only
         )
         queue = side.make("Queue", manager.master_for("main"), name)
-        queue.submit("post:1", b"text")
-        claims = queue.work("bot")
-        assert next(claims).resolve().confirmed
-        mine = primary.connections("far")
-        assert len(mine) >= 2 and {one["laddr"] for one in mine} == {f"127.0.0.1:{primary.port}"}
-        claims.close()
+        works_by_tls(queue, primary)
     finally:
         watcher.stop()
         primary.server.stop()
@@ -258,11 +263,6 @@ def test_tls_cluster(side: Side, certificates: Certificates, name: str) -> None:
             admin.execute_command("ACL", "SETUSER", "far", "on", ">secret", "~*", "+@all")
         given = {"username": "far", "password": "secret", **certificates.of_client()}
         queue = side.make("Queue", side.client(node.port, "RedisCluster", **given), name)
-        queue.submit("post:1", b"text")
-        claims = queue.work("bot")
-        assert next(claims).resolve().confirmed
-        mine = node.connections("far")
-        assert len(mine) >= 2 and {one["laddr"] for one in mine} == {f"127.0.0.1:{node.port}"}
-        claims.close()
+        works_by_tls(queue, node)
     finally:
         node.server.stop()

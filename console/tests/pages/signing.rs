@@ -1,7 +1,7 @@
 //! Who may sign in, how, and what is kept of it.
 
-use crate::kit::Setup;
 use crate::kit::http::read_until;
+use crate::kit::{Setup, Visitor};
 use crate::{room, room_with};
 use modq_testkit::{Kind, PATIENCE, Server, wait_until};
 use std::process::{Command, Stdio};
@@ -139,11 +139,7 @@ fn hash_of(password: &str) -> String {
 fn too_many_attempts_are_held_up_by_our_own_limit() {
     let mut room = room_with(|setup| setup.env("MODQ_CONSOLE_PASSWORD", "x"));
     let mut visitor = room.console.visitor();
-    for _ in 0..20 {
-        visitor
-            .post("/login", &[("name", "mia"), ("password", "bad")])
-            .expect(403);
-    }
+    guess_wrong(&mut visitor);
     // The right one too: else who guesses would learn it.
     visitor
         .post("/login", &[("name", "mia"), ("password", "x")])
@@ -167,14 +163,19 @@ fn who_knows_the_password_is_not_counted() {
             room.console.visitor().sign_in(&format!("mod-{n}"), "x");
         }
         let mut visitor = room.console.visitor();
-        for _ in 0..20 {
-            visitor
-                .post("/login", &[("name", "mia"), ("password", "bad")])
-                .expect(403);
-        }
+        guess_wrong(&mut visitor);
         visitor
             .post("/login", &[("name", "mia"), ("password", "bad")])
             .expect(429);
+    }
+}
+
+/// As many wrong passwords as are looked at in five minutes.
+fn guess_wrong(visitor: &mut Visitor) {
+    for _ in 0..20 {
+        visitor
+            .post("/login", &[("name", "mia"), ("password", "bad")])
+            .expect(403);
     }
 }
 
@@ -183,11 +184,7 @@ fn attempts_are_counted_also_while_the_server_is_away() {
     let mut room = room_with(|setup| setup.env("MODQ_CONSOLE_PASSWORD", "x"));
     room.server.stop();
     let mut visitor = room.console.visitor();
-    for _ in 0..20 {
-        visitor
-            .post("/login", &[("name", "mia"), ("password", "bad")])
-            .expect(403);
-    }
+    guess_wrong(&mut visitor);
     visitor
         .post("/login", &[("name", "mia"), ("password", "x")])
         .expect(429);

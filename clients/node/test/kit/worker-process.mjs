@@ -7,8 +7,10 @@ const client = createClient({ socket: { host: '127.0.0.1', port } });
 client.on('error', () => {});
 await client.connect();
 const queue = new Queue(client, '{q}');
+let begun = 0;
 const worker = queue.worker(
   async () => {
+    begun++;
     await new Promise((done) => setTimeout(done, 5 + Math.random() * 20));
     return 'spam';
   },
@@ -17,5 +19,5 @@ const worker = queue.worker(
 worker.on('error', () => {});
 worker.once('claimed', () => process.stdout.write('working\n'));
 await worker.run();
-process.stdout.write(`ended with ${worker.active} in hand\n`);
+process.stdout.write(`ended with ${worker.active} in hand, ${begun} begun\n`);
 client.destroy();

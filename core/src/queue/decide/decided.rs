@@ -25,7 +25,7 @@ impl Turn<'_> {
             (None, OnDecided::Appeal) => Err(Error::NoRecord),
             (None, _) => Ok(Submission::New(Vec::new())),
             (Some(_), OnDecided::Count) => self.count_report(submit.id),
-            (Some(record), _) => Ok(submit_again(&record, submit)),
+            (Some(record), _) => Ok(judged(&record, submit)),
         }
     }
 
@@ -62,7 +62,7 @@ impl Turn<'_> {
 }
 
 /// What a SUBMIT of a decided item is, which leaves its record as it is.
-fn submit_again(record: &Verdict<'_>, submit: &Submit<'_>) -> Submission {
+fn judged(record: &Verdict<'_>, submit: &Submit<'_>) -> Submission {
     match submit.on_decided {
         OnDecided::Appeal => Submission::New(deciders(record)),
         OnDecided::Changed if record.payload != hash(submit.payload) => Submission::New(Vec::new()),

@@ -72,9 +72,8 @@ impl Request for &Resolve<'_> {
             Checked::Anew(slot, lock) => (slot, lock),
         };
         turn.admit()?;
-        let store = &*turn.store;
-        let is_kept = self.verdict.is_some() && !store.settings().retain.is_zero();
-        if store.review(slot).is_none() && !is_kept {
+        let verdict = self.verdict.unwrap_or(&[]);
+        if turn.store.review(slot).is_none() && !turn.is_kept(verdict) {
             // As for most: one verdict decides, and nobody will ask whose it was.
             let (id, end) = (self.id, None);
             let told = Told {
@@ -254,6 +253,11 @@ impl Turn<'_> {
         (resolved, opportunity)
     }
 
+    /// Whether a verdict that ends an item is remembered by its name.
+    fn is_kept(&self, verdict: &[u8]) -> bool {
+        !verdict.is_empty() && !self.store.settings().retain.is_zero()
+    }
+
     /// Ends an item. `by_lock`: the verdict is that of its lock, or of the last one, accepted late.
     fn end(
         &mut self,
@@ -263,11 +267,11 @@ impl Turn<'_> {
         by_lock: bool,
         told: Told<'_>,
     ) -> Opportunity {
-        let unnamed = end.verdict.is_empty() || self.store.settings().retain.is_zero();
+        let is_kept = self.is_kept(end.verdict);
         let effect = Effect::Resolve {
             id,
             // Most verdicts are those of a lock and leave nothing: then that says it all.
-            end: (!(by_lock && unnamed)).then_some(end),
+            end: (!by_lock || is_kept).then_some(end),
         };
         let told = Told {
             verdict: (!end.verdict.is_empty()).then_some(end.verdict),

@@ -313,12 +313,11 @@ impl Store {
 
     pub(super) fn apply_due(&mut self, slot: ItemSlot) -> Outcome {
         self.leave_state(slot);
-        if self.is_parked(slot) {
-            self.enter_dead(slot);
-            return Ok(Applied::NOTHING);
-        }
-        self.enter_ready(slot);
-        Ok(Applied::item(slot))
+        let opportunity = self.come_back(slot);
+        Ok(Applied {
+            opportunity,
+            ..Applied::NOTHING
+        })
     }
 
     pub(super) fn apply_delay(&mut self, slot: ItemSlot, due: Time, now: Time) -> Outcome {

@@ -268,6 +268,16 @@ impl Store {
         all
     }
 
+    /// An item whose lock or delay is over is ready again, or dead if it was parked.
+    fn come_back(&mut self, slot: ItemSlot) -> Opportunity {
+        if self.is_parked(slot) {
+            self.enter_dead(slot);
+            return Opportunity::None;
+        }
+        self.enter_ready(slot);
+        Opportunity::Item(slot)
+    }
+
     /// Puts an item whose lock ended back into its place, or delays it.
     fn put_back(
         &mut self,
@@ -281,14 +291,12 @@ impl Store {
             self.set_span(slot, due, now);
             return freed;
         }
-        if self.is_parked(slot) {
-            self.enter_dead(slot);
-            return freed;
-        }
-        self.enter_ready(slot);
-        let opportunity = match freed.opportunity {
-            Opportunity::Moderator(moderator) => Opportunity::Both(slot, moderator),
-            _ => Opportunity::Item(slot),
+        let opportunity = match (self.come_back(slot), freed.opportunity) {
+            (Opportunity::Item(slot), Opportunity::Moderator(moderator)) => {
+                Opportunity::Both(slot, moderator)
+            }
+            (Opportunity::None, freed) => freed,
+            (item, _) => item,
         };
         Applied {
             opportunity,
