@@ -11,6 +11,7 @@ mod id_bytes;
 mod inject;
 pub mod limiter;
 pub mod memory;
+mod on_demand;
 pub mod queue;
 mod slab;
 mod slot_index;

@@ -70,7 +70,7 @@ pub fn key_arrived(ctx: Context<'_>, name: ServerStr<'_>) {
 /// What the queue of a key has lost.
 fn find(ctx: Context<'_>, name: ServerStr<'_>) -> Option<LostStream> {
     let key = Key::<QueueKey>::open(ctx, name, Mode::Inspect).ok()?;
-    key.get()?.lost_stream
+    key.get()?.lost_stream.as_deref().copied()
 }
 
 /// Tells replicas and the AOF how the queue of a key is set up, unless it is another one by now.
@@ -83,11 +83,10 @@ fn tell(ctx: Context<'_>, name: ServerStr<'_>, known_as: &Untold) {
     };
     let lost = stored
         .lost_stream
-        .filter(|lost| lost.number == known_as.number);
+        .take_if(|lost| lost.number == known_as.number);
     let Some(lost) = lost else {
         return;
     };
-    stored.lost_stream = None;
     let settings = stored.queue.settings().clone();
     let mut record = Record::default();
     // At the time at which it was done here: stamps are the same on both sides.
@@ -140,7 +139,7 @@ pub fn check(ctx: Context<'_>, name: ServerStr<'_>) {
                 untold.push(Untold { number, db, name });
                 number
             });
-            stored.lost_stream = Some(LostStream { at, number });
+            stored.lost_stream = Some(Box::new(LostStream { at, number }));
             log_warning(
                 "a queue was brought by a client that has no rights on its event stream: it writes no events \
                  until CONFIGURE names a stream",

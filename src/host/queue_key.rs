@@ -27,9 +27,9 @@ pub struct QueueKey {
     hint: Option<Hint>,
     damage: Damage,
     /// Which of the clients that wait in blocked calls the queue was told of.
-    pub(super) told: Option<Told>,
+    pub(super) told: Option<Box<Told>>,
     /// The queue lost its event stream, and replicas and the AOF have yet to be told.
-    pub(super) lost_stream: Option<LostStream>,
+    pub(super) lost_stream: Option<Box<LostStream>>,
     /// What the queue has added to the sums over all queues.
     contribution: Contribution,
     _counted: Counted<QUEUES>,

@@ -234,6 +234,23 @@ fn limits_and_leases(kind: Kind) {
     });
 }
 
+/// Who uses no quorum, no records and no groups pays no byte for them: a queue takes what it took before there were any
+/// (commit 183a4ec, measured by these very commands). While none was claimed there is no histogram either.
+#[test]
+fn what_is_not_used_takes_nothing() {
+    let server = Server::start(Kind::Redis70);
+    let mut c = server.client();
+    c.expect_ok("MODQ.CONFIGURE k LOCK 1000");
+    assert!(usage(&mut c) <= 2792, "{}", usage(&mut c));
+    c.line("MODQ.SUBMIT k a x");
+    assert!(usage(&mut c) <= 3520, "{}", usage(&mut c));
+    let before = usage(&mut c);
+    for used in ["QUORUM 2 3", "GROUP g"] {
+        c.line(&format!("MODQ.UPDATE k a {used}"));
+        assert!(usage(&mut c) > before, "{used}");
+    }
+}
+
 matrix!(
     items_in_every_state,
     exclusions,

@@ -474,8 +474,8 @@ fn totals(queue: &Queue) -> [(&'static str, u64); 17] {
         ("votes", stats.votes),
         ("splits", stats.splits),
         ("records_evicted", stats.records_evicted),
-        ("wait_ms_sum", stats.waits.sum),
-        ("handle_ms_sum", stats.handles.sum),
+        ("wait_ms_sum", stats.waits.sum()),
+        ("handle_ms_sum", stats.handles.sum()),
     ]
 }
 

@@ -90,7 +90,7 @@ pub fn tell_queue(stored: &mut QueueKey, db: i32, key: &[u8], now: Time) {
         told.up_to = None;
     }
     stored.queue.line_known_before(next);
-    stored.told = Some(told);
+    stored.told = Some(Box::new(told));
 }
 
 /// Tells the queue portion after portion, until it knows of all who wait for its name, or of `most`

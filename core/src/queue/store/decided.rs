@@ -6,6 +6,7 @@ use super::item::U48;
 use super::{ItemSlot, Rev, Store};
 use crate::counted_tree::CountedTree;
 use crate::id_bytes::{IdBytes, Place};
+use crate::on_demand::empty_by_default;
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
 use crate::units::{Millis, Time, Token};
@@ -141,6 +142,8 @@ pub(in crate::queue) struct Decided {
     next_serial: u64,
     contents: IdBytes,
 }
+
+empty_by_default!(Decided);
 
 impl Decided {
     /// How many there are, also those that are no longer to be read.
@@ -322,11 +325,12 @@ impl Store {
     /// RETAINMAX the earliest goes. Answers how many went for that.
     pub(super) fn remember(&mut self, verdict: &Verdict<'_>) -> u64 {
         if let Some(old) = self.decided.find(verdict.item) {
-            self.decided.remove(old);
+            self.decided.get_mut().remove(old);
         }
-        let serial = self.decided.next_serial;
-        self.decided.next_serial += 1;
-        self.decided.insert(verdict, serial);
+        let decided = self.decided.get_mut();
+        let serial = decided.next_serial;
+        decided.next_serial += 1;
+        decided.insert(verdict, serial);
         // What a lowered RETAINMAX left over goes by the clock, in bounded steps; here only as much
         // as came.
         let over = self.records_over().min(1) as u64;
@@ -340,7 +344,7 @@ impl Store {
             let Some(first) = self.decided.order.first() else {
                 break;
             };
-            self.decided.remove(first);
+            self.decided.get_mut().remove(first);
         }
     }
 
@@ -349,7 +353,7 @@ impl Store {
     pub(super) fn forget_decision(&mut self, slot: ItemSlot) {
         if self.decided.len() > 0 {
             if let Some(record) = self.decided.find(self.items[slot].id()) {
-                self.decided.remove(record);
+                self.decided.get_mut().remove(record);
             }
         }
     }
@@ -357,14 +361,14 @@ impl Store {
     /// Forgets the record of an item.
     pub(super) fn forget_record(&mut self, item: &[u8]) {
         if let Some(slot) = self.decided.find(item) {
-            self.decided.remove(slot);
+            self.decided.get_mut().remove(slot);
         }
     }
 
     /// A decided item was reported once more.
     pub(super) fn count_report(&mut self, item: &[u8]) {
         if let Some(slot) = self.decided.find(item) {
-            let reports = &mut self.decided.all[slot].reports;
+            let reports = &mut self.decided.get_mut().all[slot].reports;
             *reports = reports.saturating_add(1);
         }
     }

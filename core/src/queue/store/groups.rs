@@ -12,6 +12,7 @@ use super::item::{Has, ItemSlot, Rev, Seq};
 use super::{MAX_TIME, Store};
 use crate::counted_tree::CountedTree;
 use crate::memory::alloc_size;
+use crate::on_demand::empty_by_default;
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
 use crate::units::{Time, Token};
@@ -62,6 +63,8 @@ pub(in crate::queue) struct Groups {
 fn member_key(entry: (ItemSlot, Member)) -> ItemSlot {
     entry.0
 }
+
+empty_by_default!(Groups);
 
 impl Groups {
     /// Finds a group by name.
@@ -216,16 +219,15 @@ impl Store {
         let group = match name {
             [] => None,
             name => {
-                let group = self.groups.intern(name);
+                let group = self.groups.get_mut().intern(name);
                 let items = &self.items;
                 let key_of = |(group, slot): Grouped| (group, items[slot].seq());
-                self.groups
-                    .items
-                    .insert((group, slot), (group, seq), key_of);
+                let all = &mut self.groups.get_mut().items;
+                all.insert((group, slot), (group, seq), key_of);
                 Some(group)
             }
         };
-        self.groups.set(slot, Member::new(group, fresh));
+        self.groups.get_mut().set(slot, Member::new(group, fresh));
         self.items[slot].has.set(Has::MEMBER, true);
     }
 
@@ -243,7 +245,7 @@ impl Store {
         if member.is_some() || self.groups.len() > 0 {
             let group = member.and_then(|member| member.group);
             let member = Member::new(group, self.last_token);
-            self.groups.set(slot, member);
+            self.groups.get_mut().set(slot, member);
             self.items[slot].has.set(Has::MEMBER, true);
         }
     }
@@ -255,9 +257,9 @@ impl Store {
         let key = (group, self.items[slot].seq());
         let items = &self.items;
         let key_of = |(group, slot): Grouped| (group, items[slot].seq());
-        self.groups.items.remove(key, key_of);
+        self.groups.get_mut().items.remove(key, key_of);
         if self.len_of_group(group) == 0 {
-            self.groups.forget(group);
+            self.groups.get_mut().forget(group);
         }
     }
 
@@ -265,7 +267,7 @@ impl Store {
     pub(super) fn drop_member(&mut self, slot: ItemSlot) {
         if self.items[slot].has.is(Has::MEMBER) {
             self.leave_group(slot);
-            self.groups.members.remove(slot, member_key);
+            self.groups.get_mut().members.remove(slot, member_key);
             self.items[slot].has.set(Has::MEMBER, false);
         }
     }

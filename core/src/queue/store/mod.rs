@@ -49,6 +49,7 @@ pub(super) use tags::{ClassSlot, TagList, TagSet, TagSlot, Tags, covers};
 use super::settings::{Paused, Settings};
 use crate::counted_tree::CountedTree;
 use crate::memory::{alloc_size, btree_bytes, counted};
+use crate::on_demand::OnDemand;
 use crate::slab::Slab;
 use crate::slot_index::SlotIndex;
 use crate::units::{Millis, Time, Token};
@@ -103,11 +104,9 @@ pub(super) struct Store {
     delayed: BTreeSet<(Seq, ItemSlot)>,
     /// Those that are dead by expiries.
     dead: BTreeSet<(Seq, ItemSlot)>,
-    /// Those that are dead because they are contested.
-    dead_contested: BTreeSet<(Seq, ItemSlot)>,
-    reviews: Reviews,
-    groups: Groups,
-    decided: Decided,
+    reviews: OnDemand<Reviews>,
+    groups: OnDemand<Groups>,
+    decided: OnDemand<Decided>,
     ages: Ages,
     /// Ready items by priority.
     by_priority: BTreeMap<i32, usize>,
@@ -189,7 +188,7 @@ impl Store {
 
     /// The items that are dead because they are contested.
     pub(super) fn dead_contested(&self) -> &BTreeSet<(Seq, ItemSlot)> {
-        &self.dead_contested
+        self.reviews.dead()
     }
 
     pub(super) fn reviews(&self) -> &Reviews {
@@ -312,15 +311,17 @@ impl Store {
             + self.locks.memory_bytes()
             + btree_bytes::<(Seq, ItemSlot), ()>(self.delayed.len())
             + btree_bytes::<(Seq, ItemSlot), ()>(self.dead.len())
-            + btree_bytes::<(Seq, ItemSlot), ()>(self.dead_contested.len())
-            + self.reviews.memory_bytes()
-            + self.groups.memory_bytes()
-            + self.decided.memory_bytes()
+            + self.reviews.memory_bytes(Reviews::memory_bytes)
+            + self.groups.memory_bytes(Groups::memory_bytes)
+            + self.decided.memory_bytes(Decided::memory_bytes)
             + btree_bytes::<i32, usize>(self.by_priority.len())
             + self.timers.memory_bytes()
             + btree_bytes::<ItemSlot, Millis>(self.spans.len())
+            + self.restamping.memory_bytes()
             + self.stats.wait.memory_bytes()
             + self.stats.handle.memory_bytes()
+            + self.stats.waits.memory_bytes()
+            + self.stats.handles.memory_bytes()
             + alloc_size(self.settings.events.capacity())
             + alloc_size(self.settings.split_tag.capacity())
     }
@@ -407,7 +408,7 @@ impl Store {
     /// Where a dead item is filed.
     fn dead_by(&mut self, slot: ItemSlot) -> &mut BTreeSet<(Seq, ItemSlot)> {
         match self.is_contested(slot) {
-            true => &mut self.dead_contested,
+            true => self.reviews.get_mut().dead_mut(),
             false => &mut self.dead,
         }
     }

@@ -119,18 +119,15 @@ impl<'a> StartV3<'a> {
 impl From<&Durations> for DurationsV3 {
     fn from(durations: &Durations) -> DurationsV3 {
         DurationsV3 {
-            sum: durations.sum,
-            counts: durations.counts,
+            sum: durations.sum(),
+            counts: *durations.counts(),
         }
     }
 }
 
 impl From<DurationsV3> for Durations {
     fn from(stored: DurationsV3) -> Durations {
-        Durations {
-            sum: stored.sum,
-            counts: stored.counts,
-        }
+        Durations::new(stored.sum, stored.counts)
     }
 }
 
@@ -257,7 +254,9 @@ impl Store {
         self.stats.records_evicted = head.records_evicted;
         self.stats.waits = head.waits.into();
         self.stats.handles = head.handles.into();
-        self.decided.set_next_serial(head.next_record);
+        if head.next_record > 0 {
+            self.decided.get_mut().set_next_serial(head.next_record);
+        }
         Ok(())
     }
 
@@ -357,7 +356,7 @@ impl Store {
             barred: barred.iter().map(|name| &**name).collect(),
             payload: record.payload,
         };
-        self.decided.insert(&verdict, record.serial);
+        self.decided.get_mut().insert(&verdict, record.serial);
         Ok(())
     }
 }

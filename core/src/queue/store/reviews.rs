@@ -2,9 +2,10 @@
 //! the item because of what they decided before. Most items have none of it.
 
 use super::Store;
-use super::item::{Has, ItemSlot};
+use super::item::{Has, ItemSlot, Seq};
 use super::moderators::ModeratorSlot;
 use crate::memory::{alloc_size, btree_bytes};
+use crate::on_demand::empty_by_default;
 use crate::queue::settings::Quorum;
 use crate::units::{Time, Token};
 use smallvec::SmallVec;
@@ -60,8 +61,12 @@ pub(in crate::queue) struct Reviews {
     contested: BTreeSet<(Time, ItemSlot)>,
     /// How many items have votes and are not contested.
     voting: usize,
+    /// Those that are dead because they are contested.
+    dead: BTreeSet<(Seq, ItemSlot)>,
     heap: usize,
 }
+
+empty_by_default!(Reviews);
 
 impl Reviews {
     /// How many items have votes and are not contested.
@@ -74,10 +79,20 @@ impl Reviews {
         &self.contested
     }
 
+    /// The items that are dead because they are contested.
+    pub(super) fn dead(&self) -> &BTreeSet<(Seq, ItemSlot)> {
+        &self.dead
+    }
+
+    pub(super) fn dead_mut(&mut self) -> &mut BTreeSet<(Seq, ItemSlot)> {
+        &mut self.dead
+    }
+
     /// Bytes of heap: O(1).
     pub(super) fn memory_bytes(&self) -> usize {
         btree_bytes::<ItemSlot, Review>(self.of.len())
             + btree_bytes::<(Time, ItemSlot), ()>(self.contested.len())
+            + btree_bytes::<(Seq, ItemSlot), ()>(self.dead.len())
             + self.heap
     }
 
@@ -189,7 +204,7 @@ impl Store {
     /// Changes the review of an item, which must be in no state.
     pub(super) fn with_review(&mut self, slot: ItemSlot, change: impl FnOnce(&mut Review)) {
         let submitted = self.items[slot].submitted();
-        let reviews = &mut self.reviews;
+        let reviews = self.reviews.get_mut();
         let review = reviews.of.entry(slot).or_default();
         reviews.heap -= review.heap_bytes();
         reviews.voting -= usize::from(review.is_voting());

@@ -109,20 +109,50 @@ pub const BOUNDS: [u64; 13] = [
 
 /// How long things took since version 0.2, never taken back: a sum, and counts between fixed bounds, as
 /// Prometheus wants them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Durations {
-    /// All together, ms.
-    pub sum: u64,
-    /// How many took longer than the bound before and no longer than this one; the last, how many took
-    /// longer than all.
-    pub counts: [u64; BOUNDS.len() + 1],
+    sum: u64,
+    /// None as long as all are 0: many queues never count any.
+    counts: Option<Box<DurationCounts>>,
 }
 
+/// How many took longer than the bound before and no longer than this one; the last, how many took
+/// longer than all.
+pub(super) type DurationCounts = [u64; BOUNDS.len() + 1];
+
 impl Durations {
+    /// From what was stored.
+    pub(super) fn new(sum: u64, counts: DurationCounts) -> Durations {
+        let some = counts.iter().any(|count| *count > 0);
+        Durations {
+            sum,
+            counts: some.then(|| Box::new(counts)),
+        }
+    }
+
+    /// All together, ms.
+    #[must_use]
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// How many there were between the bounds.
+    pub(super) fn counts(&self) -> &DurationCounts {
+        const NONE: &DurationCounts = &[0; BOUNDS.len() + 1];
+        self.counts.as_deref().unwrap_or(NONE)
+    }
+
+    /// Bytes of heap.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let some = self.counts.as_ref();
+        some.map_or(0, |_| alloc_size(size_of::<DurationCounts>()))
+    }
+
     /// Counts one duration in ms.
     pub fn record(&mut self, ms: u64) {
         let at = BOUNDS.iter().position(|bound| ms <= *bound);
-        let count = &mut self.counts[at.unwrap_or(BOUNDS.len())];
+        let counts = self.counts.get_or_insert_default();
+        let count = &mut counts[at.unwrap_or(BOUNDS.len())];
         *count = count.saturating_add(1);
         self.sum = self.sum.saturating_add(ms);
     }
@@ -131,7 +161,7 @@ impl Durations {
     pub fn rows(&self) -> impl Iterator<Item = (i64, u64)> + '_ {
         let bounds = BOUNDS.iter().map(|bound| *bound as i64).chain([-1]);
         let mut so_far = 0u64;
-        bounds.zip(&self.counts).map(move |(bound, count)| {
+        bounds.zip(self.counts()).map(move |(bound, count)| {
             so_far = so_far.saturating_add(*count);
             (bound, so_far)
         })
@@ -183,7 +213,10 @@ mod tests {
         let rows: Vec<(i64, u64)> = durations.rows().collect();
         assert_eq!(rows[..2], [(1_000, 2), (5_000, 3)]);
         assert_eq!(rows[12..], [(86_400_000, 4), (-1, 5)]);
-        assert_eq!(durations.sum, 172_802_002);
+        assert_eq!(durations.sum(), 172_802_002);
+        let again = Durations::new(durations.sum(), *durations.counts());
+        assert_eq!(again, durations);
+        assert_eq!(Durations::new(0, [0; 14]), Durations::default());
     }
 
     proptest! {

@@ -15,6 +15,7 @@
 
 use super::{ItemSlot, ModeratorSlot, Seq, State, Store, Timed, Timer};
 use crate::codec::DecodeError;
+use crate::on_demand::{OnDemand, empty_by_default};
 use crate::units::{Millis, Time};
 
 /// What whoever decides knows of ends that may be too far away. It is not saved: what is loaded tells
@@ -23,23 +24,38 @@ use crate::units::{Millis, Time};
 pub(super) struct Restamping {
     /// No end was set later than this by the clock.
     latest: Time,
+    work: OnDemand<Work>,
+}
+
+/// What is there only while ends are looked at, or a queue is loaded.
+#[derive(Debug, Default)]
+struct Work {
     /// While ends are looked at: from what time on, and the last one looked at.
     under_way: Option<(Time, Timer)>,
     /// While a queue is loaded: spans, whose items may come after them.
     loaded: Vec<(Seq, Millis)>,
 }
 
+empty_by_default!(Work);
+
+impl Restamping {
+    /// Bytes of heap.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.work.memory_bytes(|_| 0)
+    }
+}
+
 impl Store {
     /// Whether there may be ends that are too far away at `now`.
     #[inline]
     pub(in crate::queue) fn is_ahead(&self, now: Time) -> bool {
-        now < self.restamping.latest || self.restamping.under_way.is_some()
+        now < self.restamping.latest || self.is_restamping()
     }
 
     /// Whether ends are being looked at.
     #[inline]
     pub(in crate::queue) fn is_restamping(&self) -> bool {
-        self.restamping.under_way.is_some()
+        self.restamping.work.under_way.is_some()
     }
 
     /// The end to look at next, while there may be one that is too far away at `now`. None once all
@@ -53,13 +69,17 @@ impl Store {
             what: Timed::Registration(ModeratorSlot::default()),
         };
         // Set back once more: from the start.
-        let under_way = self.restamping.under_way.filter(|(since, _)| now >= *since);
+        let under_way = self.restamping.work.under_way;
+        let under_way = under_way.filter(|(since, _)| now >= *since);
         let (since, last) = under_way.unwrap_or((now, first));
         let mut rest = self.timers.iter_from(self.timers.rank(last, |timer| timer));
         let next = rest.find(|timer| *timer > last);
-        self.restamping.under_way = next.map(|next| (since, next));
-        if next.is_none() {
-            self.restamping.latest = now;
+        match next {
+            Some(next) => self.restamping.work.get_mut().under_way = Some((since, next)),
+            None => {
+                self.restamping.work = OnDemand::default();
+                self.restamping.latest = now;
+            }
         }
         next
     }
@@ -129,12 +149,12 @@ impl Store {
 
     /// For loading: the same. Its item may come later.
     pub(super) fn load_span(&mut self, seq: Seq, span: Millis) {
-        self.restamping.loaded.push((seq, span));
+        self.restamping.work.get_mut().loaded.push((seq, span));
     }
 
     /// After loading: gives items their spans, and finds out when the latest of all ends was set.
     pub(super) fn finish_spans(&mut self) -> Result<(), DecodeError> {
-        for (seq, span) in std::mem::take(&mut self.restamping.loaded) {
+        for (seq, span) in std::mem::take(&mut self.restamping.work).take().loaded {
             let slot = self.by_seq.get(seq, |s| self.items[s].seq());
             let slot = slot.ok_or(DecodeError)?;
             let plain = self.plain_span(slot).ok_or(DecodeError)?;

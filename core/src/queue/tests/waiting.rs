@@ -115,7 +115,7 @@ fn an_undone_match_was_no_first_claim() {
         Stats {
             submitted: 1,
             // What only ever grows tells of it all the same.
-            waits: line.queue.stats().waits,
+            waits: line.queue.stats().waits.clone(),
             ..Default::default()
         }
     );

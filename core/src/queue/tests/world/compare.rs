@@ -250,7 +250,7 @@ impl Trio {
             (totals.released, totals.expired, totals.died)
         );
         assert_eq!((&got.wait, &got.handle), (&totals.wait, &totals.handle));
-        assert_eq!((got.waits, got.handles), (totals.waits, totals.handles));
+        assert_eq!((&got.waits, &got.handles), (&totals.waits, &totals.handles));
         assert_eq!((got.votes, got.splits), (totals.votes, totals.splits));
         let voting = |i: &&ModelItem| !i.votes.is_empty() && !i.contested;
         let items = &model.items;
