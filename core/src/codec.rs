@@ -48,6 +48,59 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     out
 }
 
+/// Appends fields one by one, as [`encode_into`] would: the same bytes for a fraction of the cost. For what
+/// every command writes.
+pub(crate) struct Fields<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl Fields<'_> {
+    /// An unsigned integer of any width. Source: bincode's specification, "Variable length integers".
+    #[inline]
+    pub(crate) fn unsigned(&mut self, n: u64) -> &mut Self {
+        match n {
+            0..=250 => self.0.push(n as u8),
+            _ => self.large(n),
+        }
+        self
+    }
+
+    fn large(&mut self, n: u64) {
+        let [a, b, c, d, e, f, g, h] = n.to_le_bytes();
+        match n {
+            0..=0xffff => self.0.extend_from_slice(&[251, a, b]),
+            0x1_0000..=0xffff_ffff => self.0.extend_from_slice(&[252, a, b, c, d]),
+            _ => self.0.extend_from_slice(&[253, a, b, c, d, e, f, g, h]),
+        }
+    }
+
+    /// A signed integer of any width: 0, −1, 1, −2 … become 0, 1, 2, 3 …
+    #[inline]
+    pub(crate) fn signed(&mut self, n: i64) -> &mut Self {
+        self.unsigned((n << 1 ^ n >> 63) as u64)
+    }
+
+    /// Whether something holds.
+    #[inline]
+    pub(crate) fn flag(&mut self, holds: bool) -> &mut Self {
+        self.0.push(holds.into());
+        self
+    }
+
+    /// A string of bytes.
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.unsigned(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// A list of strings of bytes.
+    #[inline]
+    pub(crate) fn list<B: AsRef<[u8]>>(&mut self, list: &[B]) -> &mut Self {
+        self.unsigned(list.len() as u64);
+        list.iter().fold(self, |fields, b| fields.bytes(b.as_ref()))
+    }
+}
+
 /// Decodes one value that must fill `bytes` exactly. Byte fields may borrow from the input.
 ///
 /// # Errors
@@ -165,4 +218,45 @@ pub trait Persist: Default {
     /// # Errors
     /// The chunks do not make a valid value.
     fn finish(&mut self) -> Result<(), DecodeError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_bytes::Bytes;
+
+    /// Numbers of every length, and those at which a longer one begins.
+    fn numbers() -> impl Strategy<Value = u64> {
+        let edges = [250, 251, 0xffff, 0x1_0000, 0xffff_ffff, 1 << 32, u64::MAX];
+        prop_oneof![
+            (any::<u64>(), 0..64u32).prop_map(|(n, shift)| n >> shift),
+            prop::sample::select(edges.to_vec()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn fields_are_what_serde_makes_of_them(
+            n in numbers(),
+            signed in numbers(),
+            holds: bool,
+            names in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..4),
+        ) {
+            let signed = signed as i64;
+            let names: Vec<&Bytes> = names.iter().map(|name| Bytes::new(name)).collect();
+            let first = names.first().copied().unwrap_or(Bytes::new(b""));
+            let expected = encode(&(n, n as u32, signed, signed as i32, holds, first, &names));
+            let mut out = Vec::new();
+            Fields(&mut out)
+                .unsigned(n)
+                .unsigned(u64::from(n as u32))
+                .signed(signed)
+                .signed(i64::from(signed as i32))
+                .flag(holds)
+                .bytes(first)
+                .list(&names);
+            prop_assert_eq!(out, expected);
+        }
+    }
 }

@@ -10,7 +10,7 @@
 use super::effect::{Effect, Excluded, MoveIn};
 use super::record_v1::EffectV1;
 use super::record_v3;
-use crate::codec::{self, DecodeError};
+use crate::codec::{self, DecodeError, Fields};
 use crate::units::{Millis, Time, When};
 use serde_bytes::Bytes;
 
@@ -82,7 +82,7 @@ impl Record {
             at.0 - self.at.0
         };
         self.at = at;
-        codec::encode_into(&since, &mut self.bytes);
+        Fields(&mut self.bytes).unsigned(since);
         if least < VERSION_NEW || !record_v3::encode(effect, &mut self.bytes) {
             encode(effect, &mut self.bytes);
         }
@@ -202,12 +202,9 @@ impl<'a> Iterator for Effects<'a> {
 /// Written field by field, so that no command pays for making an `EffectV1` first. What is new in
 /// version 3 was written before it, and if that is all of it, this is not called.
 fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
-    fn put(value: &impl serde::Serialize, out: &mut Vec<u8>) {
-        codec::encode_into(value, out);
-    }
     // Zero is no time: nothing is due in 1970.
-    let time = |due: &Option<Time>| due.unwrap_or(Time::EPOCH);
-    let bytes = |b| Bytes::new(b);
+    let time = |due: &Option<Time>| due.unwrap_or(Time::EPOCH).0;
+    let fields = &mut Fields(out);
     match effect {
         Effect::Submit {
             id,
@@ -219,26 +216,62 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             excluded,
             terms: _,
         } => {
-            let due = time(due);
-            put(
-                &(
-                    0u32,
-                    bytes(id),
-                    bytes(payload),
-                    priority,
-                    boost,
-                    due,
-                    tags,
-                    excluded,
-                ),
-                out,
-            );
+            let content = fields.unsigned(0).bytes(id).bytes(payload);
+            let order = content.signed((*priority).into()).signed(*boost);
+            order.unsigned(time(due)).list(tags).list(excluded)
         }
         Effect::Bump {
             id,
             priority,
             boost,
-        } => put(&(1u32, bytes(id), priority, boost), out),
+        } => {
+            let order = fields.unsigned(1).bytes(id).signed((*priority).into());
+            order.signed(*boost)
+        }
+        Effect::Cancel { id } => fields.unsigned(3).bytes(id),
+        Effect::Lock {
+            id,
+            moderator,
+            token,
+            deadline,
+            assign,
+        } => {
+            let lock = fields.unsigned(4).bytes(id).bytes(moderator);
+            lock.unsigned(token.0).unsigned(deadline.0).flag(*assign)
+        }
+        Effect::Extend { id, deadline } => fields.unsigned(5).bytes(id).unsigned(deadline.0),
+        Effect::Resolve { id, end: _ } => fields.unsigned(6).bytes(id),
+        Effect::Release { id, skip, due } => {
+            let release = fields.unsigned(7).bytes(id);
+            release.flag(*skip).unsigned(time(due))
+        }
+        Effect::Expire { id, dead } => fields.unsigned(8).bytes(id).flag(*dead),
+        Effect::Due { id } => fields.unsigned(9).bytes(id),
+        Effect::Revive { id } => fields.unsigned(11).bytes(id),
+        Effect::Served { moderator } => fields.unsigned(13).bytes(moderator),
+        Effect::Leave { moderator } => fields.unsigned(14).bytes(moderator),
+        Effect::Pause { paused } => fields.unsigned(15).flag(paused.input).flag(paused.output),
+        Effect::MoveOut { id } => fields.unsigned(17).bytes(id),
+        Effect::Delay { id, due } => fields.unsigned(DELAY.into()).bytes(id).unsigned(due.0),
+        Effect::Change { .. }
+        | Effect::Undo { .. }
+        | Effect::Join { .. }
+        | Effect::Configure { .. }
+        | Effect::MoveIn(_) => {
+            encode_by_serde(effect, fields.0);
+            fields
+        }
+        Effect::Vote { .. }
+        | Effect::Split { .. }
+        | Effect::Report { .. }
+        | Effect::Forget { .. }
+        | Effect::Drop { .. } => unreachable!("version 3 writes all of it"),
+    };
+}
+
+/// As `encode`, of effects that are not plain lists of fields.
+fn encode_by_serde(effect: &Effect<'_>, out: &mut Vec<u8>) {
+    match effect {
         Effect::Change {
             id,
             replace,
@@ -249,41 +282,11 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             excluded,
             ..
         } => {
-            let payload = payload.map(bytes);
-            put(
-                &(
-                    2u32,
-                    bytes(id),
-                    replace,
-                    payload,
-                    priority,
-                    boost,
-                    tags,
-                    excluded,
-                ),
-                out,
-            );
+            let content = (2u32, Bytes::new(id), replace, payload.map(Bytes::new));
+            let rest = (priority, boost, tags, excluded);
+            codec::encode_into(&(content, rest), out);
         }
-        Effect::Cancel { id } => put(&(3u32, bytes(id)), out),
-        Effect::Lock {
-            id,
-            moderator,
-            token,
-            deadline,
-            assign,
-        } => {
-            put(
-                &(4u32, bytes(id), bytes(moderator), token, deadline, assign),
-                out,
-            );
-        }
-        Effect::Extend { id, deadline } => put(&(5u32, bytes(id), deadline), out),
-        Effect::Resolve { id, end: _ } => put(&(6u32, bytes(id)), out),
-        Effect::Release { id, skip, due } => put(&(7u32, bytes(id), skip, time(due)), out),
-        Effect::Expire { id, dead } => put(&(8u32, bytes(id), dead), out),
-        Effect::Due { id } => put(&(9u32, bytes(id)), out),
-        Effect::Undo { id, place } => put(&(10u32, bytes(id), place), out),
-        Effect::Revive { id } => put(&(11u32, bytes(id)), out),
+        Effect::Undo { id, place } => codec::encode_into(&(10u32, Bytes::new(id), place), out),
         Effect::Join {
             moderator,
             place,
@@ -292,28 +295,15 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             count,
             tags,
         } => {
-            put(
-                &(12u32, bytes(moderator), place, ttl, expires, count, tags),
-                out,
-            );
+            let who = (12u32, Bytes::new(moderator));
+            codec::encode_into(&(who, (place, ttl, expires, count, tags)), out);
         }
-        Effect::Served { moderator } => put(&(13u32, bytes(moderator)), out),
-        Effect::Leave { moderator } => put(&(14u32, bytes(moderator)), out),
-        Effect::Pause { paused } => put(&(15u32, paused.input, paused.output), out),
         Effect::Configure { settings } => {
-            put(
-                &(16u32, super::settings_v1::SettingsV1::from(settings)),
-                out,
-            );
+            let settings = super::settings_v1::SettingsV1::from(settings);
+            codec::encode_into(&(16u32, settings), out);
         }
-        Effect::MoveOut { id } => put(&(17u32, bytes(id)), out),
         Effect::MoveIn(item) => encode_move_in(item, out),
-        Effect::Delay { id, due } => put(&(DELAY, bytes(id), due), out),
-        Effect::Vote { .. }
-        | Effect::Split { .. }
-        | Effect::Report { .. }
-        | Effect::Forget { .. }
-        | Effect::Drop { .. } => unreachable!("version 3 writes all of it"),
+        _ => unreachable!("`encode` writes it"),
     }
 }
 
