@@ -25,7 +25,7 @@ pub struct Settings {
     /// What an item needs to end, if its SUBMIT does not say.
     pub quorum: Quorum,
     /// The tag that a contested item gets; empty: it is dead until somebody takes it up.
-    pub split_tag: Vec<u8>,
+    pub split_tag: Box<[u8]>,
     /// For how long the record of a decided item is kept; zero is not at all.
     pub retain: Millis,
     /// Most records that are kept; 0 is no limit.
@@ -88,7 +88,7 @@ impl Default for Settings {
             events: Vec::new(),
             events_max_len: 10_000,
             quorum: Quorum::ONE,
-            split_tag: Vec::new(),
+            split_tag: Box::default(),
             retain: Millis::ZERO,
             retain_max: 100_000,
         }

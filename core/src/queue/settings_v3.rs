@@ -37,7 +37,7 @@ impl SettingsV3<'_> {
                 k: self.k,
                 n: self.n,
             },
-            split_tag: self.split_tag.to_vec(),
+            split_tag: Box::from(&**self.split_tag),
             retain: Millis(self.retain),
             retain_max: self.retain_max,
             ..settings

@@ -97,12 +97,15 @@ impl Turn<'_> {
             payload += size;
             self.lock_for(slot, claim.moderator, lock, How::Claim);
             claimed.push(slot);
-            // A lock can make the moderator known, also anew in another slot.
             if claimed.len() < count {
-                moderator = self.store.moderators().find(claim.moderator);
                 match &mut heads {
                     Some(heads) => heads.taken(self.store),
-                    None => heads = Some(read::Heads::new(self.store, moderator, &set)),
+                    None => {
+                        // The first lock can make the moderator known, also anew in another slot. From
+                        // then on they hold it, and stay who they are.
+                        moderator = self.store.moderators().find(claim.moderator);
+                        heads = Some(read::Heads::new(self.store, moderator, &set));
+                    }
                 }
             }
         }

@@ -183,7 +183,7 @@ impl Configure<'_> {
             events: self.events.unwrap_or(&present.events).to_vec(),
             events_max_len: self.events_max_len.unwrap_or(present.events_max_len),
             quorum: self.quorum.unwrap_or(present.quorum),
-            split_tag: self.split_tag.unwrap_or(&present.split_tag).to_vec(),
+            split_tag: self.split_tag.unwrap_or(&present.split_tag).into(),
             retain: self.retain.unwrap_or(present.retain),
             retain_max: self.retain_max.unwrap_or(present.retain_max),
         }

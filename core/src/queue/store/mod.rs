@@ -323,7 +323,7 @@ impl Store {
             + self.stats.waits.memory_bytes()
             + self.stats.handles.memory_bytes()
             + alloc_size(self.settings.events.capacity())
-            + alloc_size(self.settings.split_tag.capacity())
+            + alloc_size(self.settings.split_tag.len())
     }
 
     /// About how many allocations there are to free: O(1).

@@ -5,6 +5,7 @@ use super::item::{ItemSlot, OrderKey};
 use super::tags::{ClassSlot, TagList};
 use crate::counted_tree::CountedTree;
 use crate::memory::{alloc_size, btree_bytes, counted};
+use crate::on_demand::{OnDemand, empty_by_default};
 use crate::slab::{Slab, slot_number};
 use crate::slot_index::SlotIndex;
 use crate::units::{Millis, Time, Token};
@@ -50,9 +51,18 @@ pub(in crate::queue) struct Profile {
 /// takes no tree.
 #[derive(Debug, Default)]
 pub(in crate::queue) struct Held {
-    first: Option<(Token, ItemSlot)>,
+    first: Option<HeldItem>,
     /// The others, all of larger tokens.
-    rest: BTreeMap<Token, ItemSlot>,
+    rest: OnDemand<CountedTree<HeldItem, Token>>,
+}
+
+/// An item with the token it is held by.
+type HeldItem = (Token, ItemSlot);
+
+empty_by_default!(CountedTree<HeldItem, Token>);
+
+fn token_of(held: HeldItem) -> Token {
+    held.0
 }
 
 impl Held {
@@ -67,41 +77,48 @@ impl Held {
     pub(in crate::queue) fn get(&self, token: Token) -> Option<ItemSlot> {
         match &self.first {
             Some((first, item)) if *first == token => Some(*item),
-            _ => self.rest.get(&token).copied(),
+            _ => self.rest.get(token, token_of).map(|(_, item)| item),
         }
     }
 
     pub(in crate::queue) fn insert(&mut self, token: Token, item: ItemSlot) {
         match self.first {
             None => self.first = Some((token, item)),
-            Some((first, of_first)) if token < first => {
-                self.rest.insert(first, of_first);
+            Some(first) if token < first.0 => {
+                self.rest.get_mut().insert(first, first.0, token_of);
                 self.first = Some((token, item));
             }
             Some(_) => {
-                self.rest.insert(token, item);
+                let rest = self.rest.get_mut();
+                rest.insert((token, item), token, token_of);
             }
         }
     }
 
     pub(in crate::queue) fn remove(&mut self, token: Token) {
-        match self.first {
-            Some((first, _)) if first == token => self.first = self.rest.pop_first(),
-            _ => {
-                self.rest.remove(&token);
+        let token = match self.first {
+            Some((first, _)) if first == token => {
+                self.first = self.rest.first();
+                self.first.map(token_of)
             }
+            _ => Some(token),
+        };
+        if let Some(token) = token {
+            self.rest.get_mut().remove(token, token_of);
         }
     }
 
     #[inline]
     fn heap_bytes(&self) -> usize {
-        btree_bytes::<Token, ItemSlot>(self.rest.len())
+        self.rest.memory_bytes(CountedTree::memory_bytes)
     }
 
     /// The items, lowest token first.
     pub(in crate::queue) fn items(&self) -> impl Iterator<Item = ItemSlot> {
-        let first = self.first.iter().map(|(_, item)| *item);
-        first.chain(self.rest.values().copied())
+        self.first
+            .into_iter()
+            .chain(self.rest.iter())
+            .map(|(_, item)| item)
     }
 }
 
@@ -138,6 +155,8 @@ pub(in crate::queue) struct Moderators {
     index: SlotIndex<ModeratorSlot>,
     /// Bytes of heap of all of them, beyond their records.
     heap: usize,
+    /// Who was made known last, or named again: in a batch that is the same one again and again.
+    last: ModeratorSlot,
 }
 
 impl Moderators {
@@ -150,8 +169,12 @@ impl Moderators {
     /// The slot of `name`, made known if need be. Whoever does not refer to them then calls
     /// `forget_if_idle`.
     pub(super) fn intern(&mut self, name: &[u8]) -> ModeratorSlot {
+        if self.all.get(self.last).is_some_and(|m| *m.name == *name) {
+            return self.last;
+        }
         let hash = self.index.hash(name);
         if let Some(slot) = self.index.find(hash, |s| *self.all[s].name == *name) {
+            self.last = slot;
             return slot;
         }
         let name = SmallVec::from_slice(name);
@@ -162,6 +185,7 @@ impl Moderators {
         });
         let all = &self.all;
         self.index.insert(hash, slot, |s| &all[s].name);
+        self.last = slot;
         slot
     }
 
@@ -171,7 +195,8 @@ impl Moderators {
             let hash = self.index.hash(&self.all[slot].name);
             self.index.remove(hash, slot);
             let gone = self.all.remove(slot);
-            self.heap -= name_bytes(&gone.name);
+            // They hold nothing, but the tree that was made for more than one lock may still be there.
+            self.heap -= name_bytes(&gone.name) + gone.held.heap_bytes();
         }
     }
 

@@ -336,7 +336,7 @@ fn configures() -> impl Strategy<Value = Effect<'static>> {
         let mut others = Settings::default();
         if let Some((quorum, split_tag, retain, retain_max)) = new {
             others.quorum = quorum;
-            others.split_tag = split_tag.to_vec();
+            others.split_tag = split_tag.into();
             others.retain = Millis(retain);
             others.retain_max = retain_max;
         }

@@ -310,7 +310,7 @@ fn configure_changes_what_is_given_and_keeps_the_rest() {
         events: b"log".to_vec(),
         events_max_len: 6,
         quorum: Quorum { k: 2, n: 3 },
-        split_tag: b"senior".to_vec(),
+        split_tag: Box::from(*b"senior"),
         retain: Millis(7),
         retain_max: 8,
     };

@@ -188,7 +188,7 @@ impl ConfigureOp {
             late: late(self.late_accept),
             aging: self.aging,
             quorum: self.quorum,
-            split_tag: self.split_tag.into(),
+            split_tag: self.split_tag.as_bytes().into(),
             retain: Millis(self.retain),
             retain_max: self.retain_max,
             ..Settings::default()
