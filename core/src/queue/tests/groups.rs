@@ -285,3 +285,34 @@ fn what_comes_into_a_group_with_another_payload_is_new_there() {
     assert_eq!((reply.group.done, reply.group.left), (1, 1));
     assert!(q.get(b"b", Time(1_000_020)).is_some(), "m has not seen it");
 }
+
+#[test]
+fn what_arrives_in_the_millisecond_of_a_lock_is_passed_over_in_a_group_made_later() {
+    let mut out = Outcome::default();
+    let now = at(1_000_000);
+    let mut q = with_two_each(now, &[], &mut out);
+    let token = q.assign(now, b"a", b"m", None, &mut out).unwrap();
+    let late = Submit {
+        id: b"late",
+        ..Submit::default()
+    };
+    q.submit(now, late, &mut out).unwrap();
+    for id in [b"a".as_slice(), b"late"] {
+        let update = Update {
+            group: Some(b"g"),
+            ..Update::default()
+        };
+        q.update(at(1_000_010), id, update, &mut out).unwrap();
+    }
+    let ask = ResolveAlso {
+        named: Resolve {
+            id: b"a",
+            token: Token(token),
+            ..Resolve::default()
+        },
+        most: 1000,
+        ..ResolveAlso::default()
+    };
+    let reply = q.resolve_also(at(1_000_020), &ask, &mut out).unwrap();
+    assert_eq!((reply.group.done, reply.group.left), (0, 1));
+}

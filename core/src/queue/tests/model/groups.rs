@@ -9,7 +9,8 @@ use super::*;
 pub(crate) enum Since {
     /// When so many locks had begun.
     Locks(u64),
-    /// When it was submitted, to the ms: it was put into a group by its first change.
+    /// When it was submitted, to the ms and one more, by which tokens may be ahead: it was put into a group by
+    /// its first change.
     Submit,
 }
 
@@ -29,7 +30,7 @@ impl ModelItem {
     fn was_there_for(&self, lock: &HeldLock) -> bool {
         match self.since.expect("kept of an item in a group") {
             Since::Locks(locks) => lock.nth > locks,
-            Since::Submit => lock.token / 1000 >= self.submitted,
+            Since::Submit => lock.token / 1000 > self.submitted + 1,
         }
     }
 }
