@@ -203,7 +203,8 @@ impl Store {
         let is_untouched = item.rev <= Rev(2) && !self.rare(slot).is_some_and(|rare| rare.moved);
         let fresh = match self.member(slot) {
             Some(member) => member.fresh(),
-            None if is_untouched => token_of(item.submitted()),
+            // Whatever the clock says, it arrived before locks that are yet to begin.
+            None if is_untouched => token_of(item.submitted()).min(self.last_token),
             None => self.last_token,
         };
         self.set_member(slot, name, fresh);
