@@ -191,7 +191,9 @@ impl Request for Update<'_> {
         let payload = self.payload.filter(|p| *p != item.payload());
         let priority = self.priority.filter(|p| *p != item.priority);
         let boost = self.boost.filter(|b| *b != item.boost());
-        let tags = self.tags.filter(|t| !has_tags(store, slot, t));
+        // Another payload takes the tag of a split away. Who names that tag in the same step keeps it.
+        let loses_tag = payload.is_some() && store.is_contested(slot);
+        let tags = self.tags.filter(|t| loses_tag || !has_tags(store, slot, t));
         let excluded = self.excluded.filter(|e| !excludes(store, slot, e));
         let quorum = self.quorum.filter(|q| *q != store.quorum(slot));
         let group = self.group.filter(|g| *g != store.group_name(slot));

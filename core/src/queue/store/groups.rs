@@ -206,7 +206,8 @@ impl Store {
         let is_untouched = item.rev <= Rev(2) && !self.rare(slot).is_some_and(|rare| rare.moved);
         let fresh = match self.member(slot) {
             Some(member) => member.fresh(),
-            None if is_untouched => token_of(item.submitted()),
+            // Whatever the clock says, it arrived before locks that are yet to begin.
+            None if is_untouched => token_of(item.submitted()).min(self.last_token),
             None => self.last_token,
         };
         self.set_member(slot, name, fresh);
@@ -273,8 +274,9 @@ impl Store {
     }
 }
 
-/// What stands for the tokens at the time of an arrival of which no more is known: tokens are µs, so
-/// locks of later milliseconds have larger ones.
+/// What stands for the tokens at an arrival of which no more is known than the millisecond. Tokens are µs,
+/// but run ahead of the clock where a thousand are given at once. So no lock that began before the arrival
+/// has one of two milliseconds later.
 fn token_of(arrived: Time) -> Token {
-    Token((arrived.0 * 1000).saturating_sub(1).min(MAX_TIME - 1))
+    Token((arrived.0.saturating_add(2).saturating_mul(1000) - 1).min(MAX_TIME - 1))
 }

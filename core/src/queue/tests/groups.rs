@@ -285,3 +285,43 @@ fn what_comes_into_a_group_with_another_payload_is_new_there() {
     assert_eq!((reply.group.done, reply.group.left), (1, 1));
     assert!(q.get(b"b", Time(1_000_020)).is_some(), "m has not seen it");
 }
+
+/// Puts two items into a group that is new to the queue, in the order given by `lock_first`: the lock on "a"
+/// begins before or after that. Everything happens in one millisecond. How many others ALSO ends.
+fn ended_in_a_group_made_later(lock_first: bool) -> usize {
+    let (mut out, now) = (Outcome::default(), at(1_000_000));
+    let mut q = with_two_each(now, &[], &mut out);
+    let lock = |q: &mut Queue, out: &mut Outcome| q.assign(now, b"a", b"m", None, out).unwrap();
+    let early = lock_first.then(|| lock(&mut q, &mut out));
+    let late = Submit {
+        id: b"late",
+        ..Submit::default()
+    };
+    q.submit(now, late, &mut out).unwrap();
+    for id in [b"a".as_slice(), b"late"] {
+        let update = Update {
+            group: Some(b"g"),
+            ..Update::default()
+        };
+        q.update(now, id, update, &mut out).unwrap();
+    }
+    let token = early.unwrap_or_else(|| lock(&mut q, &mut out));
+    let ask = ResolveAlso {
+        named: Resolve {
+            id: b"a",
+            token: Token(token),
+            ..Resolve::default()
+        },
+        most: 1000,
+        ..ResolveAlso::default()
+    };
+    let group = q.resolve_also(now, &ask, &mut out).unwrap().group;
+    assert_eq!(group.done + group.left, 1);
+    group.done
+}
+
+#[test]
+fn what_arrives_in_the_millisecond_of_a_lock_is_passed_over_in_a_group_made_later() {
+    assert_eq!(ended_in_a_group_made_later(true), 0, "m has not seen it");
+    assert_eq!(ended_in_a_group_made_later(false), 1);
+}

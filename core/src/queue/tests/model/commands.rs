@@ -170,7 +170,8 @@ impl Model {
             }
             item.void();
         }
-        if let Some(tags) = strings(&update.tags).filter(|tags| once(tags) != before.tags) {
+        // Judged after the votes are void: the tag of a split, named in the same step, is one's own from then on.
+        if let Some(tags) = strings(&update.tags).filter(|tags| once(tags) != item.tags) {
             item.tags = once(&tags);
             item.added_tag = false;
         }

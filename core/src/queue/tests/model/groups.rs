@@ -9,8 +9,9 @@ use super::*;
 pub(crate) enum Since {
     /// When so many locks had begun.
     Locks(u64),
-    /// When it was submitted, to the ms: it was put into a group by its first change.
-    Submit,
+    /// When it was submitted, to the ms and one more, by which tokens may be ahead: it was put into a group by
+    /// its first change. Then so many locks had begun.
+    Submit(u64),
 }
 
 impl ModelItem {
@@ -20,7 +21,7 @@ impl ModelItem {
     pub(super) fn put_into(&mut self, group: &[u8], locks: u64) {
         self.group = text(group);
         self.since.get_or_insert(match self.rev {
-            1 => Since::Submit,
+            1 => Since::Submit(locks),
             _ => Since::Locks(locks),
         });
     }
@@ -29,7 +30,7 @@ impl ModelItem {
     fn was_there_for(&self, lock: &HeldLock) -> bool {
         match self.since.expect("kept of an item in a group") {
             Since::Locks(locks) => lock.nth > locks,
-            Since::Submit => lock.token / 1000 >= self.submitted,
+            Since::Submit(locks) => lock.nth > locks || lock.token / 1000 > self.submitted + 1,
         }
     }
 }
@@ -112,7 +113,7 @@ impl Model {
                 break;
             }
             let passed_over = self.reasons_against(item, also);
-            let by_submit = item.since == Some(Since::Submit) && id != also.named.id;
+            let by_submit = matches!(item.since, Some(Since::Submit(_))) && id != also.named.id;
             if by_submit && passed_over.is_empty() {
                 *self.passed_over.entry("seen since submit").or_default() += 1;
             }

@@ -419,3 +419,37 @@ fn each_further_report_adds_the_step_to_the_priority() {
         assert_eq!(desk.get("i").boost, expected);
     }
 }
+
+#[test]
+fn the_tag_of_a_split_stays_if_the_step_that_voids_the_votes_names_it() {
+    let tags_of =
+        |desk: &Desk| -> Vec<String> { desk.get("i").tags.into_iter().map(text).collect() };
+    for (given, left) in [(None, &[][..]), (Some(&["senior"]), &["senior"])] {
+        let mut desk = Desk::new();
+        let settings = |s: &mut Settings| {
+            s.quorum = Quorum { k: 2, n: 2 };
+            s.split_tag = b"senior".to_vec();
+        };
+        desk.configure(settings).expect("configured");
+        desk.submit("i").expect("taken");
+        for (moderator, verdict) in [("a", "keep"), ("b", "drop")] {
+            let token = desk.assign("i", moderator).expect("assigned");
+            let resolve = Resolve {
+                id: b"i",
+                token: Token(token),
+                verdict: Some(verdict.as_bytes()),
+                ..Resolve::default()
+            };
+            let resolved = desk.run(|q, now, out| q.handle(now, Gate::Open, resolve, out));
+            resolved.expect("counted");
+        }
+        assert_eq!(tags_of(&desk), ["senior"]);
+        let edited = Update {
+            payload: Some(b"another"),
+            tags: given.and_then(|names| tags(names)),
+            ..Update::default()
+        };
+        desk.update("i", edited).expect("updated");
+        assert_eq!(tags_of(&desk), left);
+    }
+}
