@@ -42,7 +42,7 @@ impl Request for &ResolveAlso<'_> {
         let given = named.given_by(&moderator);
         let (resolved, opportunity) = turn.give_verdict(slot, &given);
         let mut ready = Vec::new();
-        ready.extend(item_of(opportunity));
+        ready.extend(opportunity.item());
         let tags = match &self.tags {
             Some(tags) => tags.iter().map(|tag| &***tag).collect(),
             None => own_tags.iter().map(|tag| &**tag).collect(),
@@ -56,16 +56,8 @@ impl Request for &ResolveAlso<'_> {
             tags,
         };
         let group = turn.give_also(&group, &also, self, &mut ready);
-        turn.match_voted(ready, &moderator);
+        turn.match_all(ready, Some(&moderator));
         Ok(ResolvedAlso { resolved, group })
-    }
-}
-
-/// The item that a verdict has made ready.
-fn item_of(opportunity: Opportunity) -> Option<ItemSlot> {
-    match opportunity {
-        Opportunity::Item(slot) | Opportunity::Both(slot, _) => Some(slot),
-        Opportunity::None | Opportunity::Moderator(_) => None,
     }
 }
 
@@ -123,7 +115,7 @@ impl Turn<'_> {
                 ..also.given
             };
             let (_, opportunity) = self.give_verdict(slot, &given);
-            ready.extend(item_of(opportunity));
+            ready.extend(opportunity.item());
             done += 1;
             // A verdict can make the moderator known, or forgotten, and a split brings a tag.
             giver = self.giver(also);
@@ -133,32 +125,6 @@ impl Turn<'_> {
             left: self.store.group_len(group),
             next: slots.next_seq(self),
         }
-    }
-
-    /// Matches items that were voted on and are ready, and the moderator whose locks ended: whichever item
-    /// comes first is matched first.
-    fn match_voted(&mut self, mut ready: Vec<ItemSlot>, moderator: &[u8]) {
-        ready.sort_by_key(|slot| self.store.key(*slot));
-        for slot in ready {
-            while let Some((freed, offer)) = self.offer_to(moderator) {
-                if self.store.key(offer) >= self.store.key(slot) {
-                    break;
-                }
-                self.match_moderator(freed);
-            }
-            if self.store.items()[slot].state == State::Ready {
-                self.match_item(slot);
-            }
-        }
-        if let Some(freed) = self.store.moderators().find(moderator) {
-            self.seize(Opportunity::Moderator(freed));
-        }
-    }
-
-    /// The first item that a moderator in line may take.
-    fn offer_to(&self, moderator: &[u8]) -> Option<(ModeratorSlot, ItemSlot)> {
-        let known = self.store.moderators().find(moderator)?;
-        Some((known, self.first_offer(known)?))
     }
 
     fn giver(&self, also: &Also<'_>) -> Giver {

@@ -5,7 +5,7 @@ use super::Turn;
 use super::moderators::How;
 use crate::queue::outcome::{Announcement, Notice};
 use crate::queue::read;
-use crate::queue::store::{ItemSlot, ModeratorSlot, Opportunity, Place, TagSlot, covers};
+use crate::queue::store::{ItemSlot, ModeratorSlot, Opportunity, Place, State, TagSlot, covers};
 use crate::units::{Millis, Token};
 use smallvec::SmallVec;
 
@@ -74,6 +74,32 @@ impl Turn<'_> {
                 self.match_moderator(moderator).is_some() || matched
             }
         }
+    }
+
+    /// Matches what one command has made ready, and the moderator whose locks it ended, if it did:
+    /// whichever item comes first is matched first.
+    pub(super) fn match_all(&mut self, mut ready: Vec<ItemSlot>, freed: Option<&[u8]>) {
+        ready.sort_by_key(|slot| self.store.key(*slot));
+        for slot in ready {
+            while let Some((moderator, offer)) = self.offer_to(freed) {
+                if self.store.key(offer) >= self.store.key(slot) {
+                    break;
+                }
+                self.match_moderator(moderator);
+            }
+            if self.store.items()[slot].state == State::Ready {
+                self.match_item(slot);
+            }
+        }
+        if let Some(freed) = freed.and_then(|name| self.store.moderators().find(name)) {
+            self.seize(Opportunity::Moderator(freed));
+        }
+    }
+
+    /// The first item that a moderator in line may take.
+    fn offer_to(&self, moderator: Option<&[u8]>) -> Option<(ModeratorSlot, ItemSlot)> {
+        let known = self.store.moderators().find(moderator?)?;
+        Some((known, self.first_offer(known)?))
     }
 
     /// Gives an item to a moderator who did not ask for it in this call.

@@ -304,13 +304,15 @@ impl Turn<'_> {
         };
         let held = store.moderators()[slot].held.items();
         let held: Vec<Box<[u8]>> = held.map(|item| store.items()[item].id().into()).collect();
+        let mut ready = Vec::new();
         for id in held {
             let effect = Effect::Release {
                 id: &id,
                 skip: false,
                 due: None,
             };
-            self.commit_and_match(&effect, None);
+            ready.extend(self.commit(&effect, None).item());
         }
+        self.match_all(ready, Some(moderator));
     }
 }

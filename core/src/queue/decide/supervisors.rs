@@ -105,18 +105,24 @@ impl Turn<'_> {
         slot.is_some_and(|slot| self.store.items()[slot].state == State::Dead)
     }
 
-    fn revive(&mut self, id: &[u8], by: Option<&[u8]>) -> Result<bool, Error> {
-        let dead = self.is_dead(id);
-        if dead {
-            self.admit()?;
-            let told = Told {
-                by,
-                ..Told::default()
-            };
-            let opportunity = self.commit_told(&Effect::Revive { id }, None, &told);
-            self.seize(opportunity);
+    /// Makes those of the items that are dead ready again, then matches them: the first of them first,
+    /// in whatever order they are named. Answers how many were dead.
+    fn revive_all<I: AsRef<[u8]>>(&mut self, ids: &[I], by: Option<&[u8]>) -> Result<usize, Error> {
+        let told = Told {
+            by,
+            ..Told::default()
+        };
+        let (mut revived, mut ready) = (0, Vec::new());
+        for id in ids.iter().map(AsRef::as_ref) {
+            if self.is_dead(id) {
+                self.admit()?;
+                let opportunity = self.commit_told(&Effect::Revive { id }, None, &told);
+                ready.extend(opportunity.item());
+                revived += 1;
+            }
         }
-        Ok(dead)
+        self.match_all(ready, None);
+        Ok(revived)
     }
 }
 
@@ -127,11 +133,7 @@ impl Request for Revive<'_> {
     type Reply = usize;
 
     fn run(self, turn: &mut Turn<'_>) -> Result<usize, Error> {
-        let mut revived = 0;
-        for id in self.ids {
-            revived += usize::from(turn.revive(id, self.by)?);
-        }
-        Ok(revived)
+        turn.revive_all(self.ids, self.by)
     }
 }
 
@@ -145,10 +147,7 @@ impl Request for ReviveAll<'_> {
         let dead = turn.store.dead().iter().take(self.count);
         let ids = dead.map(|(_, slot)| turn.store.items()[*slot].id().into());
         let ids: Vec<Box<[u8]>> = ids.collect();
-        for id in &ids {
-            turn.revive(id, self.by)?;
-        }
-        Ok(ids.len())
+        turn.revive_all(&ids, self.by)
     }
 }
 

@@ -205,8 +205,9 @@ pub(super) fn command(q: &mut Queue, now: Now, op: &Op, clients: &mut Clients, o
             let _ = q.hand_over(now, id.as_bytes(), token, m.as_bytes(), *lock, out);
         }
         Op::Pause(input, output) => q.pause(now, *input, *output, out),
-        Op::Revive(id) => {
-            q.revive(now, id.as_bytes(), out).unwrap();
+        Op::Revive(ids) => {
+            let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes()).collect();
+            q.revive(now, &ids, out).unwrap();
         }
         Op::ReviveAll(count) => {
             q.revive_all(now, *count, out).unwrap();

@@ -200,13 +200,13 @@ impl Queue {
         turn.set_paused(Paused { input, output });
     }
 
-    pub(super) fn revive(&mut self, now: Now, id: &[u8], out: &mut Outcome) -> Result<bool, Error> {
-        let revive = Revive {
-            ids: &[id],
-            by: None,
-        };
-        let revived = self.direct(now, revive, out)?;
-        Ok(revived == 1)
+    pub(super) fn revive(
+        &mut self,
+        now: Now,
+        ids: &[&[u8]],
+        out: &mut Outcome,
+    ) -> Result<usize, Error> {
+        self.direct(now, Revive { ids, by: None }, out)
     }
 
     pub(super) fn revive_all(

@@ -42,6 +42,16 @@ pub(in crate::queue) enum Opportunity {
     Both(ItemSlot, ModeratorSlot),
 }
 
+impl Opportunity {
+    /// The item that is ready.
+    pub(in crate::queue) fn item(self) -> Option<ItemSlot> {
+        match self {
+            Opportunity::Item(slot) | Opportunity::Both(slot, _) => Some(slot),
+            Opportunity::None | Opportunity::Moderator(_) => None,
+        }
+    }
+}
+
 /// Who may stand elsewhere in line than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::queue) enum LineChange {

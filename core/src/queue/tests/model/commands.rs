@@ -325,9 +325,12 @@ impl Model {
         }
         if release {
             for row in self.held(moderator) {
-                self.release(now, &row.item, row.token, false, 0)
-                    .expect("their own lock");
+                let index = self.find(&row.item).expect("held");
+                self.items[index].phase = self.items[index].back();
+                self.totals.released += 1;
+                self.stamp(now);
             }
+            self.settle(now);
         }
         was_in_line
     }
@@ -370,7 +373,14 @@ impl Model {
         }
     }
 
-    pub(crate) fn revive(&mut self, now: Now, id: &str) -> bool {
+    /// Those that were dead are matched when all are ready.
+    pub(crate) fn revive(&mut self, now: Now, ids: &[&str]) -> usize {
+        let revived = ids.iter().filter(|id| self.make_ready(now, id)).count();
+        self.settle(now);
+        revived
+    }
+
+    fn make_ready(&mut self, now: Now, id: &str) -> bool {
         let Some(index) = self.find(id) else {
             return false;
         };
@@ -384,7 +394,6 @@ impl Model {
             item.void();
         }
         self.stamp(now);
-        self.settle(now);
         true
     }
 
@@ -397,7 +406,8 @@ impl Model {
             .collect();
         dead.sort();
         dead.truncate(count);
-        dead.iter().filter(|(_, id)| self.revive(now, id)).count()
+        let ids: Vec<&str> = dead.iter().map(|(_, id)| &**id).collect();
+        self.revive(now, &ids)
     }
 
     pub(crate) fn configure(&mut self, now: Now, settings: Settings) -> Result<(), Error> {

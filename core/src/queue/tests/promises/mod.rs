@@ -175,7 +175,7 @@ impl Desk {
     }
 
     fn revive(&mut self, id: &str) -> bool {
-        self.run(|q, now, out| q.revive(now, id.as_bytes(), out).unwrap())
+        self.run(|q, now, out| q.revive(now, &[id.as_bytes()], out).unwrap()) == 1
     }
 
     fn configure(&mut self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {

@@ -428,7 +428,7 @@ fn the_tag_of_a_split_stays_if_the_step_that_voids_the_votes_names_it() {
         let mut desk = Desk::new();
         let settings = |s: &mut Settings| {
             s.quorum = Quorum { k: 2, n: 2 };
-            s.split_tag = b"senior".to_vec();
+            s.split_tag = Box::from(*b"senior");
         };
         desk.configure(settings).expect("configured");
         desk.submit("i").expect("taken");

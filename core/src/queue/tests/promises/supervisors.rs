@@ -234,3 +234,36 @@ fn whoever_had_what_is_handed_over_may_take_another() {
         ]
     );
 }
+
+#[test]
+fn of_what_one_command_makes_ready_the_first_is_matched_first() {
+    type Command = fn(&mut Desk);
+    let commands: [(bool, Command); 3] = [
+        (true, |desk| {
+            desk.run(|q, now, out| q.revive(now, &[b"low", b"high"], out).unwrap());
+        }),
+        (true, |desk| {
+            desk.run(|q, now, out| q.revive_all(now, 2, out).unwrap());
+        }),
+        (false, |desk| assert!(!desk.leave("holder", true))),
+    ];
+    for (dead, command) in commands {
+        let mut desk = Desk::new();
+        for (id, priority) in [("low", 0), ("high", 5)] {
+            desk.submit_with(Submit {
+                priority: Some(priority),
+                ..item(id)
+            })
+            .unwrap();
+            desk.take("holder", id);
+        }
+        if dead {
+            desk.configure(|s| s.max_expiries = 1).unwrap();
+            desk.wait(300_000);
+        }
+        desk.join(&join("m"));
+        command(&mut desk);
+        assert_eq!(desk.matches, [("high".into(), "m".into())]);
+        assert_eq!(desk.state("low"), State::Ready);
+    }
+}

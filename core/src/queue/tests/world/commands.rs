@@ -52,7 +52,7 @@ fn kind(op: &Op, reply: &str) -> &'static str {
         (Op::Leave(..), true) => "leave",
         (Op::Assign(_, _, _, Some(_)), true) => "hand over",
         (Op::Assign(..), true) => "assign",
-        (Op::Revive(_), true) => "revive",
+        (Op::Revive(_), _) if reply != "0" => "revive",
         (Op::Update(_), true) => "update",
         (Op::Wait(_), _) if reply == "Waits" => "wait",
         (Op::Move(_, Some(_), _), true) => "move locked",
@@ -138,7 +138,7 @@ impl Command<'_> {
             Op::Leave(m, release) => self.leave(m, *release),
             Op::Assign(id, m, lock, aim) => self.assign(id, m, *lock, aim.as_ref()),
             Op::Pause(input, output) => self.pause(*input, *output),
-            Op::Revive(id) => self.revive(id),
+            Op::Revive(ids) => self.revive(ids),
             Op::ReviveAll(count) => self.revive_all(*count),
             Op::Configure(change) => self.configure(change),
             Op::Move(id, aim, priority) => self.move_item(id, aim.as_ref(), *priority),
@@ -296,14 +296,16 @@ impl Command<'_> {
         show((), (), |()| same)
     }
 
-    fn revive(&mut self, id: &'static str) -> Replies {
+    /// Dead items if there are some, and those that were picked.
+    fn revive(&mut self, picked: &[&'static str]) -> Replies {
         let Trio { queue, model, .. } = &mut *self.side;
-        let dead = ITEMS
-            .iter()
-            .find(|i| model.item(i).is_some_and(|i| i.phase == Phase::Dead));
-        let id = *dead.unwrap_or(&id);
-        let got = queue.revive(self.now, id.as_bytes(), &mut self.out);
-        show(got.unwrap(), model.revive(self.now, id), |r| !r)
+        let is_dead = |id: &&str| model.item(id).is_some_and(|i| i.phase == Phase::Dead);
+        let dead = ITEMS.iter().rev().copied().filter(is_dead);
+        let mut ids: Vec<&str> = dead.take(picked.len()).collect();
+        ids.extend(picked);
+        let names: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes()).collect();
+        let got = queue.revive(self.now, &names, &mut self.out);
+        show(got.unwrap(), model.revive(self.now, &ids), |r| *r == 0)
     }
 
     fn revive_all(&mut self, count: usize) -> Replies {

@@ -213,7 +213,7 @@ pub(crate) enum Op {
     /// With the token that the item is locked with, if any.
     Assign(&'static str, &'static str, Option<u64>, Option<Aim>),
     Pause(bool, bool),
-    Revive(&'static str),
+    Revive(Vec<&'static str>),
     ReviveAll(usize),
     Configure(ConfigureOp),
     Move(&'static str, Option<Aim>, Option<i32>),
@@ -546,7 +546,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(id, m, lock, t)| Op::Assign(id, m, lock, t)),
         2 => (any::<bool>(), any::<bool>()).prop_map(|(i, o)| Op::Pause(i, o)),
         2 => Just(Op::Pause(false, false)),
-        3 => pick(ITEMS).prop_map(Op::Revive),
+        3 => vec(pick(ITEMS), 1..4).prop_map(Op::Revive),
         2 => (1usize..4).prop_map(Op::ReviveAll),
         4 => configures().prop_map(Op::Configure),
         5 => (pick(ITEMS), option::of(aims()), priorities())
