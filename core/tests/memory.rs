@@ -96,7 +96,7 @@ fn an_item_takes_at_most_96_bytes_beyond_id_and_payload_and_gives_them_back() {
         while queue.len_in(State::Ready) > 0 {
             let slots = run(&mut queue, 1, &claim, &mut out);
             let claims = slots.iter().map(|slot| {
-                let view = queue.claim_view(*slot).expect("locked");
+                let view = queue.claimed_view(slot);
                 (view.item.to_vec(), view.token)
             });
             for (id, token) in claims.collect::<Vec<_>>() {

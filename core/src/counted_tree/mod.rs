@@ -157,13 +157,14 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
         true
     }
 
-    /// Removes the first entry if it is the one under `key`, and its leaf stays as full as it must be:
-    /// what mostly happens in a queue. Else nothing is changed.
+    /// Removes the first entry if it is the one under `key` and not the last of its leaf: what mostly
+    /// happens in a queue. Else nothing is changed. Only the first leaf gets emptier than others may by
+    /// this, so nothing is gained by joining it with the next one.
     #[inline]
     fn pop<'k>(&mut self, key: K::Key<'k>, key_of: &impl Fn(E) -> K::Key<'k>) -> Option<E> {
         let leaf = self.root.first_leaf();
         let first = *leaf.first()?;
-        if leaf.len() <= leaf_size::<E>() / 4 || key_of(first) != key {
+        if leaf.len() < 2 || key_of(first) != key {
             return None;
         }
         let mut node = &mut self.root;

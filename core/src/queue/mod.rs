@@ -61,10 +61,10 @@ pub use read::{
 };
 pub use record::Record;
 pub use request::{
-    Assign, Cancel, CancelGroup, Claim, Claimed, Configure, Error, Extend, Forget, Gate, GroupDone,
-    Join, Joined, Leave, Many, Move, Now, OnDecided, OnDuplicate, Pause, Release, Resolve,
-    ResolveAlso, Resolved, ResolvedAlso, Revive, ReviveAll, Submit, Submitted, Undo, Unpause,
-    Update,
+    Assign, Cancel, CancelGroup, Claim, Claimed, ClaimedItem, Configure, Error, Extend, Forget,
+    Gate, GroupDone, Join, Joined, Leave, Many, Move, Now, OnDecided, OnDuplicate, Pause, Release,
+    Resolve, ResolveAlso, Resolved, ResolvedAlso, Revive, ReviveAll, Submit, Submitted, Undo,
+    Unpause, Update,
 };
 pub use settings::{Late, Paused, Quorum, Settings, Sides};
 pub use store::{

@@ -220,14 +220,6 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
             let order = content.signed((*priority).into()).signed(*boost);
             order.unsigned(time(due)).list(tags).list(excluded)
         }
-        Effect::Bump {
-            id,
-            priority,
-            boost,
-        } => {
-            let order = fields.unsigned(1).bytes(id).signed((*priority).into());
-            order.signed(*boost)
-        }
         Effect::Cancel { id } => fields.unsigned(3).bytes(id),
         Effect::Lock {
             id,
@@ -253,7 +245,8 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
         Effect::Pause { paused } => fields.unsigned(15).flag(paused.input).flag(paused.output),
         Effect::MoveOut { id } => fields.unsigned(17).bytes(id),
         Effect::Delay { id, due } => fields.unsigned(DELAY.into()).bytes(id).unsigned(due.0),
-        Effect::Change { .. }
+        Effect::Bump { .. }
+        | Effect::Change { .. }
         | Effect::Undo { .. }
         | Effect::Join { .. }
         | Effect::Configure { .. }
@@ -269,9 +262,14 @@ fn encode(effect: &Effect<'_>, out: &mut Vec<u8>) {
     };
 }
 
-/// As `encode`, of effects that are not plain lists of fields.
+/// As `encode`, of effects that are rarer.
 fn encode_by_serde(effect: &Effect<'_>, out: &mut Vec<u8>) {
     match effect {
+        Effect::Bump {
+            id,
+            priority,
+            boost,
+        } => codec::encode_into(&(1u32, Bytes::new(id), priority, boost), out),
         Effect::Change {
             id,
             replace,

@@ -210,8 +210,16 @@ pub struct Claim<'a> {
     pub with_group: bool,
 }
 
-/// The items of a CLAIM, locked: to be shown by `Queue::claim_view` while the queue is unchanged.
-pub type Claimed = SmallVec<[ItemSlot; 4]>;
+/// The items of a CLAIM, locked: to be shown by `Queue::claimed_view` while the queue is unchanged.
+pub type Claimed = SmallVec<[ClaimedItem; 4]>;
+
+/// An item that a CLAIM answers, with its lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimedItem {
+    pub(super) item: ItemSlot,
+    pub(super) token: Token,
+    pub(super) deadline: Time,
+}
 
 /// RESOLVE: ends an item with a decision on it.
 #[derive(Debug, Clone, Copy, Default)]

@@ -178,13 +178,13 @@ impl Desk {
     /// The items of a claim, and their tokens.
     pub(crate) fn claim(&mut self, claim: &Claim<'_>) -> Vec<(String, u64)> {
         let slots = self.run(claim).expect("admitted");
-        let views = slots.iter().filter_map(|slot| self.queue.claim_view(*slot));
+        let views = slots.iter().map(|item| self.queue.claimed_view(item));
         views.map(|view| (text(view.item), view.token.0)).collect()
     }
 
     pub(crate) fn claim_unchecked(&mut self, claim: &Claim<'_>) -> Vec<String> {
         let slots = self.run_unchecked(claim, false).expect("admitted");
-        let views = slots.iter().filter_map(|slot| self.queue.claim_view(*slot));
+        let views = slots.iter().map(|item| self.queue.claimed_view(item));
         views.map(|view| text(view.item)).collect()
     }
 

@@ -180,9 +180,7 @@ fn work(pair: &mut Pair, moderator: &[u8]) {
     let Ok(claimed) = pair.run(time, &claim) else {
         return;
     };
-    let views = claimed
-        .iter()
-        .filter_map(|slot| pair.queue.claim_view(*slot));
+    let views = claimed.iter().map(|item| pair.queue.claimed_view(item));
     let first = views.map(|view| (view.item.to_vec(), view.token)).next();
     if let Some((id, token)) = first {
         let resolve = Resolve {
@@ -366,7 +364,7 @@ impl Made {
         };
         let claimed = self.run(10, &claim);
         let view = |made: &Made, at: usize| {
-            let view = made.queue.claim_view(claimed[at]).expect("just claimed");
+            let view = made.queue.claimed_view(&claimed[at]);
             (view.item.to_vec(), view.token)
         };
         let (id, token) = view(self, 0);

@@ -59,7 +59,7 @@ fn claim(queue: &mut Queue, moderator: &str, count: usize, lock: u64) -> Vec<(Ve
     };
     let slots = run(queue, 1, &claim);
     let claims = slots.iter().map(|slot| {
-        let view = queue.claim_view(*slot).expect("locked");
+        let view = queue.claimed_view(slot);
         (view.item.to_vec(), view.token)
     });
     claims.collect()

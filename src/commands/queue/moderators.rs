@@ -229,11 +229,8 @@ fn claim_from(
             ctx.reply_bytes(key.bytes());
         }
         ctx.reply_array(claimed.len());
-        for slot in claimed {
-            match queue.claim_view(slot) {
-                Some(view) => reply_claim(ctx, &view),
-                None => ctx.reply_null_array(),
-            }
+        for item in &claimed {
+            reply_claim(ctx, &queue.claimed_view(item));
         }
         true
     })

@@ -1,7 +1,6 @@
 //! What is done to the items of a group in one step: RESOLVE … ALSO, CANCELGROUP, CLAIM … WITHGROUP.
 //! Each goes through the group by arrival, and looks at no more than `MAX_GROUP_LOOKED_AT` items.
 
-use super::moderators::How;
 use super::verdicts::{Checked, Given};
 use super::{Request, Turn};
 use crate::queue::effect::Effect;
@@ -270,7 +269,7 @@ impl Turn<'_> {
         let Some(first) = claimed.first() else {
             return Ok(());
         };
-        let group: Box<[u8]> = self.store.group_name(*first).into();
+        let group: Box<[u8]> = self.store.group_name(first.item).into();
         let mut slots = self.look_at(&group, 0);
         while claimed.len() < claim.count && payload < MAX_CLAIM_BYTES && self.has_tokens() {
             let Some(slot) = slots.next() else {
@@ -295,8 +294,7 @@ impl Turn<'_> {
             }
             self.admit()?;
             payload += size;
-            self.lock_for(slot, claim.moderator, lock, How::Claim);
-            claimed.push(slot);
+            claimed.push(self.lock_claimed(slot, claim.moderator, lock));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::queue::event::Told;
 use crate::queue::line::CallId;
 use crate::queue::outcome::{Answer, BeforeMatch};
 use crate::queue::read;
-use crate::queue::request::{Claim, Claimed, Error, Join, Joined, Leave};
+use crate::queue::request::{Claim, Claimed, ClaimedItem, Error, Join, Joined, Leave};
 use crate::queue::store::{ItemSlot, ModeratorSlot, Place, Profile, TagSet};
 use crate::units::{Millis, Token};
 use serde_bytes::Bytes;
@@ -40,9 +40,9 @@ impl Request for &Claim<'_> {
         // Locking never adds or removes a registration.
         let registered = known.filter(|m| turn.store.moderators()[*m].profile.is_some());
         if let (Some(moderator), false) = (known, self.new_only) {
-            for slot in read::first_held(turn.store, moderator, turn.now.time, self.count) {
-                payload += turn.store.items()[slot].payload().len();
-                claimed.push(slot);
+            for held in read::first_held(turn.store, moderator, turn.now.time, self.count) {
+                payload += turn.store.items()[held.item].payload().len();
+                claimed.push(held);
             }
         }
         if claimed.len() < self.count && !turn.store.paused().output && turn.store.ready() > 0 {
@@ -95,8 +95,7 @@ impl Turn<'_> {
             }
             self.admit()?;
             payload += size;
-            self.lock_for(slot, claim.moderator, lock, How::Claim);
-            claimed.push(slot);
+            claimed.push(self.lock_claimed(slot, claim.moderator, lock));
             if claimed.len() < count {
                 match &mut heads {
                     Some(heads) => heads.taken(self.store),
@@ -117,6 +116,20 @@ impl Turn<'_> {
 
     fn claim_tags(&self, known: Option<ModeratorSlot>, given: Option<&[&Bytes]>) -> TagSet {
         read::claim_tags(self.store, known, given)
+    }
+
+    /// Locks an item for who claims it.
+    pub(super) fn lock_claimed(
+        &mut self,
+        slot: ItemSlot,
+        moderator: &[u8],
+        lock: Millis,
+    ) -> ClaimedItem {
+        ClaimedItem {
+            item: slot,
+            token: self.lock_for(slot, moderator, lock, How::Claim),
+            deadline: self.now.time + lock,
+        }
     }
 
     /// Locks an item, and answers the moderator's blocked calls with it.

@@ -13,6 +13,7 @@ pub use views::{
     VoteView, WaiterView,
 };
 
+use super::request::ClaimedItem;
 use super::settings::{Paused, Settings};
 use super::store::{
     ClassSlot, ItemSlot, Lock, ModeratorSlot, OrderKey, State, Stats, Store, TagList, TagSet,
@@ -36,9 +37,15 @@ pub(super) fn held(
     store: &Store,
     moderator: ModeratorSlot,
     now: Time,
-) -> impl Iterator<Item = ItemSlot> + '_ {
+) -> impl Iterator<Item = ClaimedItem> + '_ {
     let held = store.moderators()[moderator].held.items();
-    held.filter(move |slot| store.lock(*slot).is_some_and(|l| l.deadline > now))
+    let locks = held.filter_map(|slot| store.lock(slot));
+    let live = locks.filter(move |lock| lock.deadline > now);
+    live.map(|lock| ClaimedItem {
+        item: lock.item,
+        token: lock.token,
+        deadline: lock.deadline,
+    })
 }
 
 /// The first `count` of them, and none behind those that have `MAX_CLAIM_BYTES` of payload together.
@@ -47,12 +54,12 @@ pub(super) fn first_held(
     moderator: ModeratorSlot,
     now: Time,
     count: usize,
-) -> impl Iterator<Item = ItemSlot> + '_ {
+) -> impl Iterator<Item = ClaimedItem> + '_ {
     let first = held(store, moderator, now).take(count);
-    first.scan(0, |payload, slot| {
+    first.scan(0, |payload, held| {
         let room = *payload < MAX_CLAIM_BYTES;
-        *payload += store.items()[slot].payload().len();
-        room.then_some(slot)
+        *payload += store.items()[held.item].payload().len();
+        room.then_some(held)
     })
 }
 
@@ -270,18 +277,28 @@ impl Queue {
     /// A locked item as a claim; none if it is not locked.
     #[must_use]
     pub fn claim_view(&self, slot: ItemSlot) -> Option<ClaimView<'_>> {
-        let item = &self.store.items()[slot];
         let lock = self.store.lock(slot)?;
-        Some(ClaimView {
-            item: item.id(),
-            payload: item.payload(),
+        Some(self.claimed_view(&ClaimedItem {
+            item: slot,
             token: lock.token,
             deadline: lock.deadline,
+        }))
+    }
+
+    /// An item of a CLAIM, while the queue is unchanged.
+    #[must_use]
+    pub fn claimed_view(&self, claimed: &ClaimedItem) -> ClaimView<'_> {
+        let item = &self.store.items()[claimed.item];
+        ClaimView {
+            item: item.id(),
+            payload: item.payload(),
+            token: claimed.token,
+            deadline: claimed.deadline,
             priority: item.priority,
             submitted: item.submitted(),
             deliveries: item.deliveries,
             rev: item.rev,
-        })
+        }
     }
 
     /// What a moderator holds, lowest token first.
@@ -290,7 +307,7 @@ impl Queue {
         known
             .into_iter()
             .flat_map(move |m| held(&self.store, m, now))
-            .filter_map(|slot| self.claim_view(slot))
+            .map(|held| self.claimed_view(&held))
     }
 
     /// HELD: the first `count` of what a moderator holds, and none behind those that have
@@ -298,8 +315,8 @@ impl Queue {
     #[must_use]
     pub fn held_page(&self, moderator: &[u8], now: Time, count: usize) -> Vec<ClaimView<'_>> {
         let known = self.store.moderators().find(moderator).into_iter();
-        let slots = known.flat_map(|m| first_held(&self.store, m, now, count));
-        slots.filter_map(|slot| self.claim_view(slot)).collect()
+        let held = known.flat_map(|m| first_held(&self.store, m, now, count));
+        held.map(|held| self.claimed_view(&held)).collect()
     }
 
     /// One item.

@@ -63,8 +63,13 @@ impl Queue {
         now: Now,
         claim: &Claim<'_>,
         out: &mut Outcome,
-    ) -> Result<Claimed, Error> {
-        self.direct(now, claim, out)
+    ) -> Result<Vec<ItemSlot>, Error> {
+        let claimed = self.direct(now, claim, out)?;
+        // What is shown of them is what is there.
+        for item in &claimed {
+            assert_eq!(self.claim_view(item.item), Some(self.claimed_view(item)));
+        }
+        Ok(claimed.iter().map(|claimed| claimed.item).collect())
     }
 
     pub(super) fn resolve(
