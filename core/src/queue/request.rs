@@ -156,8 +156,8 @@ pub struct Cancel<'a> {
     pub by: Option<&'a [u8]>,
 }
 
-/// UPDATE: changes content or order of an item, never its state. Replies the new revision, or none
-/// if the present one is not the one named.
+/// UPDATE: changes an item; its state only where votes are void or counted anew by that. Replies the new
+/// revision, or none if the present one is not the one named.
 #[derive(Debug, Clone, Default)]
 pub struct Update<'a> {
     /// The item.

@@ -75,7 +75,7 @@ pub(super) static COMMANDS: &[Command] = &[
             "reports",
         ],
         since: "0.1.0",
-        summary: "Changes content or order of an item, never its state.",
+        summary: "Changes an item: its content, its order, by whom it is decided.",
         complexity: "O(log n) with n items, and O(log n) for each excluded moderator",
         tips: "",
         handler: entry(update),

@@ -173,8 +173,9 @@ impl Request for Cancel<'_> {
     }
 }
 
-/// Changes content or order of an item, never its state. What is set to what it is already is no
-/// change, and an UPDATE without any change keeps the revision.
+/// Changes an item: its content, its order, by whom it is decided. Its state changes only where votes are
+/// void or counted anew by that. What is set to what it is already is no change, and an UPDATE without
+/// any change keeps the revision.
 ///
 /// Errors: `NoItem`, `Events`, `TryAgain`.
 impl Request for Update<'_> {
