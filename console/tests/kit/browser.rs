@@ -15,10 +15,12 @@ pub struct Browser {
     driver: Child,
 }
 
-impl Browser {
-    /// With a window of this size.
-    #[track_caller]
-    pub fn open(width: u32, height: u32) -> Browser {
+/// Starts chromedriver, and answers its port. With port 0 it takes a free one of IPv4 and then wants the same of
+/// IPv6; if another program has that, it says so and ends. Then it is started again.
+#[track_caller]
+fn start_driver() -> (Child, u16) {
+    let mut said = Vec::new();
+    for _ in 0..10 {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -26,12 +28,26 @@ impl Browser {
             .spawn()
             .unwrap_or_else(|e| panic!("no chromedriver ({e}); run: scripts/setup.sh --console"));
         let mut lines = BufReader::new(driver.stdout.take().expect("its output")).lines();
-        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let port = line.split("started successfully on port ").nth(1)?;
-            port.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let port = port.expect("chromedriver tells its port");
-        std::thread::spawn(move || lines.for_each(drop));
+        for line in lines.by_ref().map_while(Result::ok) {
+            let port = line.split("started successfully on port ").nth(1);
+            if let Some(port) = port.and_then(|p| p.trim_end_matches('.').parse().ok()) {
+                std::thread::spawn(move || lines.for_each(drop));
+                return (driver, port);
+            }
+            said.push(line);
+        }
+        // Its output has ended, and so has it, or it is of no use.
+        let _ = driver.kill();
+        let _ = driver.wait();
+    }
+    panic!("chromedriver tells its port; it said: {said:#?}");
+}
+
+impl Browser {
+    /// With a window of this size.
+    #[track_caller]
+    pub fn open(width: u32, height: u32) -> Browser {
+        let (driver, port) = start_driver();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
