@@ -184,9 +184,8 @@ impl<E: Copy, K: Bound, M: Measure<E>> CountedTree<E, K, M> {
     /// Removes the entry under `key`, if there is one.
     pub fn remove<'k>(&mut self, key: K::Key<'k>, key_of: impl Fn(E) -> K::Key<'k>) -> Option<E> {
         self.pop(key, &key_of).or_else(|| {
-            self.remove_found(key, |entries| match entries.first() {
-                Some(first) if key_of(*first) == key => Some(0),
-                _ => entries.binary_search_by(|e| key_of(*e).cmp(&key)).ok(),
+            self.remove_found(key, |entries| {
+                entries.binary_search_by(|e| key_of(*e).cmp(&key)).ok()
             })
         })
     }

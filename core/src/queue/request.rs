@@ -3,7 +3,7 @@
 
 use super::effect::Names;
 use super::settings::{Late, Quorum, Sides};
-use super::store::{ItemSlot, Place};
+use super::store::{ItemSlot, Lock, Place};
 use crate::units::{Millis, Time, Token};
 use smallvec::SmallVec;
 
@@ -219,6 +219,16 @@ pub struct ClaimedItem {
     pub(super) item: ItemSlot,
     pub(super) token: Token,
     pub(super) deadline: Time,
+}
+
+impl From<Lock> for ClaimedItem {
+    fn from(lock: Lock) -> ClaimedItem {
+        ClaimedItem {
+            item: lock.item,
+            token: lock.token,
+            deadline: lock.deadline,
+        }
+    }
 }
 
 /// RESOLVE: ends an item with a decision on it.

@@ -270,14 +270,14 @@ impl Turn<'_> {
             return Ok(());
         };
         let group: Box<[u8]> = self.store.group_name(first.item).into();
+        // They hold what is claimed already, and stay who they are.
+        let moderator = self.store.moderators().find(claim.moderator);
         let mut slots = self.look_at(&group, 0);
         while claimed.len() < claim.count && payload < MAX_CLAIM_BYTES && self.has_tokens() {
             let Some(slot) = slots.next() else {
                 break;
             };
             let store = &*self.store;
-            // A lock can make the moderator known, also anew in another slot.
-            let moderator = store.moderators().find(claim.moderator);
             if moderator.is_some_and(|m| !store.has_capacity(m)) {
                 break;
             }

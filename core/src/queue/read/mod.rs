@@ -41,11 +41,7 @@ pub(super) fn held(
     let held = store.moderators()[moderator].held.items();
     let locks = held.filter_map(|slot| store.lock(slot));
     let live = locks.filter(move |lock| lock.deadline > now);
-    live.map(|lock| ClaimedItem {
-        item: lock.item,
-        token: lock.token,
-        deadline: lock.deadline,
-    })
+    live.map(ClaimedItem::from)
 }
 
 /// The first `count` of them, and none behind those that have `MAX_CLAIM_BYTES` of payload together.
@@ -278,11 +274,7 @@ impl Queue {
     #[must_use]
     pub fn claim_view(&self, slot: ItemSlot) -> Option<ClaimView<'_>> {
         let lock = self.store.lock(slot)?;
-        Some(self.claimed_view(&ClaimedItem {
-            item: slot,
-            token: lock.token,
-            deadline: lock.deadline,
-        }))
+        Some(self.claimed_view(&lock.into()))
     }
 
     /// An item of a CLAIM, while the queue is unchanged.

@@ -256,6 +256,19 @@ fn who_is_given_one_item_stands_where_their_other_calls_do_for_the_next() {
     assert_eq!(given, expected.map(|(i, m)| (i.into(), m.into())));
 }
 
+/// RESOLVE of "a" with all that ALSO may take.
+fn all_with_a(token: u64) -> ResolveAlso<'static> {
+    ResolveAlso {
+        named: Resolve {
+            id: b"a",
+            token: Token(token),
+            ..Resolve::default()
+        },
+        most: 1000,
+        ..ResolveAlso::default()
+    }
+}
+
 #[test]
 fn what_comes_into_a_group_with_another_payload_is_new_there() {
     let mut out = Outcome::default();
@@ -272,16 +285,8 @@ fn what_comes_into_a_group_with_another_payload_is_new_there() {
         };
         q.update(at(1_000_010), id, update, &mut out).unwrap();
     }
-    let ask = ResolveAlso {
-        named: Resolve {
-            id: b"a",
-            token: Token(token),
-            ..Resolve::default()
-        },
-        most: 1000,
-        ..ResolveAlso::default()
-    };
-    let reply = q.resolve_also(at(1_000_020), &ask, &mut out).unwrap();
+    let reply = q.resolve_also(at(1_000_020), &all_with_a(token), &mut out);
+    let reply = reply.unwrap();
     assert_eq!((reply.group.done, reply.group.left), (1, 1));
     assert!(q.get(b"b", Time(1_000_020)).is_some(), "m has not seen it");
 }
@@ -306,16 +311,8 @@ fn ended_in_a_group_made_later(lock_first: bool) -> usize {
         q.update(now, id, update, &mut out).unwrap();
     }
     let token = early.unwrap_or_else(|| lock(&mut q, &mut out));
-    let ask = ResolveAlso {
-        named: Resolve {
-            id: b"a",
-            token: Token(token),
-            ..Resolve::default()
-        },
-        most: 1000,
-        ..ResolveAlso::default()
-    };
-    let group = q.resolve_also(now, &ask, &mut out).unwrap().group;
+    let reply = q.resolve_also(now, &all_with_a(token), &mut out);
+    let group = reply.unwrap().group;
     assert_eq!(group.done + group.left, 1);
     group.done
 }

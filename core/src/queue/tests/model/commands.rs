@@ -326,13 +326,18 @@ impl Model {
         if release {
             for row in self.held(moderator) {
                 let index = self.find(&row.item).expect("held");
-                self.items[index].phase = self.items[index].back();
-                self.totals.released += 1;
-                self.stamp(now);
+                self.take_back(now, index);
             }
             self.settle(now);
         }
         was_in_line
+    }
+
+    /// The lock on an item is released; nobody is matched yet.
+    fn take_back(&mut self, now: Now, index: usize) {
+        self.items[index].phase = self.items[index].back();
+        self.totals.released += 1;
+        self.stamp(now);
     }
 
     pub(crate) fn assign(
@@ -355,9 +360,7 @@ impl Model {
             return Err(Error::Excluded);
         }
         if held {
-            self.items[index].phase = self.items[index].back();
-            self.totals.released += 1;
-            self.stamp(now);
+            self.take_back(now, index);
         }
         let token = self.hand_to(id, moderator, lock, How::Assign, now);
         // Whoever had it may take another.
